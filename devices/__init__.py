@@ -1,0 +1,1 @@
+"""Drivers: one Ophyd device class an instrument."""

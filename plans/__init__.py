@@ -1,0 +1,1 @@
+"""Experiments: Bluesky plans written against the roles of `qlab.roles`."""

@@ -1,0 +1,1 @@
+"""Twins: the simulated counterpart of each driver, bytes in, bytes out."""
