@@ -1,0 +1,1 @@
+"""Twins of wave-plate mounts and other polarisation control."""

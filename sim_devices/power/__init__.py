@@ -1,0 +1,1 @@
+"""Twins of optical power meters."""

@@ -1,0 +1,1 @@
+"""Twins of pump lasers, ovens and other parts of photon sources."""
