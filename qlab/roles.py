@@ -1,0 +1,118 @@
+"""What plans ask of instruments: one `Protocol` a role, so that a plan never names a class.
+
+Every method that moves or measures returns an Ophyd status at once and does its work in a thread; the status fails
+with a `qlab.errors.QlabError` that says what went wrong on which device.  `make_safe` may be called at any time, any
+number of times, from a finaliser.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from ophyd.status import Status
+
+    from qlab.tags.stream import TagBlock
+
+__all__ = [
+    "CountingDetector",
+    "PhotonSource",
+    "PolarisationAnalyser",
+    "PowerMeter",
+    "Rotator",
+    "TagRecorder",
+    "TimeTagger",
+]
+
+
+@runtime_checkable
+class PhotonSource(Protocol):
+    """Something that can be made to shine.  Switching on takes as long as its soft start and settling."""
+
+    name: str
+
+    def switch_on(self) -> Status:
+        """Switch the emission on; fails with `InterlockError` where a safety circuit keeps it off."""
+
+    def switch_off(self) -> Status:
+        """Switch the emission off."""
+
+    def make_safe(self) -> None:
+        """Switch the emission off now and wait for the instrument's word."""
+
+
+@runtime_checkable
+class Rotator(Protocol):
+    """An axis of rotation in degrees."""
+
+    name: str
+
+    def set(self, angle_deg: float) -> Status:
+        """Turn to `angle_deg`; done when the mount has arrived."""
+
+
+@runtime_checkable
+class PolarisationAnalyser(Protocol):
+    """Projects one photon of a pair on a polarisation and its orthogonal.
+
+    `transmitted` and `reflected` are the tagger's input numbers, from 1, behind the two ports.
+    """
+
+    name: str
+    transmitted: int
+    reflected: int
+
+    def set(self, angle_deg: float) -> Status:
+        """Analyse linear polarisation at `angle_deg` in the aligned frame."""
+
+    def set_bloch(self, vector: Sequence[float]) -> Status:
+        """Analyse the state with this unit Bloch vector (Z = H/V, X = D/A, Y = R/L) in the aligned frame."""
+
+    def set_frame(self, rotation: NDArray[np.float64]) -> None:
+        """Define the aligned frame by a proper 3x3 rotation of the Bloch sphere; identity is the bare analyser."""
+
+
+class TagRecorder(Protocol):
+    """Where a tagger's tags go; announces them to the run engine as stream documents."""
+
+    name: str
+
+
+@runtime_checkable
+class TimeTagger(Protocol):
+    """Records detection times on numbered inputs.
+
+    One `trigger` is one acquisition of `acquisition_s` (a settable signal) on all enabled inputs and lasts that long
+    plus the download.  `last_block` then has the tags (channels count from 0: input n is channel n - 1).
+    """
+
+    name: str
+    recorder: TagRecorder
+    last_block: TagBlock
+
+    def trigger(self) -> Status:
+        """Take one acquisition."""
+
+
+@runtime_checkable
+class PowerMeter(Protocol):
+    """Measures optical power in watts; `trigger` takes one averaged sample."""
+
+    name: str
+
+    def trigger(self) -> Status:
+        """Take one sample; fails with `InstrumentError` when over range."""
+
+
+@runtime_checkable
+class CountingDetector(Protocol):
+    """A single-photon detector that counts by itself; `trigger` counts for the device's counting time."""
+
+    name: str
+
+    def trigger(self) -> Status:
+        """Count once."""
