@@ -1,0 +1,36 @@
+# `make demo` and `make test` set everything up by themselves: they need Python 3.11+ and nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test check bench clean
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.lab: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install -q -c constraints.txt -e '.[lab]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.lab
+	$(PIP) install -q -c constraints.txt -e '.[lab,fast]' --group dev
+	@touch $@
+
+demo: $(VENV)/.lab  ## Bell test on the twin, with report
+	$(BIN)/qlab demo
+
+test: $(VENV)/.dev  ## every check that CI runs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+check: test
+
+bench: $(VENV)/.dev  ## every benchmark, with medians and spreads
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage qlab-data
