@@ -1,0 +1,249 @@
+"""The command line: one command a user task.
+
+Only the standard library is imported here; each command imports its room when it runs, so that `qlab --help` answers
+at once.  A `QlabError` is printed as one message without a traceback.  Exit codes: 0 done, 1 something is wrong with
+lab, instruments or data, 2 the command line itself is wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qlab import __version__
+from qlab.errors import BadRequestError, QlabError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from qlab.run.options import RunOptions
+
+__all__ = ["main"]
+
+DEFAULT_LAB = "bell"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except BadRequestError as error:
+        print(f"qlab: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    except QlabError as error:
+        print(f"qlab: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    except KeyboardInterrupt:
+        print("qlab: interrupted; instruments were left safe", file=sys.stderr)  # noqa: T201
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader went away, as in `qlab ... | head`
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="qlab",
+        description="Run a quantum-network laboratory, on real instruments or on their twins.",
+        epilog="Every command that takes --lab uses the shipped twin lab 'bell' if you name none.",
+    )
+    parser.add_argument("--version", action="version", version=f"qlab {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="a Bell test on the twin, from alignment to report")
+    _lab_options(demo)
+    _data_options(demo)
+    demo.set_defaults(command=_demo)
+
+    run = commands.add_parser("run", help="run a plan: qlab run measure_chsh acquisition_s=2")
+    run.add_argument("plan", metavar="PLAN", nargs="?", help="name of a plan; without one, the plans are listed")
+    run.add_argument("parameters", metavar="NAME=VALUE", nargs="*", help="the plan's parameters")
+    _lab_options(run)
+    _data_options(run)
+    run.add_argument("--report", action="store_true", help="render a report when the run has ended")
+    run.set_defaults(command=_run)
+
+    shell = commands.add_parser("shell", help="IPython with RE, the devices, the plans and the catalogue")
+    shell.add_argument("lab_argument", metavar="LAB", nargs="?", help="lab file or name of a shipped lab")
+    _lab_options(shell)
+    _data_options(shell)
+    shell.set_defaults(command=_shell)
+
+    report = commands.add_parser("report", help="render a run as HTML and PNG")
+    report.add_argument(
+        "run", metavar="RUN", nargs="?", default="-1", help="run uid (or its start), scan id, -1 for the last"
+    )
+    report.add_argument("--output", metavar="DIR", type=Path, help="where to write (default: beside the data)")
+    _lab_options(report)
+    _data_options(report)
+    report.set_defaults(command=_report)
+
+    doctor = commands.add_parser("doctor", help="check lab file, instruments, paths and installation")
+    doctor.add_argument("lab_argument", metavar="LAB", nargs="?", help="lab file or name of a shipped lab")
+    _lab_options(doctor)
+    doctor.set_defaults(command=_doctor)
+
+    new = commands.add_parser("new", help="write a commented starter lab file")
+    new.add_argument("file", metavar="FILE", type=Path)
+    new.set_defaults(command=_new)
+
+    schema = commands.add_parser("schema", help="print the lab file's JSON schema, for editors")
+    schema.set_defaults(command=_schema)
+
+    tags = commands.add_parser("tags", help="look into a file of time tags").add_subparsers(
+        required=True, metavar="TASK"
+    )
+    info = tags.add_parser("info", help="format, channels, rates, gaps")
+    _tag_options(info)
+    info.set_defaults(command=_tags_info)
+    coincidences = tags.add_parser("coincidences", help="delays, coincidence matrix and error rates of two parties")
+    _tag_options(coincidences)
+    coincidences.add_argument("--window-ps", type=float, metavar="PS", help="full width of the coincidence window")
+    coincidences.add_argument("--alice", metavar="CHANNELS", help="Alice's channels as H,V,A,D (default 0,1,2,3)")
+    coincidences.add_argument("--bob", metavar="CHANNELS", help="Bob's channels as H,V,A,D (default 4,5,6,7)")
+    coincidences.set_defaults(command=_tags_coincidences)
+    return parser
+
+
+def _lab_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--lab", metavar="LAB", default=None, help=f"lab file or name of a shipped lab (default: {DEFAULT_LAB})"
+    )
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="override a key of the lab file, e.g. --set seed=7",
+    )
+
+
+def _data_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir", metavar="DIR", type=Path, help="where data and the catalogue go (default: ./qlab-data)"
+    )
+    parser.add_argument("--catalogue", metavar="URI", help="a served Tiled catalogue instead of the embedded one")
+    parser.add_argument("--no-catalogue", action="store_true", help="write documents as JSON lines, without Tiled")
+
+
+def _tag_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", type=Path)
+    parser.add_argument(
+        "--bin-ps", type=float, metavar="PS", help="length of one time bin, for formats that do not say it"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _lab(arguments: argparse.Namespace) -> str:
+    named = getattr(arguments, "lab_argument", None)
+    return named or arguments.lab or DEFAULT_LAB
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from qlab.run.demo import demo
+
+    return demo(_lab(arguments), _options(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from qlab.run.commands import list_plans, run_plan
+
+    if arguments.plan is None:
+        return list_plans()
+    parameters = {}
+    for pair in arguments.parameters:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            msg = f"plan parameter {pair!r}: expected NAME=VALUE, for example acquisition_s=2"
+            raise BadRequestError(msg)
+        parameters[name] = value
+    return run_plan(_lab(arguments), arguments.plan, parameters, _options(arguments), report=arguments.report)
+
+
+def _shell(arguments: argparse.Namespace) -> int:
+    from qlab.run.shell import shell
+
+    return shell(_lab(arguments), _options(arguments))
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from qlab.run.commands import report_run
+
+    return report_run(_lab(arguments), arguments.run, _options(arguments), output=arguments.output)
+
+
+def _options(arguments: argparse.Namespace) -> RunOptions:
+    from qlab.run.options import RunOptions
+
+    return RunOptions(
+        overrides=tuple(arguments.set),
+        data_dir=arguments.data_dir,
+        catalogue_uri=arguments.catalogue,
+        catalogue=not arguments.no_catalogue,
+    )
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from qlab.lab.doctor import doctor
+
+    report = doctor(_lab(arguments), overrides=arguments.set)
+    _say(report.render())
+    return report.exit_code
+
+
+def _new(arguments: argparse.Namespace) -> int:
+    from qlab.lab.new import write_new_lab
+
+    write_new_lab(arguments.file)
+    _say(f"wrote {arguments.file}; next: qlab doctor {arguments.file}")
+    return 0
+
+
+def _schema(arguments: argparse.Namespace) -> int:
+    import json
+
+    from qlab.lab.schema import lab_schema
+
+    del arguments
+    _say(json.dumps(lab_schema(), indent=2))
+    return 0
+
+
+def _tags_info(arguments: argparse.Namespace) -> int:
+    from qlab.tags.commands import tags_info
+
+    result = tags_info(arguments.file, bin_ps=arguments.bin_ps)
+    _say(result.to_json() if arguments.json else result.render())
+    return 0
+
+
+def _tags_coincidences(arguments: argparse.Namespace) -> int:
+    from qlab.tags.commands import tags_coincidences
+
+    result = tags_coincidences(
+        arguments.file,
+        bin_ps=arguments.bin_ps,
+        window_ps=arguments.window_ps,
+        alice=_channels(arguments.alice, "--alice"),
+        bob=_channels(arguments.bob, "--bob"),
+    )
+    _say(result.to_json() if arguments.json else result.render())
+    return 0
+
+
+def _channels(text: str | None, option: str) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        msg = f"{option} {text!r}: expected channel numbers separated by commas, for example 0,1,2,3"
+        raise BadRequestError(msg) from error
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201
