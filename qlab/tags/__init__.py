@@ -1,0 +1,1 @@
+"""Tag streams: containers, file formats, coincidences, delays, replay."""
