@@ -1,0 +1,1 @@
+"""What every twin is made of: framers, SCPI engine, line dialogues, wire faults, mounts, control channel."""

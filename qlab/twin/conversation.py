@@ -1,0 +1,238 @@
+"""The contract between a twin and its mount: bytes in, bytes out, and when to be woken.
+
+======================  ==============================================================================
+`Twin.connect()`        a client has connected (or the wire is there): one `Conversation` a connection
+`receive(data)`         bytes came, in any split; returns the bytes to send now
+`due_ps()`              lab time at which `wake()` wants to be called, or None
+`wake()`                the time has come; returns the bytes to send now
+`close()`               the client has gone
+`Twin.reset_power()`    the instrument was switched off and on; the mount looks after the boot time
+======================  ==============================================================================
+
+Front-panel state belongs to the twin and is shared; half-received commands belong to the conversation.  A twin never
+waits, never opens anything and never asks the wall clock.  The mount calls all of this under one lock.
+
+Most twins need not write a conversation: `Dialogue` cuts messages with a framer and has each answered by a script, a
+generator that yields the bytes to send and the lab times to wait for.
+
+What a twin may offer beside, found by the mount when it is there:
+
+- `peek() -> dict`: the front panel's state, for the control channel;
+- `device_fault(name, **kw)`: arm a fault of the instrument itself;
+- `Background`: work of its own in lab time, without a client (a recording that goes on);
+- `StreamUser`: output paths that a command opens on request (a tag stream on a port of its own);
+- `MultiPort`: several ports, each a twin of its own;
+- `Refusing` conversations: answer "busy" or an error in the instrument's words when such a fault is armed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    from qlab.clock import Clock
+
+__all__ = [
+    "Background",
+    "Conversation",
+    "Dialogue",
+    "Framer",
+    "MultiPort",
+    "OutputStream",
+    "Refusing",
+    "Script",
+    "Speaker",
+    "StreamOpener",
+    "StreamUser",
+    "Twin",
+]
+
+Script: TypeAlias = "Generator[bytes | int, None, None]"
+"""One answer in the making: yields bytes to send, or a lab time in ps to wait for."""
+
+
+class Conversation(Protocol):
+    """One connection to a twin."""
+
+    def receive(self, data: bytes) -> bytes:
+        """Take bytes as they come and return what to send now."""
+        ...
+
+    def due_ps(self) -> int | None:
+        """Return the lab time at which `wake` wants to be called; after `wake` it lies in the future or is None."""
+        ...
+
+    def wake(self) -> bytes:
+        """Do what is due and return what to send now."""
+        ...
+
+    def close(self) -> None:
+        """Forget the client."""
+        ...
+
+
+@runtime_checkable
+class Refusing(Protocol):
+    """A conversation that can decline in the instrument's own words, without carrying anything out."""
+
+    def refuse(self, data: bytes, kind: str, text: str) -> bytes:
+        """Take bytes and answer each message as the fault `kind` ("busy" or "error") has it."""
+        ...
+
+
+@runtime_checkable
+class Twin(Protocol):
+    """A simulated instrument."""
+
+    def connect(self) -> Conversation:
+        """Begin a conversation with one client."""
+        ...
+
+    def reset_power(self) -> None:
+        """Return the front panel to its power-on state; called when power goes and when it comes back."""
+        ...
+
+
+@runtime_checkable
+class MultiPort(Protocol):
+    """An instrument with several ports, each mounted on an address of its own."""
+
+    def ports(self) -> Mapping[str, Twin]:
+        """Return a twin for each port by name; the first is the instrument's main address."""
+        ...
+
+
+@runtime_checkable
+class Background(Protocol):
+    """A twin that works on without a client, as a tagger that records."""
+
+    def background_due_ps(self) -> int | None:
+        """Return the lab time at which `background` wants to be called; afterwards it lies in the future or is None."""
+        ...
+
+    def background(self) -> None:
+        """Do what is due."""
+        ...
+
+
+class OutputStream(Protocol):
+    """A path from the twin to one client, message by message."""
+
+    @property
+    def port(self) -> int:
+        """The port number that it was bound to."""
+        ...
+
+    def send(self, message: bytes) -> None:
+        """Queue a message; never blocks.  What no client has fetched beyond a generous limit is lost."""
+        ...
+
+    def close(self) -> None:
+        """Unbind the path."""
+        ...
+
+
+class StreamOpener(Protocol):
+    """What the mount lends to a twin that opens output paths on request."""
+
+    def open_stream(self, port: int) -> OutputStream:
+        """Bind an output path to `port` (0: any free one); raises `TwinError` where the port is taken."""
+        ...
+
+
+@runtime_checkable
+class StreamUser(Protocol):
+    """A twin that opens output paths."""
+
+    def attach_streams(self, opener: StreamOpener) -> None:
+        """Learn where paths are opened; called once by the mount, before any client connects."""
+        ...
+
+
+class Framer(Protocol):
+    """Something that cuts a byte stream into messages."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take bytes and return the messages that they complete."""
+        ...
+
+
+class Speaker(Protocol):
+    """What a `Dialogue` asks of its twin."""
+
+    def answer(self, message: bytes) -> Script:
+        """Carry out one message."""
+        ...
+
+    def refuse(self, message: bytes, kind: str, text: str) -> bytes:
+        """Answer one message as "busy" or with an error instead of carrying it out."""
+        ...
+
+
+class Dialogue:
+    """A conversation in turns: a message that must wait lets the messages behind it wait, as an input buffer does.
+
+    Parameters
+    ----------
+    speaker:
+        Answers the messages.
+    framer:
+        Cuts them from the stream.
+    clock:
+        The lab's clock.
+    """
+
+    def __init__(self, speaker: Speaker, framer: Framer, clock: Clock) -> None:
+        self._speaker = speaker
+        self._framer = framer
+        self._clock = clock
+        self._messages: deque[bytes] = deque()
+        self._script: Script | None = None
+        self._due_ps: int | None = None
+
+    def receive(self, data: bytes) -> bytes:
+        """Take bytes and return the answers that are ready."""
+        self._messages.extend(self._framer.feed(data))
+        return self._run()
+
+    def refuse(self, data: bytes, kind: str, text: str) -> bytes:
+        """Take bytes and decline each message in them."""
+        return b"".join(self._speaker.refuse(message, kind, text) for message in self._framer.feed(data))
+
+    def due_ps(self) -> int | None:
+        """Return until when the current answer waits."""
+        return self._due_ps
+
+    def wake(self) -> bytes:
+        """Go on with the answer that waited, and with what waited behind it."""
+        return self._run()
+
+    def close(self) -> None:
+        """Drop what was not answered."""
+        self._messages.clear()
+        self._due_ps = None
+        if self._script is not None:
+            self._script.close()
+            self._script = None
+
+    def _run(self) -> bytes:
+        out = bytearray()
+        if self._due_ps is not None and self._clock.now_ps() < self._due_ps:
+            return b""
+        self._due_ps = None
+        while True:
+            if self._script is None:
+                if not self._messages:
+                    return bytes(out)
+                self._script = self._speaker.answer(self._messages.popleft())
+            step = next(self._script, None)
+            if step is None:
+                self._script = None
+            elif isinstance(step, bytes):
+                out += step
+            elif step > self._clock.now_ps():
+                self._due_ps = step
+                return bytes(out)
