@@ -1,0 +1,144 @@
+"""What an instrument can turn: a number over lab time.
+
+A knob is piecewise constant, except where it was set to a `Ramp` (a wave plate that turns) or a `Relaxation` (an oven
+that warms).  The world asks where a re-evaluation is needed: at every set time, on a grid of 4.3 ms while a ramp lasts,
+and at cell starts (68.7 ms) while a relaxation has not died out.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from qlab.errors import WorldError
+
+__all__ = ["CELL_PS", "Knob", "Profile", "Ramp", "Relaxation"]
+
+CELL_PS = 2**36
+"""The world's time cell, 68.7 ms."""
+RAMP_STEP_PS = 2**32
+DIES_OUT = 16.0
+"""After this many time constants a relaxation counts as arrived (1e-7 of the step is left)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """A straight line from (t0, v0) to (t1, v1), constant outside."""
+
+    t0_ps: int
+    v0: float
+    t1_ps: int
+    v1: float
+
+    def value(self, t_ps: int) -> float:
+        """Return the value at `t_ps`."""
+        if t_ps >= self.t1_ps:
+            return self.v1
+        if t_ps <= self.t0_ps:
+            return self.v0
+        return self.v0 + (self.v1 - self.v0) * ((t_ps - self.t0_ps) / (self.t1_ps - self.t0_ps))
+
+    @property
+    def end_ps(self) -> int:
+        """Lab time from which the value no longer changes."""
+        return self.t1_ps
+
+    step_ps = RAMP_STEP_PS
+
+
+@dataclass(frozen=True, slots=True)
+class Relaxation:
+    """A first-order approach from v0 at t0 to the target with time constant tau."""
+
+    t0_ps: int
+    v0: float
+    target: float
+    tau_ps: int
+
+    def value(self, t_ps: int) -> float:
+        """Return the value at `t_ps`."""
+        if t_ps >= self.end_ps:
+            return self.target
+        return self.target + (self.v0 - self.target) * math.exp(-max(t_ps - self.t0_ps, 0) / self.tau_ps)
+
+    @property
+    def end_ps(self) -> int:
+        """Lab time from which the value no longer changes."""
+        return self.t0_ps + round(DIES_OUT * self.tau_ps)
+
+    step_ps = CELL_PS
+
+
+Profile: TypeAlias = Ramp | Relaxation
+
+
+class Knob:
+    """A number over lab time, set by one twin and read by the world.
+
+    Parameters
+    ----------
+    initial:
+        The value before the first setting.
+    """
+
+    def __init__(self, initial: float) -> None:
+        self._initial = float(initial)
+        self._times: list[int] = []
+        self._values: list[float | Profile] = []
+        self._frozen_ps = -(2**62)
+
+    def set(self, value: float | Profile, t_ps: int) -> None:
+        """Set the knob from `t_ps` on; the past cannot be changed.
+
+        Raises
+        ------
+        WorldError
+            `t_ps` lies before an earlier setting, or in a past that the world has already handed out.
+        """
+        if (self._times and t_ps < self._times[-1]) or t_ps < self._frozen_ps:
+            last = max(self._frozen_ps, self._times[-1] if self._times else self._frozen_ps)
+            msg = f"a knob was set at {t_ps} ps, but its past is settled up to {last} ps"
+            raise WorldError(msg)
+        if self._times and self._times[-1] == t_ps:
+            self._values[-1] = value
+        else:
+            self._times.append(t_ps)
+            self._values.append(value)
+
+    def freeze(self, t_ps: int) -> None:
+        """Settle the past: from now on only settings at `t_ps` or later are possible."""
+        self._frozen_ps = max(self._frozen_ps, t_ps)
+
+    def value(self, t_ps: int) -> float:
+        """Return the value at `t_ps`."""
+        i = bisect.bisect_right(self._times, t_ps) - 1
+        if i < 0:
+            return self._initial
+        entry = self._values[i]
+        return entry if isinstance(entry, (int, float)) else entry.value(t_ps)
+
+    def breaks(self, t0_ps: int, t1_ps: int) -> list[int]:
+        """Return the times with t0 < t < t1 at which the value must be looked at again, sorted."""
+        found: set[int] = set()
+        first = max(bisect.bisect_right(self._times, t0_ps) - 1, 0)
+        for i in range(first, len(self._times)):
+            begin = self._times[i]
+            if begin >= t1_ps:
+                break
+            found.add(begin)
+            entry = self._values[i]
+            if isinstance(entry, (Ramp, Relaxation)):
+                stop = min(t1_ps, self._times[i + 1] if i + 1 < len(self._times) else t1_ps)
+                found.add(min(entry.end_ps, stop))
+                step = entry.step_ps
+                grid = range((max(begin, t0_ps) // step + 1) * step, min(stop, entry.end_ps), step)
+                found.update(grid)
+        return sorted(t for t in found if t0_ps < t < t1_ps)
+
+    def forget(self, t_ps: int) -> None:
+        """Drop settings that no time after `t_ps` can see."""
+        i = bisect.bisect_right(self._times, t_ps) - 1
+        if i > 0:
+            del self._times[:i], self._values[:i]
