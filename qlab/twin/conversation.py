@@ -28,10 +28,11 @@ What a twin may offer beside, found by the mount when it is there:
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from qlab.clock import Clock
 
@@ -40,6 +41,7 @@ __all__ = [
     "Conversation",
     "Dialogue",
     "Framer",
+    "Later",
     "MultiPort",
     "OutputStream",
     "Refusing",
@@ -150,6 +152,14 @@ class StreamUser(Protocol):
     def attach_streams(self, opener: StreamOpener) -> None:
         """Learn where paths are opened; called once by the mount, before any client connects."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A reply that comes after `seconds` of lab time; later commands of the same client wait for it."""
+
+    seconds: float
+    reply: Callable[[], str | None]
 
 
 class Framer(Protocol):

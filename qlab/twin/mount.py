@@ -1,4 +1,4 @@
-"""The wire end of a twin: counts bytes, serves due times, applies faults.  What kind of wire is the subclass's affair."""
+"""The wire end of a twin: counts bytes, serves due times, applies faults.  The kind of wire is left to subclasses."""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from qlab.clock import PS_PER_S, Clock
+from qlab.twin.conversation import Later
 from qlab.twin.framing import BlockFramer
 from qlab.twin.scpi_status import OPC, PON, ErrorQueue, ScpiError, StatusGroup
 from qlab.twin.scpi_tree import Header
@@ -29,14 +29,6 @@ __all__ = ["Later", "Parameter", "ScpiError", "ScpiTwin", "command", "parameter"
 
 _UNIT = re.compile(r"^\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-z%]*)\s*$")
 _SCALE = {"": 1.0, "N": 1e-9, "U": 1e-6, "M": 1e-3, "K": 1e3, "MA": 1e6}
-
-
-@dataclass(frozen=True, slots=True)
-class Later:
-    """A reply that comes after `seconds` of lab time; later commands of the client wait for it."""
-
-    seconds: float
-    reply: Callable[[], str | None]
 
 
 Reply: TypeAlias = "str | Later | None"

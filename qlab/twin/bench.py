@@ -1,0 +1,87 @@
+"""What a twin may ask of the world: always by its own instrument name, never of another instrument.
+
+The lab's bench gives each twin the knob that its front panel turns and the light that falls on it; a twin whose name
+is on no optical path gets free-floating objects, so that it can be tested on a table by itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+    from qlab.clock import Clock
+    from qlab.physics.detector import Detector
+    from qlab.physics.knob import Knob
+    from qlab.physics.world import World
+    from qlab.tags.stream import TagFeed
+    from qlab.twin.conversation import Twin
+
+__all__ = ["Bench", "TwinClass"]
+
+
+class Bench(Protocol):
+    """The bench as one twin sees it."""
+
+    @property
+    def clock(self) -> Clock:
+        """The lab's clock."""
+        ...
+
+    @property
+    def world(self) -> World:
+        """The world, for clicks of a detector by its number."""
+        ...
+
+    def rng(self, name: str, *key: int) -> np.random.Generator:
+        """Return the generator of this key; the same key draws the same numbers, however often others draw."""
+        ...
+
+    def pump_power(self, name: str) -> Knob:
+        """Return the knob of the light power in W that the laser `name` sends out."""
+        ...
+
+    def oven_temperature(self, name: str) -> Knob:
+        """Return the knob of the temperature in deg C that the heater `name` keeps."""
+        ...
+
+    def plate_angle(self, name: str) -> Knob:
+        """Return the knob of the angle in degrees at which the mount `name` stands."""
+        ...
+
+    def detector(self, name: str) -> Detector:
+        """Return the detector inside the instrument `name`."""
+        ...
+
+    def detector_id(self, name: str) -> int:
+        """Return the world's number of that detector."""
+        ...
+
+    def tag_feed(self, name: str) -> TagFeed:
+        """Return what the inputs of the tagger `name` see; channels are input numbers from 0."""
+        ...
+
+    def optical_power_w(self, name: str, t_ps: int) -> float:
+        """Return the light power in W on the sensor `name` at a lab time."""
+        ...
+
+    def ambient_c(self, name: str) -> float:
+        """Return the room temperature in deg C where the instrument stands."""
+        ...
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        """Append to a file that the instrument's own software writes; raises `OSError` as a disk does."""
+        ...
+
+
+class TwinClass(Protocol):
+    """What the lab file's `class` leads to: a twin class that can be built from a `twin:` section."""
+
+    wire: ClassVar[Literal["tcp", "serial", "zmq"]]
+
+    def build(self, name: str, bench: Bench, parameters: Mapping[str, object]) -> Twin:
+        """Build the twin called `name` (a class method); raises a validation error for wrong parameters."""
+        ...
