@@ -88,6 +88,7 @@ class Knob:
         self._times: list[int] = []
         self._values: list[float | Profile] = []
         self._frozen_ps = -(2**62)
+        self._revisions = 0
 
     def set(self, value: float | Profile, t_ps: int) -> None:
         """Set the knob from `t_ps` on; the past cannot be changed.
@@ -103,6 +104,7 @@ class Knob:
             raise WorldError(msg)
         if self._times and self._times[-1] == t_ps:
             self._values[-1] = value
+            self._revisions += 1
         else:
             self._times.append(t_ps)
             self._values.append(value)
@@ -110,6 +112,10 @@ class Knob:
     def freeze(self, t_ps: int) -> None:
         """Settle the past: from now on only settings at `t_ps` or later are possible."""
         self._frozen_ps = max(self._frozen_ps, t_ps)
+
+    def settings_before(self, t_ps: int) -> int:
+        """Return a number that grows with every setting that the time before `t_ps` can see."""
+        return bisect.bisect_left(self._times, t_ps) + self._revisions
 
     def value(self, t_ps: int) -> float:
         """Return the value at `t_ps`."""
@@ -136,9 +142,3 @@ class Knob:
                 grid = range((max(begin, t0_ps) // step + 1) * step, min(stop, entry.end_ps), step)
                 found.update(grid)
         return sorted(t for t in found if t0_ps < t < t1_ps)
-
-    def forget(self, t_ps: int) -> None:
-        """Drop settings that no time after `t_ps` can see."""
-        i = bisect.bisect_right(self._times, t_ps) - 1
-        if i > 0:
-            del self._times[:i], self._values[:i]

@@ -1,0 +1,90 @@
+"""Randomness that is keyed, never sequential: generators by key, and uniform bits as a function of time."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Brownian", "generator", "mix", "normal_table"]
+
+_MASK = (1 << 64) - 1
+QUANTILES = 65536
+
+
+def generator(seed: int, *key: int) -> np.random.Generator:
+    """Return the generator of this key."""
+    return np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence((seed, *(k & _MASK for k in key)))))
+
+
+def mix(t_ps: NDArray[np.int64], key: int) -> NDArray[np.uint64]:
+    """Return 64 uniform bits for each time: SplitMix64's finaliser (Steele, Lea, Flood, OOPSLA 2014) of time and key."""
+    x = t_ps.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key & _MASK)
+    x ^= x >> np.uint64(30)
+    x *= np.uint64(0xBF58476D1CE4E5B9)
+    x ^= x >> np.uint64(27)
+    x *= np.uint64(0x94D049BB133111EB)
+    x ^= x >> np.uint64(31)
+    return x
+
+
+def normal_table() -> NDArray[np.float64]:
+    """Return 65536 quantiles of the standard normal at (i + 1/2)/65536: bounded, made with scalar mathematics."""
+    inverse = NormalDist().inv_cdf
+    return np.array([inverse((i + 0.5) / QUANTILES) for i in range(QUANTILES)])
+
+
+class Brownian:
+    """A Brownian path that can be looked up at any step: Levy's construction on dyadic intervals with keyed draws.
+
+    Parameters
+    ----------
+    seed, key:
+        What makes the path this one.
+    """
+
+    _LEVELS = 40
+
+    def __init__(self, seed: int, key: int) -> None:
+        self._seed = seed
+        self._key = key
+        self._points: dict[int, float] = {0: 0.0}
+
+    def value(self, step: int) -> float:
+        """Return the path at `step` >= 0: normal with variance `step`, increments independent."""
+        low, high = 0, 1 << self._LEVELS
+        a, b = 0.0, self._point(high, math.sqrt(high))
+        while low < step:
+            middle = (low + high) // 2
+            if middle == low:
+                return b
+            half = (high - low) / 4.0
+            m = (a + b) / 2.0 + self._point(middle, math.sqrt(half))
+            if step >= middle:
+                low, a = middle, m
+            else:
+                high, b = middle, m
+        return a
+
+    def _point(self, index: int, sigma: float) -> float:
+        if index not in self._points:
+            if len(self._points) > 4096:
+                self._points.clear()
+            bits = int(mix(np.array([index], np.int64), hash_key(self._seed, self._key))[0]) >> 11
+            self._points[index] = NormalDist().inv_cdf((bits + 0.5) / 2.0**53)
+        return self._points[index] * sigma
+
+
+def hash_key(*parts: int) -> int:
+    """Fold integers into one 64-bit key."""
+    key = np.array([0], np.int64)
+    value = 0
+    for part in parts:
+        key[0] = np.int64((value ^ (part & _MASK)) & (_MASK >> 1))
+        value = int(mix(key, value + 0x632BE59BD9B4E019)[0])
+    return value

@@ -1,0 +1,88 @@
+"""The pump laser and the crystal that makes pairs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from qlab.physics.knob import Knob
+from qlab.physics.states import bell_state
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["LaserDiode", "PairSource"]
+
+_SINC2_HALF = 1.39155737825151
+"""sinc^2(x) = 1/2 at this x."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaserDiode:
+    """Light against current: nothing below threshold, a straight line above (Saleh & Teich, chapter 17).
+
+    Parameters
+    ----------
+    threshold_a:
+        Threshold current at `reference_c`.
+    slope_w_per_a:
+        Slope efficiency.
+    reference_c, characteristic_k:
+        The threshold grows as exp((T - reference) / T0).
+    """
+
+    threshold_a: float = 0.03
+    slope_w_per_a: float = 0.6
+    reference_c: float = 25.0
+    characteristic_k: float = 120.0
+
+    def power_w(self, current_a: float, temperature_c: float = 25.0) -> float:
+        """Return the optical power in W."""
+        threshold = self.threshold_a * math.exp((temperature_c - self.reference_c) / self.characteristic_k)
+        return max(current_a - threshold, 0.0) * self.slope_w_per_a
+
+
+@dataclass(slots=True)
+class PairSource:
+    """A crystal pumped continuously, whose coherence time is far below any window: pairs are a Poisson process.
+
+    Parameters
+    ----------
+    brightness_hz_per_w:
+        Pairs per second made in the collected modes, per watt of pump, at perfect phase matching.
+    state:
+        Density matrix of a pair, shape (4, 4); signal first.
+    pump_power_w, temperature_c:
+        Knobs of the pump power at the crystal and of the crystal's temperature.
+    transmission:
+        Fraction of the pump's knob that reaches the crystal.
+    phase_match_c, phase_match_fwhm_c:
+        Where the sinc^2 of the phase mismatch peaks, and its full width at half maximum.
+    signal_nm, idler_nm, bandwidth_nm:
+        Centre wavelengths and the FWHM of the signal's spectrum.
+    """
+
+    brightness_hz_per_w: float
+    state: NDArray[np.complex128] = field(default_factory=lambda: bell_state("phi+"))
+    pump_power_w: Knob = field(default_factory=lambda: Knob(0.0))
+    temperature_c: Knob = field(default_factory=lambda: Knob(25.0))
+    transmission: float = 1.0
+    phase_match_c: float = 25.0
+    phase_match_fwhm_c: float = 2.0
+    signal_nm: float = 810.0
+    idler_nm: float = 810.0
+    bandwidth_nm: float = 1.0
+
+    def rate_hz(self, t_ps: int) -> float:
+        """Return the pair rate at `t_ps`."""
+        detuning = (self.temperature_c.value(t_ps) - self.phase_match_c) / (self.phase_match_fwhm_c / 2.0)
+        x = _SINC2_HALF * detuning
+        match = 1.0 if abs(x) < 1e-9 else (math.sin(x) / x) ** 2
+        return self.brightness_hz_per_w * self.pump_power_w.value(t_ps) * self.transmission * match
+
+    @property
+    def knobs(self) -> tuple[Knob, ...]:
+        """What the rate depends on."""
+        return (self.pump_power_w, self.temperature_c)

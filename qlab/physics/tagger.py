@@ -1,0 +1,119 @@
+"""The time tagger behind the detectors: delay, resolution, dead time, buffer overflow, and the node's own clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qlab.physics.detector import alive
+from qlab.physics.oscillator import Oscillator
+from qlab.tags.stream import Gap, TagBlock, sort_tags
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from qlab.physics.world import World
+
+__all__ = ["Tagger", "WorldFeed"]
+
+BIN_PS = 2**30
+"""Overflow is counted in bins of 1.07 ms: a bin passes so many tags, the rest of it is a gap."""
+FAR_PAST_PS = -(2**62)
+
+
+@dataclass(frozen=True, slots=True)
+class Tagger:
+    """What a tagger does to clicks.
+
+    Parameters
+    ----------
+    resolution_ps:
+        Tags are multiples of it, rounded down.
+    skew_ps:
+        Extra delay of each channel.
+    dead_time_ps:
+        Of each channel.
+    max_rate_hz:
+        Tags per second over all channels that reach the host.
+    oscillator:
+        The clock it ticks on.
+    """
+
+    resolution_ps: int = 1
+    skew_ps: tuple[int, ...] = ()
+    dead_time_ps: int = 0
+    max_rate_hz: float = 1e9
+    oscillator: Oscillator = field(default_factory=Oscillator)
+
+
+class WorldFeed:
+    """The inputs of one tagger in the world; implements `qlab.tags.stream.TagFeed`.
+
+    Parameters
+    ----------
+    world:
+        The world.
+    tagger:
+        The tagger.
+    inputs:
+        For each channel the number of the detector on it, and the cable's delay in ps.
+    """
+
+    def __init__(self, world: World, tagger: Tagger, inputs: Mapping[int, tuple[int, int]]) -> None:
+        self._world = world
+        self._tagger = tagger
+        self._inputs = dict(inputs)
+
+    def read(self, start_ps: int, stop_ps: int) -> TagBlock:
+        """Return the tags that reach the tagger in the half-open interval of lab time, on the tagger's own clock."""
+        tagger = self._tagger
+        from_ps = (start_ps // BIN_PS - 1) * BIN_PS  # a whole bin earlier: dead time and overflow look back
+        times, channels = [], []
+        for channel, (detector_id, cable_ps) in self._inputs.items():
+            skew = tagger.skew_ps[channel] if channel < len(tagger.skew_ps) else 0
+            t = self._world.clicks(detector_id, from_ps - cable_ps - skew, stop_ps - cable_ps - skew) + (
+                cable_ps + skew
+            )
+            if tagger.dead_time_ps:
+                t = t[alive(t, tagger.dead_time_ps, FAR_PAST_PS)]
+            times.append(t)
+            channels.append(np.full(t.size, channel, dtype=np.uint8))
+        if not times:
+            return TagBlock(np.empty(0, np.int64), np.empty(0, np.uint8), *self._local(start_ps, stop_ps))
+        t, ch = sort_tags(np.concatenate(times), np.concatenate(channels))
+        passed, gaps = self._overflow(t, stop_ps)
+        passed &= t >= start_ps
+        local = self._quantised(t[passed])
+        if tagger.resolution_ps > 1:
+            local, ch = sort_tags(local, ch[passed])
+        else:
+            ch = ch[passed]
+        begin, end = self._local(start_ps, stop_ps)
+        return TagBlock(local, ch, begin, end, tuple(g for g in gaps if g.stop_ps > begin))
+
+    def _local(self, start_ps: int, stop_ps: int) -> tuple[int, int]:
+        return self._tagger.oscillator.local(start_ps), self._tagger.oscillator.local(stop_ps)
+
+    def _quantised(self, t: NDArray[np.int64]) -> NDArray[np.int64]:
+        local = self._tagger.oscillator.local(t)
+        step = self._tagger.resolution_ps
+        return local // step * step if step > 1 else local
+
+    def _overflow(self, t: NDArray[np.int64], stop_ps: int) -> tuple[NDArray[np.bool_], list[Gap]]:
+        most = int(self._tagger.max_rate_hz * BIN_PS * 1e-12)
+        keep = np.ones(t.size, dtype=np.bool_)
+        gaps: list[Gap] = []
+        if t.size <= most:
+            return keep, gaps
+        bins, first, counts = np.unique(t // BIN_PS, return_index=True, return_counts=True)
+        for b, i, n in zip(bins.tolist(), first.tolist(), counts.tolist(), strict=True):
+            if n > most:
+                keep[i + most : i + n] = False
+                start = self._tagger.oscillator.local(int(t[i + most]))
+                stop = self._tagger.oscillator.local(min((b + 1) * BIN_PS, stop_ps))
+                gaps.append(Gap(start, stop, n - most))
+        return keep, gaps

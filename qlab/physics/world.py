@@ -1,0 +1,185 @@
+"""The world that all twins of a lab share: asked for clicks, it draws just the cells that are needed.
+
+Every cell is a function of (seed, component, cell) and of the knobs' settings.  A detector's clicks in a cell depend on
+the cell before through dead time and afterpulses; where that one was not simulated (an oven warmed up and nobody
+counted), it is drawn as a warm-up.  So how often, in which pieces and in which order anybody asks changes nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from qlab.errors import WorldError
+from qlab.physics.keys import generator, hash_key
+from qlab.physics.knob import CELL_PS
+from qlab.physics.line import arrivals_of_line, poisson_times
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from qlab.physics.detector import Detector
+    from qlab.physics.knob import Knob
+    from qlab.physics.line import PairLine
+
+__all__ = ["World"]
+
+FAR_PAST_PS = -(2**62)
+_DARKS, _AFTERPULSES = 1, 2
+T = TypeVar("T")
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, slots=True)
+class _Clicks:
+    """A detector's clicks in one cell, and what the next cell needs to know."""
+
+    t: NDArray[np.int64]
+    last_ps: int
+    pending: NDArray[np.int64]
+    version: int
+
+
+class World:
+    """Sources, arms and detectors on one time axis.
+
+    Parameters
+    ----------
+    seed:
+        Of everything.
+    lines:
+        The pair sources with their arms.
+    detectors:
+        By number; the numbers key the draws, so they must be stable.
+    history_s:
+        How much of the past is kept ready; older cells are drawn again if somebody asks.
+    """
+
+    def __init__(
+        self, seed: int, lines: Sequence[PairLine], detectors: Mapping[int, Detector], *, history_s: float = 16.0
+    ) -> None:
+        self.seed = seed
+        self.lines = list(lines)
+        self.detectors = dict(detectors)
+        keep = max(int(history_s * 1e12 / CELL_PS), 4)
+        self._lock = threading.RLock()
+        self._cells: _Cache[tuple[int, int], _Clicks] = _Cache(keep * max(len(self.detectors), 1))
+        self._emitted: _Cache[tuple[int, int], tuple[int, dict[int, list[NDArray[np.int64]]]]] = _Cache(
+            4 * max(len(self.lines), 1)
+        )
+        self._knobs = [line.knobs(self.detectors) for line in self.lines]
+        self._of_detector = {
+            i: [knob for knobs in self._knobs for knob in knobs] + [d.dark_rate_hz, d.afterpulse_probability]
+            for i, d in self.detectors.items()
+        }
+
+    def clicks(self, detector_id: int, start_ps: int, stop_ps: int) -> NDArray[np.int64]:
+        """Return a detector's clicks in the half-open interval, int64 ps, sorted.
+
+        Raises
+        ------
+        WorldError
+            There is no such detector.
+        """
+        if detector_id not in self.detectors:
+            msg = f"the world has no detector number {detector_id}"
+            raise WorldError(msg)
+        if stop_ps <= start_ps:
+            return np.empty(0, np.int64)
+        with self._lock:
+            for knob in self._of_detector[detector_id]:
+                knob.freeze(stop_ps)
+            parts = []
+            for cell in range(start_ps // CELL_PS, -(-stop_ps // CELL_PS)):
+                parts.append(self._cell(detector_id, cell).t)
+                # The pairs of this cell are at hand now: the other detectors will be asked for soon.
+                for other in self.detectors:
+                    if other != detector_id:
+                        self._cell(other, cell)
+            t = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            i, j = np.searchsorted(t, [start_ps, stop_ps])
+            return t[i:j]
+
+    def _cell(self, detector_id: int, cell: int, *, warm: bool = True) -> _Clicks:
+        key = (detector_id, cell)
+        version = self._version(self._of_detector[detector_id], (cell + 1) * CELL_PS)
+        found = self._cells.get(key)
+        if found is not None and found.version == version:
+            return found
+        if warm:
+            before = self._cells.get((detector_id, cell - 1))
+            if before is None or before.version != self._version(self._of_detector[detector_id], cell * CELL_PS):
+                before = self._cell(detector_id, cell - 1, warm=False)
+        else:
+            before = _Clicks(np.empty(0, np.int64), FAR_PAST_PS, np.empty(0, np.int64), 0)
+        clicks = self._draw(detector_id, cell, before, version)
+        if warm:
+            self._cells.put(key, clicks)
+        return clicks
+
+    def _draw(self, detector_id: int, cell: int, before: _Clicks, version: int) -> _Clicks:
+        begin, end = cell * CELL_PS, (cell + 1) * CELL_PS
+        detector = self.detectors[detector_id]
+        parts = [before.pending, self._darks(detector_id, cell)]
+        for index in range(len(self.lines)):
+            for emitted in (cell - 1, cell):
+                for arrived in self._emission(index, emitted).get(detector_id, ()):
+                    inside = (arrived >= begin) & (arrived < end)
+                    parts.append(arrived[inside])
+        candidates = np.sort(np.concatenate(parts), kind="stable")
+        late = candidates >= end
+        probability = detector.afterpulse_probability.value(begin)
+        key = hash_key(self.seed, detector_id, _AFTERPULSES)
+        t, _ = detector.clicks(candidates[~late], before.last_ps, probability, key)
+        inside = t < end
+        children = detector.afterpulses(t[inside], probability, key) if probability > 0.0 else np.empty(0, np.int64)
+        pending = np.concatenate([candidates[late], children[children >= end]])
+        t = t[inside]
+        last = int(t[-1]) if t.size else before.last_ps
+        return _Clicks(t, last, np.sort(pending, kind="stable"), version)
+
+    def _darks(self, detector_id: int, cell: int) -> NDArray[np.int64]:
+        begin, end = cell * CELL_PS, (cell + 1) * CELL_PS
+        knob = self.detectors[detector_id].dark_rate_hz
+        starts = [begin, *knob.breaks(begin, end)]
+        parts = []
+        for start, stop in zip(starts, [*starts[1:], end], strict=True):
+            rng = generator(self.seed, detector_id, cell, start - begin, _DARKS)
+            t = poisson_times(rng, max(knob.value(start), 0.0), start, end)
+            parts.append(t[: np.searchsorted(t, stop)])
+        return np.concatenate(parts)
+
+    def _emission(self, index: int, cell: int) -> dict[int, list[NDArray[np.int64]]]:
+        version = self._version(self._knobs[index], (cell + 1) * CELL_PS)
+        found = self._emitted.get((index, cell))
+        if found is not None and found[0] == version:
+            return found[1]
+        arrivals = arrivals_of_line(self.lines[index], self.detectors, self.seed, cell)
+        self._emitted.put((index, cell), (version, arrivals))
+        return arrivals
+
+    @staticmethod
+    def _version(knobs: list[Knob], before_ps: int) -> int:
+        """Return how many settings were made before a time: it grows with each that could matter."""
+        return sum(knob.settings_before(before_ps) for knob in knobs)
+
+
+class _Cache(OrderedDict[K, T]):
+    """Keeps the entries used last."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def put(self, key: K, value: T) -> None:
+        """Add an entry and drop the oldest."""
+        self[key] = value
+        self.move_to_end(key)
+        while len(self) > self._most:
+            self.popitem(last=False)
