@@ -7,6 +7,7 @@ int64 picoseconds, channels small integers (a tagger's input n is channel n - 1)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from qlab.errors import BadRequestError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Gap", "TagBlock", "TagFeed", "merge"]
+__all__ = ["Gap", "TagBlock", "TagFeed", "concat", "merge"]
 
 Times = NDArray[np.int64]
 Channels = NDArray[np.uint8]
@@ -97,8 +98,12 @@ class TagBlock:
     @property
     def live_s(self) -> float:
         """Seconds in which the tagger was listening."""
-        blind_ps = sum(gap.stop_ps - gap.start_ps for gap in self.gaps)
-        return (self.stop_ps - self.start_ps - blind_ps) * 1e-12
+        live_ps, at_ps = self.stop_ps - self.start_ps, self.start_ps
+        for gap in sorted(self.gaps, key=lambda gap: gap.start_ps):  # those of several inputs or taggers may overlap
+            stop_ps = min(gap.stop_ps, self.stop_ps)
+            live_ps -= max(stop_ps - max(gap.start_ps, at_ps), 0)
+            at_ps = max(at_ps, stop_ps)
+        return live_ps * 1e-12
 
     def counts(self, channels: int) -> NDArray[np.int64]:
         """Return the number of tags on each of the channels 0 .. `channels` - 1, shape (channels,)."""
@@ -168,4 +173,28 @@ def merge(*blocks: TagBlock) -> TagBlock:
         min(b.start_ps for b in blocks),
         max(b.stop_ps for b in blocks),
         tuple(g for b in blocks for g in b.gaps),
+    )
+
+
+def concat(*blocks: TagBlock) -> TagBlock:
+    """Join stretches of one stream, in order of time; what lies between them becomes a gap."""
+    if not blocks:
+        msg = "concat: no tag blocks given"
+        raise BadRequestError(msg)
+    gaps: list[Gap] = list(blocks[0].gaps)
+    for before, after in pairwise(blocks):
+        if after.start_ps < before.stop_ps:
+            msg = (
+                f"concat: stretches overlap, one ends at {before.stop_ps} ps and the next starts at {after.start_ps} ps"
+            )
+            raise BadRequestError(msg)
+        if after.start_ps > before.stop_ps:
+            gaps.append(Gap(before.stop_ps, after.start_ps))
+        gaps.extend(after.gaps)
+    return TagBlock(
+        np.concatenate([b.t for b in blocks]),
+        np.concatenate([b.ch for b in blocks]),
+        blocks[0].start_ps,
+        blocks[-1].stop_ps,
+        tuple(gaps),
     )

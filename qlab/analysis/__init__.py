@@ -1,0 +1,1 @@
+"""Numbers from counts: Bell tests, visibilities, correlations, accidentals, error rates, predictions."""
