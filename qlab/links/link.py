@@ -254,6 +254,20 @@ class Link(ABC):
         """Send a command that has no reply; never repeated."""
         self.write(text.encode("latin-1") + self.command_terminator)
 
+    def discard(self) -> None:
+        """Drop what came unasked: on a bus, the late word of another unit."""
+        with self.lock:
+            if self.peer is not None:
+                while self.is_open and self.peer.emitted > self._taken:
+                    left = self.peer.emitted - self._taken
+                    data = self._receive(self.clock.wall_s(0.0), left)
+                    if not data:
+                        break
+                    self._take(data)
+            elif self.is_open:
+                self._take(self._receive(0.0, None))
+            self._buffer.clear()
+
     def distrust(self) -> None:
         """Make the link resynchronise before the next byte is believed."""
         self._suspect = True

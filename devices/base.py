@@ -1,0 +1,215 @@
+"""The declarative base of all drivers: a device is its signals, its identity and its limits.
+
+bluesky calls `read`, `set` and `stage` inside the run engine's event loop, which must not block.  So wire I/O happens in
+worker threads: `trigger` fetches, `read` returns what was fetched, `set` returns a status.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from ophyd import Device, Kind
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from devices.signals import WireSignal
+from devices.worker import WorkerStatus, run_in_thread
+from qlab.errors import BadRequestError, InstrumentError, QlabError, WrongIdentityError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from qlab.clock import Clock
+    from qlab.links.link import Link
+
+__all__ = ["Instrument", "InstrumentSettings", "ScpiInstrument"]
+
+
+class InstrumentSettings(BaseModel):
+    """The `settings:` of an instrument in the lab file; a driver extends it by its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Instrument(Device):
+    """A device with a wire.
+
+    Parameters
+    ----------
+    name:
+        The instrument's name in the lab.
+    link:
+        The byte channel; may be shared on a multidrop bus.
+    clock:
+        The lab's clock: every wait is on it and every time stamp from it.
+    settings:
+        What the lab file sets at connection, checked by `Settings`.
+    """
+
+    identity: ClassVar[str] = ".*"
+    """What the reply to the identity query must match."""
+    twin: ClassVar[str] = ""
+    """Dotted name of the twin's class."""
+    wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
+    link_options: ClassVar[Mapping[str, Any]] = {}
+    multidrop: ClassVar[bool] = False
+    Settings: ClassVar[type[BaseModel]] = InstrumentSettings
+
+    def __init__(
+        self,
+        prefix: str = "",
+        *,
+        name: str,
+        link: Link,
+        clock: Clock,
+        settings: Mapping[str, object] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.link = link
+        self.clock = clock
+        self.identity_text = ""
+        try:
+            self.settings: Any = type(self).Settings.model_validate(dict(settings or {}))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            msg = f"{name}: setting {key} = {first['input']!r}: {first['msg']}"
+            raise BadRequestError(msg) from error
+        super().__init__(prefix, name=name, **kwargs)
+
+    # Life.
+
+    def connect(self) -> None:
+        """Open the link, check who answers, apply the lab file's settings and read the configuration."""
+        self.link.identify = self.check_identity
+        self.link.open()
+        if not self.identity_text:
+            self.check_identity(self.link)
+        self.apply_settings()
+        self.link.restore = lambda _: self.apply_settings()
+        self.refresh_configuration()
+
+    def disconnect(self) -> None:
+        """Leave the instrument safe and close the link."""
+        if self.link.is_open:
+            try:
+                self.make_safe()
+            finally:
+                self.link.close()
+
+    def check_identity(self, link: Link) -> None:
+        """Ask who answers; raises `WrongIdentityError` for anybody else."""
+        found = self.query_identity(link)
+        if re.search(self.identity, found) is None:
+            what = f"another instrument answers at {link.address}"
+            hint = "correct the address in the lab file"
+            raise WrongIdentityError(what, device=self.name, found=found, expected=f"/{self.identity}/", hint=hint)
+        self.identity_text = found
+
+    def query_identity(self, link: Link) -> str:
+        """Return what the instrument says of itself."""
+        return link.ask("*IDN?", retry=False)
+
+    @property
+    def firmware(self) -> str:
+        """The firmware's version, as far as the identity tells."""
+        return self.identity_text.split(",")[-1].strip()
+
+    def apply_settings(self) -> None:
+        """Set what the lab file asks for and what is safe without a person: each setting with a signal of its name."""
+        for key, value in self.settings.model_dump(exclude_none=True).items():
+            signal = getattr(self, key, None)
+            if isinstance(signal, WireSignal):
+                signal.store(value)
+
+    def refresh_configuration(self) -> None:
+        """Fetch all configuration signals."""
+        for signal in self.wire_signals():
+            if signal.kind & Kind.config:
+                signal.fetch()
+
+    def make_safe(self) -> None:
+        """Bring the instrument into a state in which it may be left alone; may be called at any time."""
+
+    def check_health(self) -> list[str]:
+        """Return what is wrong, in sentences; empty when nothing is."""
+        return []
+
+    # bluesky.
+
+    def trigger(self) -> WorkerStatus:
+        """Fetch what `read` will return."""
+        return self.in_thread("measure", self.measure)
+
+    def measure(self) -> None:
+        """Fetch all signals that are read."""
+        for signal in self.wire_signals():
+            if signal.kind & Kind.normal:
+                signal.fetch()
+
+    def unstage(self) -> list[object]:
+        """Leave the instrument safe."""
+        self.make_safe()
+        return list(super().unstage())
+
+    def stop(self, *, success: bool = False) -> None:
+        """Leave the instrument safe at once."""
+        self.make_safe()
+        super().stop(success=success)
+
+    def in_thread(self, what: str, work: Callable[[], object]) -> WorkerStatus:
+        """Do wire I/O in a thread."""
+        return run_in_thread(self.clock, f"{self.name} {what}", work)
+
+    def wire_signals(self) -> Iterator[WireSignal]:
+        """Yield the signals that go over the wire, in the order of their declaration."""
+        for attribute in self.component_names:
+            signal = getattr(self, attribute)
+            if isinstance(signal, WireSignal):
+                yield signal
+
+    def limits_text(self) -> list[str]:
+        """Return the limits of each settable signal, for a person."""
+        return [
+            f"{s.attr_name} {s.limits[0]:g}..{s.limits[1]:g} {s.units}".rstrip()
+            for s in self.wire_signals()
+            if s.limits is not None
+        ]
+
+    # Dialogue, for signals; a driver of another grammar overrides these two.
+
+    def ask(self, command: str, *, delay_s: float = 0.0, timeout_s: float | None = None) -> str:
+        """Return the reply to a query."""
+        return self.link.ask(command, delay_s=delay_s, **({} if timeout_s is None else {"timeout_s": timeout_s}))
+
+    def tell(self, command: str) -> None:
+        """Send a set; raises `InstrumentError` for what the instrument refuses."""
+        with self.link.transaction():
+            self.link.tell(command)
+
+    def guard(self, work: Callable[[], object]) -> None:
+        """Do `work` and swallow a qlab error: for clean-up that must go on."""
+        try:
+            work()
+        except QlabError as error:
+            self.log.warning("%s", error)
+
+
+class ScpiInstrument(Instrument):
+    """A SCPI instrument: after each set its error queue is asked, in the same transaction."""
+
+    error_query: ClassVar[str] = "SYST:ERR?"
+
+    def tell(self, command: str) -> None:
+        """Send a set and ask the error queue; raises `InstrumentError` with the queue's own words."""
+        with self.link.transaction() as link:
+            link.tell(command)
+            found = link.ask(self.error_query, retry=False)
+        code = re.match(r"\s*([-+]?\d+)", found)
+        if code is None or int(code[1]) != 0:
+            self.refused(command, found)
+
+    def refused(self, command: str, found: str) -> None:
+        """Raise the error that the instrument's words mean; a driver may know more."""
+        what = "the instrument refused a command"
+        raise InstrumentError(what, device=self.name, command=command, found=found, expected='0,"No error"')

@@ -1,0 +1,1 @@
+"""Wave plates and analysers."""

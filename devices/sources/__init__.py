@@ -1,0 +1,1 @@
+"""Photon sources and what keeps them at their working point."""

@@ -1,0 +1,123 @@
+"""Wire I/O in a thread, reported by a status that the run engine can wait for.
+
+The hold is taken before the thread starts and given back before the status is done, so that in stepped time no wake-up
+of somebody else slips in between (see `qlab.clock`).
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+from qlab.errors import QlabError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from qlab.clock import Clock, Hold
+
+__all__ = ["AllStatus", "WorkerStatus", "run_in_thread"]
+
+T = TypeVar("T")
+
+
+class WorkerStatus:
+    """A `bluesky.protocols.Status` that ends when its worker does.
+
+    Attributes
+    ----------
+    clock_hold:
+        The worker's hold on stepped time.
+    """
+
+    def __init__(self, name: str, clock_hold: Hold) -> None:
+        self.name = name
+        self.clock_hold = clock_hold
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[WorkerStatus], None]] = []
+        self._exception: BaseException | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the work has ended."""
+        return self._event.is_set()
+
+    @property
+    def success(self) -> bool:
+        """Whether it ended well."""
+        return self.done and self._exception is None
+
+    def exception(self, timeout: float | None = 0.0) -> BaseException | None:
+        """Return what went wrong, None if nothing did; waits up to `timeout` wall seconds for the end."""
+        if not self._event.wait(timeout):
+            msg = f"{self.name} is still at work"
+            raise TimeoutError(msg)
+        return self._exception
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait for the end and raise what went wrong."""
+        exception = self.exception(timeout)
+        if exception is not None:
+            raise exception
+
+    def add_callback(self, callback: Callable[[WorkerStatus], None]) -> None:
+        """Call back at the end, at once if it is over."""
+        with self._lock:
+            if not self.done:
+                self._callbacks.append(callback)
+                return
+        callback(self)
+
+    def finish(self, exception: BaseException | None = None) -> None:
+        """End."""
+        with self._lock:
+            self._exception = exception
+            self._event.set()
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback(self)
+
+    def __repr__(self) -> str:
+        return f"WorkerStatus({self.name}, done={self.done}, success={self.success})"
+
+
+def run_in_thread(clock: Clock, name: str, work: Callable[[], object]) -> WorkerStatus:
+    """Do `work` in a thread of its own and return its status."""
+    status = WorkerStatus(name, clock.hold(name))
+
+    def thread() -> None:
+        failure: BaseException | None = None
+        with status.clock_hold.bound():
+            try:
+                work()
+            except (QlabError, ValueError, OSError, ArithmeticError, LookupError, RuntimeError) as error:
+                failure = error
+        status.finish(failure)
+
+    threading.Thread(target=thread, name=f"qlab-{name}", daemon=True).start()
+    return status
+
+
+class AllStatus(WorkerStatus):
+    """Done when all of several are; fails with the first failure."""
+
+    def __init__(self, clock: Clock, name: str, parts: Sequence[WorkerStatus]) -> None:
+        super().__init__(name, clock.hold(name))
+        self._left = len(parts)
+        self._failures: list[BaseException] = []
+        self._count = threading.Lock()
+        self.clock_hold.suspend_until([part.clock_hold for part in parts])
+        for part in parts:
+            part.add_callback(self._part_done)
+
+    def _part_done(self, part: WorkerStatus) -> None:
+        failure = part.exception()
+        with self._count:
+            if failure is not None:
+                self._failures.append(failure)
+            self._left -= 1
+            if self._left:
+                return
+        self.clock_hold.release()
+        self.finish(self._failures[0] if self._failures else None)
