@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from qlab.physics.knob import Ramp
 
 from qlab.errors import TwinError
+from qlab.physics.knob import Ramp
 from sim_devices.polarisation.elliptec_bus import BusConversation, ElliptecBusTwin, Frame, Motion
 
 if TYPE_CHECKING:

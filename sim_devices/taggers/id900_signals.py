@@ -1,0 +1,216 @@
+"""What flows inside the ID900: inputs, delays, coincidence blocks and generators, named by their links.
+
+All times are lab time in ps. Everything is computed from the tags on demand, for any interval, and never
+depends on how often it was asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from sim_devices.taggers.id900_players import Player
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from qlab.tags.stream import TagBlock, TagFeed
+
+__all__ = ["INPUT_NAMES", "DelayBlock", "InputBlock", "Signals", "TscoBlock", "WindowEdge"]
+
+INPUT_NAMES: Final = ("INPU1", "INPU2", "INPU3", "INPU4", "STAR")
+START_CHANNEL: Final = 4  # the tag channel behind the four inputs
+TSCO_COUNT: Final = 24  # [V1] the COUNT preset uses blocks up to 24
+COINCIDENCE_PS: Final = 1_000  # [INF] full width within which AND sees two pulses together
+WINDOW_MEMORY_PS: Final = 1_000_000_000  # [INF] how long an open TSCO window is remembered
+DEEPEST_LINK: Final = 8  # a ring of links ends here
+
+Times = "NDArray[np.int64]"
+_NOTHING = np.empty(0, np.int64)
+
+
+@dataclass(slots=True)
+class Gate:
+    """When a connector let pulses through: the moments at which that changed."""
+
+    times: list[int]
+    states: list[bool]
+
+    def set(self, state: bool, t_ps: int) -> None:
+        """Open or close from `t_ps` on."""
+        if self.states[-1] != state:
+            self.times.append(t_ps)
+            self.states.append(state)
+
+    def passing(self, t: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the events that fell into open times."""
+        if len(self.states) == 1:
+            return t if self.states[0] else _NOTHING
+        index = np.searchsorted(np.array(self.times, np.int64), t, side="right") - 1
+        passed: NDArray[np.int64] = t[np.array(self.states)[np.maximum(index, 0)]]
+        return passed
+
+
+@dataclass(slots=True)
+class InputBlock:
+    """One input connector; START has the same."""
+
+    gate: Gate
+    enabled: bool = True
+    coupling: str = "DC"
+    edge: str = "RISING"
+    threshold_v: float = 0.499712
+    select: str = "UNSHAPED"
+    resync: str = "AUTO"
+    delay_ps: int = 0
+
+
+@dataclass(slots=True)
+class DelayBlock:
+    """A delay line."""
+
+    link: str
+    value_ps: int = 0
+
+
+@dataclass(slots=True)
+class WindowEdge:
+    """What opens or closes a coincidence window."""
+
+    link: str = "NONE"
+    delay_ps: int = 0
+    edge: str = "RISING"
+
+
+@dataclass(slots=True)
+class TscoBlock:
+    """A coincidence block: how FIRST and SECOND are combined inside and outside of a window."""
+
+    first: str = "NONE"
+    second: str = "NONE"
+    window: bool = False
+    begin: WindowEdge = field(default_factory=WindowEdge)
+    end: WindowEdge = field(default_factory=WindowEdge)
+    inside: str = "ONLYFIR"
+    outside: str = "MUTE"
+
+
+class Signals:
+    """The blocks that make or pass events, and the events on any link in any interval."""
+
+    def __init__(self, feed: TagFeed, now_ps: int, pulse_height_v: float) -> None:
+        self._feed = feed
+        self._pulse_height_v = pulse_height_v
+        self._blocks: dict[tuple[int, int], TagBlock] = {}
+        self.resolution_ps = 100
+        self.inputs = {name: InputBlock(Gate([now_ps], [True])) for name in INPUT_NAMES}
+        self.inputs["STAR"].enabled = False
+        self.delays = {f"DELA{n}": DelayBlock(f"INPU{n}" if n <= 4 else "NONE") for n in range(1, 9)}
+        self.tscos = {f"TSCO{n}": TscoBlock(f"INPU{n}" if n <= 4 else "NONE") for n in range(1, TSCO_COUNT + 1)}
+        for n in range(1, 5):
+            self.tscos[f"TSCO{n + 4}"].first = f"DELA{n}"  # [V2] TSCO5-8 follow DELA1-4
+        self.players = {name: Player() for name in ["REC", *(f"GEN{n}" for n in range(1, 9))]}
+        self.refresh_gates(now_ps)
+
+    def refresh_gates(self, now_ps: int) -> None:
+        """Let each input pass pulses, or not, from now on: it must be enabled and its threshold below the pulses."""
+        for block in self.inputs.values():
+            block.gate.set(block.enabled and block.threshold_v < self._pulse_height_v, now_ps)
+
+    def load_count_preset(self) -> None:
+        """Set up the coincidences of the COUNT preset [V1]."""
+        for block, (a, b) in {3: (2, 3), 4: (2, 4), 5: (3, 4), 6: (1, 2), 7: (1, 3), 8: (1, 4)}.items():
+            self.tscos[f"TSCO{block}"] = TscoBlock(f"INPU{a}", f"INPU{b}", inside="AND")
+        for block, (pair, n) in {13: (6, 3), 14: (6, 4), 15: (7, 4), 16: (3, 4), 24: (13, 4)}.items():
+            self.tscos[f"TSCO{block}"] = TscoBlock(f"TSCO{pair}", f"INPU{n}", inside="AND")
+
+    def known(self, link: str) -> bool:
+        """Tell whether a link name exists."""
+        return (
+            link in {"NONE", *(f"TSGE{n}" for n in range(1, 9))}
+            or link in self.inputs
+            or link in self.delays
+            or link in self.tscos
+            or link in self.players
+        )
+
+    def events(self, link: str, start_ps: int, stop_ps: int, depth: int = 0) -> NDArray[np.int64]:
+        """Return the times of the events on a link in [start, stop), sorted."""
+        if depth > DEEPEST_LINK or stop_ps <= start_ps:
+            return _NOTHING
+        if link in self.inputs:
+            return self._input_events(link, start_ps, stop_ps)
+        if link in self.delays:
+            delay = self.delays[link]
+            shift = delay.value_ps
+            return self.events(delay.link, start_ps - shift, stop_ps - shift, depth + 1) + shift
+        if link in self.tscos:
+            return self._tsco_events(self.tscos[link], start_ps, stop_ps, depth + 1)
+        if link in self.players:
+            return self.players[link].starts(start_ps, stop_ps)
+        return _NOTHING
+
+    def _input_events(self, name: str, start_ps: int, stop_ps: int) -> NDArray[np.int64]:
+        block = self.inputs[name]
+        tags = self._read(start_ps - block.delay_ps, stop_ps - block.delay_ps)
+        t = np.asarray(tags.t[tags.ch == INPUT_NAMES.index(name)], np.int64)
+        return block.gate.passing(t) // self.resolution_ps * self.resolution_ps + block.delay_ps
+
+    def _read(self, start_ps: int, stop_ps: int) -> TagBlock:
+        """Read the feed once for the several blocks that look at the same interval."""
+        key = (max(0, start_ps), max(0, stop_ps))
+        if key not in self._blocks:
+            while len(self._blocks) >= 8:
+                self._blocks.pop(next(iter(self._blocks)))
+            self._blocks[key] = self._feed.read(*key)
+        return self._blocks[key]
+
+    def _tsco_events(self, tsco: TscoBlock, start_ps: int, stop_ps: int, depth: int) -> NDArray[np.int64]:
+        early_ps = start_ps - COINCIDENCE_PS
+        first = self.events(tsco.first, early_ps, stop_ps, depth)
+        second = self.events(tsco.second, early_ps, stop_ps, depth)
+        if tsco.window:
+            begins, ends = (
+                self.events(edge.link, early_ps - WINDOW_MEMORY_PS - edge.delay_ps, stop_ps - edge.delay_ps, depth)
+                + edge.delay_ps
+                for edge in (tsco.begin, tsco.end)
+            )
+            first_in, second_in = _inside(first, begins, ends), _inside(second, begins, ends)
+            out = np.union1d(
+                _combine(tsco.inside, first[first_in], second[second_in]),
+                _combine(tsco.outside, first[~first_in], second[~second_in]),
+            )
+        else:
+            out = _combine(tsco.inside, first, second)
+        return out[np.searchsorted(out, start_ps) :]
+
+
+def _inside(t: NDArray[np.int64], begins: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which events lie between a begin and the next end."""
+    never = np.iinfo(np.int64).min
+    last_begin = np.concatenate(([never], begins))[np.searchsorted(begins, t, side="right")]
+    last_end = np.concatenate(([never], ends))[np.searchsorted(ends, t, side="right")]
+    return np.asarray((last_begin > last_end) | ((last_begin == last_end) & (last_begin != never)))
+
+
+def _combine(how: str, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+    if how == "ONLYFIR":
+        return first
+    if how == "ONLYSEC":
+        return second
+    if how == "OR":
+        return np.union1d(first, second)
+    if how == "AND":
+        return np.union1d(_partnered(second, first), _partnered(first, second))
+    return _NOTHING
+
+
+def _partnered(late: NDArray[np.int64], early: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the events of `late` that have one of `early` at most half a coincidence width before them."""
+    if not early.size:
+        return _NOTHING
+    index = np.searchsorted(early, late, side="right") - 1
+    near = (index >= 0) & (late - early[np.maximum(index, 0)] <= COINCIDENCE_PS // 2)
+    return late[near]
