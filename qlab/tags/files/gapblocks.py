@@ -1,0 +1,97 @@
+"""The row format of tags in HDF5: rows of 65,536 entries, each a base time, gaps and channels.
+
+A row holds ``valid`` entries; entry k is at ``block_t0 + gap[0] + ... + gap[k]`` (``gap[0]`` is 0).  Gaps are unsigned
+32-bit picoseconds: 5 bytes a tag with its channel.  A longer silence is bridged by filler entries on channel 255, or,
+when that would take too many, by a new row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qlab.errors import BadRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from qlab.tags.stream import TagBlock
+
+__all__ = ["FILLER", "ROW", "Row", "decode_rows", "encode_rows"]
+
+ROW = 65536
+FILLER = 255
+_LONGEST_PS = 2**32 - 1
+# 4096 fillers bridge 17.6 s; a new row is cheaper beyond.
+_MOST_FILLERS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row as it lies in the file; arrays are shorter than `ROW` where the row is not full."""
+
+    t0_ps: int
+    gap: NDArray[np.uint32]
+    channel: NDArray[np.uint8]
+
+
+def encode_rows(block: TagBlock) -> Iterator[Row]:
+    """Cut a block into rows; a block without tags gives one empty row, so that its live time has a place."""
+    if not block.n:
+        yield Row(block.start_ps, np.empty(0, np.uint32), np.empty(0, np.uint8))
+        return
+    if int(block.ch.max()) == FILLER:
+        msg = f"tags on channel {FILLER} cannot be stored: it marks the fillers of long silences"
+        raise BadRequestError(msg)
+    gaps = np.diff(block.t)
+    if gaps.size and int(gaps.min()) < 0:
+        at = int(np.argmin(gaps)) + 1
+        msg = f"tags must be sorted by time: tag {at} lies {-int(gaps[at - 1])} ps before the one it follows"
+        raise BadRequestError(msg)
+    cuts = np.flatnonzero(gaps > _MOST_FILLERS * _LONGEST_PS) + 1
+    for t, ch in zip(np.split(block.t, cuts), np.split(block.ch, cuts), strict=True):
+        # Pieces of ROW tags bound the memory; fillers then cut them further.
+        for start in range(0, t.size, ROW):
+            yield from _bridged(t[start : start + ROW], ch[start : start + ROW])
+
+
+def _bridged(t: NDArray[np.int64], ch: NDArray[np.uint8]) -> Iterator[Row]:
+    gaps = np.diff(t)
+    # A gap of exactly the longest value is bridged as well, so that no real tag ever carries it.
+    fillers = gaps // _LONGEST_PS
+    if not fillers.any():
+        yield Row(int(t[0]), np.concatenate([[0], gaps]).astype(np.uint32), ch)
+        return
+    position = np.concatenate([[0], np.cumsum(fillers + 1)])
+    size = int(position[-1]) + 1
+    all_gaps = np.full(size, _LONGEST_PS, dtype=np.int64)
+    all_gaps[position] = np.concatenate([[0], gaps - fillers * _LONGEST_PS])
+    channel = np.full(size, FILLER, dtype=np.uint8)
+    channel[position] = ch
+    times = int(t[0]) + np.cumsum(all_gaps)
+    for start in range(0, size, ROW):
+        piece = all_gaps[start : start + ROW].astype(np.uint32)
+        piece[0] = 0
+        yield Row(int(times[start]), piece, channel[start : start + ROW])
+
+
+def decode_rows(
+    t0: NDArray[np.int64], gap: NDArray[np.uint32], channel: NDArray[np.uint8], valid: NDArray[np.uint32]
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return times and channels of whole rows, fillers left out.
+
+    Parameters
+    ----------
+    t0, valid:
+        Shape (rows,).
+    gap, channel:
+        Shape (rows, ROW).
+    """
+    times = np.cumsum(gap, axis=1, dtype=np.int64)
+    times += t0[:, np.newaxis]
+    keep = (np.arange(gap.shape[1]) < valid[:, np.newaxis]) & (channel != FILLER)
+    return times[keep], channel[keep]
