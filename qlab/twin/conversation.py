@@ -22,7 +22,8 @@ What a twin may offer beside, found by the mount when it is there:
 - `Background`: work of its own in lab time, without a client (a recording that goes on);
 - `StreamUser`: output paths that a command opens on request (a tag stream on a port of its own);
 - `MultiPort`: several ports, each a twin of its own;
-- `Refusing` conversations: answer "busy" or an error in the instrument's words when such a fault is armed.
+- `Attentive` conversations (every `Dialogue` is one): say which bytes answer which message, so that wire faults hit
+  single replies, and decline as busy or with an error in the instrument's own words.
 """
 
 from __future__ import annotations
@@ -31,20 +32,24 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
+from qlab.clock import PS_PER_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
     from qlab.clock import Clock
 
 __all__ = [
+    "Attentive",
     "Background",
     "Conversation",
     "Dialogue",
     "Framer",
+    "Gate",
     "Later",
     "MultiPort",
     "OutputStream",
-    "Refusing",
+    "Refusal",
     "Script",
     "Speaker",
     "StreamOpener",
@@ -54,6 +59,19 @@ __all__ = [
 
 Script: TypeAlias = "Generator[bytes | int, None, None]"
 """One answer in the making: yields bytes to send, or a lab time in ps to wait for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a message is not carried out now: taken up after `delay_s`, or answered with `text` and forgotten."""
+
+    kind: str
+    text: str = ""
+    delay_s: float = 0.0
+
+
+Gate: TypeAlias = "Callable[[bytes], Refusal | None]"
+"""Given a message, returns None to let it pass."""
 
 
 class Conversation(Protocol):
@@ -77,11 +95,14 @@ class Conversation(Protocol):
 
 
 @runtime_checkable
-class Refusing(Protocol):
-    """A conversation that can decline in the instrument's own words, without carrying anything out."""
+class Attentive(Protocol):
+    """A conversation that knows its messages."""
 
-    def refuse(self, data: bytes, kind: str, text: str) -> bytes:
-        """Take bytes and answer each message as the fault `kind` ("busy" or "error") has it."""
+    gate: Gate | None
+    """Asked before each message; what it returns is answered instead of carrying the message out."""
+
+    def exchanges(self) -> list[tuple[bytes, int]]:
+        """Return each message answered since the last call with the length of its answer, in order."""
         ...
 
 
@@ -196,21 +217,20 @@ class Dialogue:
     """
 
     def __init__(self, speaker: Speaker, framer: Framer, clock: Clock) -> None:
+        self.gate: Gate | None = None
         self._speaker = speaker
         self._framer = framer
         self._clock = clock
         self._messages: deque[bytes] = deque()
+        self._message = b""
         self._script: Script | None = None
         self._due_ps: int | None = None
+        self._exchanges: list[tuple[bytes, int]] = []
 
     def receive(self, data: bytes) -> bytes:
         """Take bytes and return the answers that are ready."""
         self._messages.extend(self._framer.feed(data))
         return self._run()
-
-    def refuse(self, data: bytes, kind: str, text: str) -> bytes:
-        """Take bytes and decline each message in them."""
-        return b"".join(self._speaker.refuse(message, kind, text) for message in self._framer.feed(data))
 
     def due_ps(self) -> int | None:
         """Return until when the current answer waits."""
@@ -219,6 +239,11 @@ class Dialogue:
     def wake(self) -> bytes:
         """Go on with the answer that waited, and with what waited behind it."""
         return self._run()
+
+    def exchanges(self) -> list[tuple[bytes, int]]:
+        """Return each message answered since the last call with the length of its answer, in order."""
+        done, self._exchanges = self._exchanges, []
+        return done
 
     def close(self) -> None:
         """Drop what was not answered."""
@@ -229,20 +254,37 @@ class Dialogue:
             self._script = None
 
     def _run(self) -> bytes:
-        out = bytearray()
         if self._due_ps is not None and self._clock.now_ps() < self._due_ps:
             return b""
         self._due_ps = None
-        while True:
-            if self._script is None:
-                if not self._messages:
-                    return bytes(out)
-                self._script = self._speaker.answer(self._messages.popleft())
-            step = next(self._script, None)
-            if step is None:
-                self._script = None
-            elif isinstance(step, bytes):
+        out = bytearray()
+        while self._script is not None or self._messages:
+            start = len(out)
+            finished = self._turn(out)
+            if len(out) > start:
+                self._exchanges.append((self._message, len(out) - start))
+            if not finished:
+                break
+        return bytes(out)
+
+    def _turn(self, out: bytearray) -> bool:
+        """Carry the current message on, or begin the next; tell whether it is answered and need not wait."""
+        if self._script is None:
+            self._message = self._messages.popleft()
+            verdict = self.gate(self._message) if self.gate is not None else None
+            self._script = self._speaker.answer(self._message) if verdict is None else self._decline(verdict)
+        for step in self._script:
+            if isinstance(step, bytes):
                 out += step
             elif step > self._clock.now_ps():
                 self._due_ps = step
-                return bytes(out)
+                return False
+        self._script = None
+        return True
+
+    def _decline(self, verdict: Refusal) -> Script:
+        if verdict.delay_s > 0:
+            yield self._clock.now_ps() + round(verdict.delay_s * PS_PER_S)
+            yield from self._speaker.answer(self._message)
+        else:
+            yield self._speaker.refuse(self._message, verdict.kind, verdict.text)

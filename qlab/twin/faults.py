@@ -1,33 +1,42 @@
-"""What can go wrong on a wire, armed from outside the instrument's own port.
+"""Wire faults: what goes wrong between an instrument and its host, armed by count or by chance.
 
-=================  ==========================================================================
-silent             the reply is lost
-late               the reply comes `delay_s` of lab time later
-drop               the connection is closed instead of a reply
-refuse             the connection is closed, and new ones are refused until the fault is cleared
-truncate           the second half of the reply is lost
-garble             some bytes of the reply are changed
-split              the reply comes in pieces, `delay_s` apart
-duplicate          the reply comes twice
-noise_prefix       line noise comes before the reply
-wrong_identity     a reply to an identity query names another instrument
-busy               the command is looked at only `delay_s` later
-error              the instrument answers with its error text, or not at all where it has none
-=================  ==========================================================================
+=================  ============================================================================
+`silent`           no reply
+`late`             the reply comes `delay_s` later, and what follows waits behind it
+`drop`             the connection is closed instead of a reply
+`refuse`           connections break and new ones are refused, a pty is absent; until cleared or for `delay_s`
+`truncate`         the reply loses its second half
+`garble`           some characters are wrong
+`split`            the reply comes in up to four pieces within `delay_s`
+`duplicate`        the reply comes twice
+`noise_prefix`     bytes that nobody sent come before the reply
+`wrong_identity`   another instrument's name stands in the reply to the identity query
+`busy`             the command is taken up `delay_s` later, or answered with `text` and forgotten
+`error`            the command is not carried out, the instrument reports an error
+=================  ============================================================================
+
+Their randomness is keyed by (seed, mount, fault, reply): the same rehearsal meets the same faults.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, get_args
+import itertools
+import re
+import threading
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from qlab.errors import TwinError
+from qlab.twin.conversation import Refusal
 
-__all__ = ["WIRE_FAULTS", "FaultFilter", "WireFault", "WireFaultKind"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
-WireFaultKind: TypeAlias = Literal[
+__all__ = ["DROP", "WIRE_FAULTS", "FaultFilter", "Piece", "WireFault", "WireFaultKind"]
+
+WireFaultKind = Literal[
     "silent",
     "late",
     "drop",
@@ -42,125 +51,242 @@ WireFaultKind: TypeAlias = Literal[
     "error",
 ]
 WIRE_FAULTS: tuple[WireFaultKind, ...] = get_args(WireFaultKind)
-NOISE = b"\xfe\x00~\x7f"
-IMPOSTOR = b"Impostor,X1,0,0"
+_DEFAULT_DELAY_S = {"late": 1.0, "busy": 1.0, "split": 0.01}
+_IDENTITY_QUERY = re.compile(r"\*?idn?\?", re.IGNORECASE)
+_STRANGER = "ACME,Nothing like it,0,0"
+_LINE_ENDS = b"\r\n"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class WireFault:
-    """One armed fault.
+    """One thing that goes wrong.
 
     Parameters
     ----------
     kind:
-        What happens.
+        See the module's table.
     count:
-        To how many replies it happens; None for all until it is cleared.
+        How many replies it hits; None: until cleared.
     probability:
-        With which probability a reply is hit.
+        Chance to hit a reply that it could hit.
     match:
-        Only replies to commands that contain these bytes are hit.
+        Regular expression searched for in the command (bytes count as Latin-1); only such commands are hit.
     delay_s:
-        Lab seconds for late, split and busy.
+        Lab time of `late`, `busy` (default 1 s), `split` (10 ms) and `refuse` (no end).
+    text:
+        The words of `wrong_identity`, `busy`, `error`; the bytes of `noise_prefix` (Latin-1).
     """
 
     kind: WireFaultKind
     count: int | None = 1
     probability: float = 1.0
-    match: bytes = b""
-    delay_s: float = 1.0
+    match: str | bytes | None = None
+    delay_s: float | None = None
+    text: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in WIRE_FAULTS:
-            msg = f"unknown wire fault {self.kind!r}; expected one of {', '.join(WIRE_FAULTS)}"
+            msg = f"no wire fault {self.kind!r}; there are {', '.join(WIRE_FAULTS)}"
             raise TwinError(msg)
+        if not 0.0 <= self.probability <= 1.0 or (self.count is not None and self.count < 1):
+            msg = f"wire fault {self.kind}: expected a probability of 0 to 1 and a count of at least 1 (or none)"
+            raise TwinError(msg)
+        if self.delay_s is not None and not self.delay_s >= 0:
+            msg = f"wire fault {self.kind}: delay_s {self.delay_s!r} is negative"
+            raise TwinError(msg)
+        try:
+            re.compile(self.pattern)
+        except re.error as exc:
+            msg = f"wire fault {self.kind}: {self.match!r} is no regular expression: {exc}"
+            raise TwinError(msg) from exc
+
+    @property
+    def pattern(self) -> str:
+        """What is searched for in the command; nothing is in every command."""
+        return self.match.decode("latin-1") if isinstance(self.match, bytes) else self.match or ""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes to send `delay_s` of lab time after the piece before."""
+
+    data: bytes
+    delay_s: float = 0.0
+
+
+DROP = Piece(b"", -1.0)
+"""The piece that means: close the connection."""
+
+
+class _Armed:
+    """A fault with what is left of it."""
+
+    def __init__(self, number: int, fault: WireFault, key: tuple[int, ...]) -> None:
+        self.number = number
+        self.fault = fault
+        self.left = fault.count
+        self.hits = 0
+        self._key = key
+        self._looks = 0
+
+    def hits_now(self, command: str) -> np.random.Generator | None:
+        """Return the generator of this hit, or None where the fault lets the reply pass."""
+        if self.left == 0 or not re.search(self.fault.pattern, command):
+            return None
+        rng = np.random.default_rng([*self._key, self.number, self._looks])
+        self._looks += 1
+        if rng.random() >= self.fault.probability:
+            return None
+        self.hits += 1
+        if self.left is not None:
+            self.left -= 1
+        return rng
+
+
 class FaultFilter:
-    """The faults of one mount.
+    """The faults armed on one mount.
 
     Parameters
     ----------
-    seed:
-        Key of the draws; the n-th decision is a function of seed and n.
-    error_reply:
-        What the instrument says when it fails; empty for an instrument that then is silent.
+    key:
+        What makes this mount's chances its own.
+    on_refuse:
+        Called with True and a time in s (None: no end) when connections are to be refused from now on, and with
+        False when they are welcome again.
     """
 
-    seed: int = 0
-    error_reply: bytes = b""
-    armed: list[WireFault] = field(default_factory=list)
-    hits: int = 0
-    _draws: int = 0
+    def __init__(
+        self, key: Sequence[int] = (0,), on_refuse: Callable[[bool, float | None], None] | None = None
+    ) -> None:
+        self._key = tuple(key)
+        self._on_refuse = on_refuse
+        self._lock = threading.Lock()
+        self.hits = 0
+        """How many replies and commands were hit so far."""
+        self._armed: list[_Armed] = []
+        self._number = 0
 
     def arm(self, fault: WireFault) -> None:
-        """Add a fault."""
-        self.armed.append(fault)
+        """Let the fault happen from now on."""
+        with self._lock:
+            self._armed.append(_Armed(self._number, fault, self._key))
+            self._number += 1
+        if fault.kind == "refuse" and self._on_refuse is not None:
+            self._on_refuse(True, fault.delay_s)
 
-    def clear(self, kind: str | None = None) -> None:
-        """Remove all faults, or those of one kind."""
-        self.armed = [fault for fault in self.armed if kind is not None and fault.kind != kind]
+    def clear(self, kind: WireFaultKind | None = None) -> None:
+        """Let everything work again, or only faults of one kind."""
+        with self._lock:
+            gone = [armed for armed in self._armed if kind in (None, armed.fault.kind)]
+            self._armed = [armed for armed in self._armed if armed not in gone]
+        if self._on_refuse is not None and any(armed.fault.kind == "refuse" for armed in gone):
+            self._on_refuse(False, None)
 
     @property
     def refusing(self) -> bool:
         """Whether new connections are refused."""
-        return any(fault.kind == "refuse" for fault in self.armed)
+        return any(armed.fault.kind == "refuse" for armed in self._armed)
 
-    def take(self, command: bytes, stage: Literal["command", "reply"]) -> WireFault | None:
-        """Return the fault that hits this command or its reply, counting it down."""
-        for fault in self.armed:
-            if (fault.kind == "busy") != (stage == "command") or fault.match not in command:
-                continue
-            if fault.kind == "wrong_identity" and not _asks_identity(command):
-                continue
-            if fault.probability < 1.0 and self._draw().random() >= fault.probability:
-                continue
-            self.hits += 1
-            if fault.count is not None and fault.kind != "refuse":
-                fault.count -= 1
-                if fault.count <= 0:
-                    self.armed.remove(fault)
-            return fault
+    def describe(self) -> list[dict[str, object]]:
+        """Return the armed faults with what is left of them and how often they hit."""
+        with self._lock:
+            return [{**asdict(a.fault), "left": a.left, "hits": a.hits} for a in self._armed]
+
+    def verdict(self, message: bytes) -> Refusal | None:
+        """Tell whether a message is declined as busy or with an error, and how."""
+        if not self._armed:
+            return None
+        for armed in self._hitting(("busy", "error")):
+            fault = armed.fault
+            if armed.hits_now(message.decode("latin-1")) is not None:
+                self.hits += 1
+                waits = fault.kind == "busy" and not fault.text
+                return Refusal(fault.kind, fault.text, _delay_s(fault) if waits else 0.0)
         return None
 
-    def pieces(self, fault: WireFault, reply: bytes) -> list[tuple[float, bytes]]:
-        """Return what goes onto the wire instead of `reply`, with lab seconds to wait before each piece."""
-        half = max(len(reply) // 2, 1)
-        match fault.kind:
-            case "late":
-                return [(fault.delay_s, reply)]
-            case "truncate":
-                return [(0.0, reply[:half])] if len(reply) > 1 else []
-            case "garble":
-                return [(0.0, self._garbled(reply))]
-            case "split":
-                return [(0.0, reply[:half]), (fault.delay_s, reply[half:])]
-            case "duplicate":
-                return [(0.0, reply + reply)]
-            case "noise_prefix":
-                return [(0.0, NOISE + reply)]
-            case "wrong_identity":
-                end = reply[len(reply.rstrip(b"\r\n")) :]
-                return [(0.0, IMPOSTOR + end)]
-            case "error":
-                return [(0.0, self.error_reply)] if self.error_reply else []
-            case _:
-                return []
+    def spoil(self, message: bytes, reply: bytes, identity: str | None = None) -> list[Piece]:
+        """Return what becomes of the reply to a message: pieces to send in order, `DROP` for a closed connection.
 
-    def _draw(self) -> np.random.Generator:
-        self._draws += 1
-        return np.random.default_rng((self.seed, self._draws))
+        Parameters
+        ----------
+        message:
+            The command that is answered.
+        reply:
+            The whole answer.
+        identity:
+            How the instrument names itself, replaced by `wrong_identity` wherever it stands.
+        """
+        pieces = [Piece(reply)]
+        if not self._armed or not reply:
+            return pieces
+        command = message.decode("latin-1")
+        for armed in self._hitting(tuple(kind for kind in WIRE_FAULTS if kind not in ("busy", "error", "refuse"))):
+            if armed.fault.kind == "wrong_identity" and not _names_itself(armed.fault, command, reply, identity):
+                continue
+            rng = armed.hits_now(command)
+            if rng is not None:
+                self.hits += 1
+                pieces = [new for piece in pieces for new in _apply(armed.fault, piece, rng, identity)]
+        return pieces
 
-    def _garbled(self, reply: bytes) -> bytes:
-        body = bytearray(reply)
-        end = len(reply.rstrip(b"\r\n"))
-        draw = self._draw()
-        for i in draw.integers(0, max(end, 1), size=max(end // 4, 1)):
-            body[i] = int(draw.integers(0x80, 0x100))
-        return bytes(body)
+    def _hitting(self, kinds: Sequence[str]) -> list[_Armed]:
+        with self._lock:
+            self._armed = [armed for armed in self._armed if armed.left != 0 or armed.fault.kind == "refuse"]
+            return [armed for armed in self._armed if armed.fault.kind in kinds]
 
 
-def _asks_identity(command: bytes) -> bool:
-    text = command.lower()
-    return b"id" in text or text[1:3] == b"in"
+def _names_itself(fault: WireFault, command: str, reply: bytes, identity: str | None) -> bool:
+    if fault.match is not None or _IDENTITY_QUERY.search(command):
+        return True
+    return bool(identity) and str(identity).encode("latin-1") in reply
+
+
+def _apply(fault: WireFault, piece: Piece, rng: np.random.Generator, identity: str | None) -> list[Piece]:
+    data = piece.data
+    if piece is DROP or fault.kind == "drop":
+        return [DROP]
+    if fault.kind == "silent":
+        return []
+    if fault.kind == "late":
+        return [Piece(data, piece.delay_s + _delay_s(fault))]
+    if fault.kind == "split":
+        return _split(data, piece.delay_s, _delay_s(fault), rng)
+    if fault.kind == "truncate":
+        data = data[: len(data) // 2]
+    elif fault.kind == "garble":
+        data = _garble(data, rng)
+    elif fault.kind == "duplicate":
+        data += data
+    elif fault.kind == "noise_prefix":
+        # Bytes above ASCII: what a receiver makes of a glitch on the line, and never a terminator.
+        data = (fault.text.encode("latin-1") or bytes(128 + int(n) for n in rng.integers(0, 128, 4))) + data
+    elif fault.kind == "wrong_identity":
+        data = _rename(data, identity, fault.text or _STRANGER)
+    return [Piece(data, piece.delay_s)]
+
+
+def _delay_s(fault: WireFault) -> float:
+    return _DEFAULT_DELAY_S[fault.kind] if fault.delay_s is None else fault.delay_s
+
+
+def _split(data: bytes, first_s: float, spread_s: float, rng: np.random.Generator) -> list[Piece]:
+    cuts = sorted({int(cut) for cut in rng.integers(1, max(2, len(data)), 3)})
+    edges = [0, *cuts, len(data)]
+    parts = [data[a:b] for a, b in itertools.pairwise(edges) if b > a]
+    pace_s = spread_s / max(1, len(parts) - 1)
+    return [Piece(part, pace_s if n else first_s) for n, part in enumerate(parts)]
+
+
+def _garble(data: bytes, rng: np.random.Generator) -> bytes:
+    body = bytearray(data.rstrip(_LINE_ENDS))
+    for at in rng.permutation(len(body))[: 1 + len(body) // 8]:
+        # Another printable character, so that the reader sees a whole line with nonsense in it.
+        body[at] = 33 + (body[at] - 33 + int(rng.integers(1, 93))) % 94
+    return bytes(body) + data[len(body) :]
+
+
+def _rename(data: bytes, identity: str | None, stranger: str) -> bytes:
+    name = identity.encode("latin-1") if identity else b""
+    if name and name in data:
+        return data.replace(name, stranger.encode("latin-1"))
+    return stranger.encode("latin-1") + data[len(data.rstrip(_LINE_ENDS)) :]

@@ -1,328 +1,82 @@
-"""One background thread with one asyncio loop hosts all twins of a lab, on loopback TCP, ptys, ZeroMQ and in memory."""
+"""The host: one background thread with one asyncio loop serves all twins of a lab.
+
+    with TwinHost(clock) as host:
+        mount = host.mount_tcp(CLD1015Twin.build("pump", bench, {}), name="pump")
+        mount.address                     # "TCPIP0::127.0.0.1::40123::SOCKET"
+        mount.faults.arm(WireFault("silent", count=2))
+        mount.power_cycle(boot_s=3.0)
+
+===================  =======================================================  ==========================
+`mount_tcp`          raw socket, one conversation a connection                `TCPIP0::...::SOCKET`
+`mount_pty`          pseudo-terminal behind a symlink that stays              path of the symlink
+`mount_serial_tcp`   a serial line over TCP, for 7 bits or parity             `socket://127.0.0.1:port`
+`mount_zmq`          ZeroMQ REQ/REP, several ports, output streams            `tcp://127.0.0.1:port`
+`mount_memory`       no system resources at all                               `memory://name`
+===================  =======================================================  ==========================
+
+Everything listens on 127.0.0.1 only.  `close` joins the thread, leaves no socket, pty or file behind, and raises
+`TwinError` if the code of a twin failed meanwhile.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import pty
-import socket
+import logging
+import shutil
+import tempfile
 import threading
-import tty
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from qlab.errors import TwinError
-from qlab.twin.mount import Mount
+from qlab.twin.mount_memory import MemoryMount
+from qlab.twin.mount_tcp import SerialTcpMount, TcpMount
+from qlab.twin.mount_zmq import ZmqMount
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
     from types import TracebackType
-    from typing import Self
+    from typing import Any, Self, TypeVar
 
     from qlab.clock import Clock
-    from qlab.twin.conversation import Twin
-    from qlab.twin.faults import FaultFilter
-    from qlab.twin.mount import Channel
+    from qlab.twin.conversation import MultiPort, Twin
+    from qlab.twin.mount import Mount
+    from qlab.twin.mount_pty import PtyMount
 
-__all__ = ["MemoryMount", "PtyMount", "TcpMount", "TwinHost", "ZmqMount"]
+    M = TypeVar("M", bound=Mount)
 
-T = TypeVar("T")
-LOOPBACK = "127.0.0.1"
+__all__ = ["TwinHost"]
 
-
-class TcpMount(Mount):
-    """A twin behind a TCP port; `address` is a VISA socket resource, `url` what pyserial opens."""
-
-    def __init__(self, twin: Twin, clock: Clock, loop: asyncio.AbstractEventLoop, faults: FaultFilter | None) -> None:
-        super().__init__(twin, clock, faults)
-        self.loop = loop
-        self.port = 0
-        self._server: asyncio.Server | None = None
-
-    async def start(self) -> None:
-        """Listen on a free port, the same again after a power cycle."""
-        self._server = await self.loop.create_server(lambda: _TcpProtocol(self), LOOPBACK, self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-        self.address = f"TCPIP0::{LOOPBACK}::{self.port}::SOCKET"
-        self.url = f"socket://{LOOPBACK}:{self.port}"
-
-    def close(self) -> None:
-        """Stop listening and hang up; runs in the host's loop."""
-        if self._server is not None:
-            self._server.close()
-        for channel in list(self._channels):
-            channel.hang_up()
-        super().close()
-
-
-class _TcpProtocol(asyncio.Protocol):
-    def __init__(self, mount: TcpMount) -> None:
-        self._mount = mount
-        self._channel: Channel | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):
-            msg = f"expected a stream transport, found {transport!r}"
-            raise TwinError(msg)
-        mount, loop = self._mount, self._mount.loop
-        if mount.faults.refusing or not mount.powered:
-            transport.abort()
-            return
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._channel = mount.attach(
-            lambda data: _in_loop(loop, transport.write, data), lambda: _in_loop(loop, transport.abort)
-        )
-
-    def data_received(self, data: bytes) -> None:
-        if self._channel is not None:
-            self._mount.incoming(self._channel, data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._channel is not None:
-            self._mount.detach(self._channel)
-
-
-class PtyMount(Mount):
-    """A twin behind a pseudo-terminal; `address` is a symlink that outlives power cycles."""
-
-    def __init__(
-        self, twin: Twin, clock: Clock, loop: asyncio.AbstractEventLoop, symlink: Path, faults: FaultFilter | None
-    ) -> None:
-        super().__init__(twin, clock, faults)
-        self.loop = loop
-        self.address = str(symlink)
-        self._symlink = symlink
-        self._master = self._slave = -1
-        self._channel: Channel | None = None
-        self._pending = bytearray()
-
-    async def start(self) -> None:
-        """Open the terminal in raw mode; holding the other end open keeps the line up when a client leaves."""
-        self._plug()
-
-    def power_off(self) -> None:
-        """Cut the power: the terminal vanishes under the client, as a USB serial port does."""
-        super().power_off()
-        _in_loop(self.loop, self._unplug)
-
-    def close(self) -> None:
-        """Close the terminal and remove the symlink; runs in the host's loop."""
-        self._unplug()
-        super().close()
-
-    def _booted(self) -> None:
-        super()._booted()
-        _in_loop(self.loop, self._plug)
-
-    def _plug(self) -> None:
-        self._master, self._slave = pty.openpty()
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        self._symlink.unlink(missing_ok=True)
-        self._symlink.symlink_to(os.ttyname(self._slave))
-        self._channel = self.attach(lambda data: _in_loop(self.loop, self._write, data), self._hang_up)
-        self.loop.add_reader(self._master, self._read)
-
-    def _hang_up(self) -> None:
-        """Unplug and plug in again: what a dropped USB serial line looks like."""
-
-        def again() -> None:
-            self._unplug()
-            if self.powered and not self.faults.refusing:
-                self._plug()
-
-        _in_loop(self.loop, again)
-
-    def _unplug(self) -> None:
-        if self._master < 0:
-            return
-        self.loop.remove_reader(self._master)
-        self.loop.remove_writer(self._master)
-        self._symlink.unlink(missing_ok=True)
-        os.close(self._master)
-        os.close(self._slave)
-        self._master = self._slave = -1
-        self._pending.clear()
-        if self._channel is not None:
-            self.detach(self._channel)
-            self._channel = None
-
-    def _read(self) -> None:
-        try:
-            data = os.read(self._master, 65536)
-        except (BlockingIOError, InterruptedError):
-            return
-        if data and self._channel is not None:
-            self.incoming(self._channel, data)
-
-    def _write(self, data: bytes = b"") -> None:
-        if self._master < 0:
-            return
-        self._pending += data
-        try:
-            written = os.write(self._master, self._pending)
-        except (BlockingIOError, InterruptedError):
-            written = 0
-        del self._pending[:written]
-        if self._pending:
-            self.loop.add_writer(self._master, self._write)
-        else:
-            self.loop.remove_writer(self._master)
-
-
-class ZmqMount(Mount):
-    """A twin behind a ZeroMQ ROUTER that several REQ clients can talk to; one frame is one message."""
-
-    def __init__(self, twin: Twin, clock: Clock, loop: asyncio.AbstractEventLoop, faults: FaultFilter | None) -> None:
-        super().__init__(twin, clock, faults)
-        self.loop = loop
-        self._clients: dict[bytes, Channel] = {}
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Bind a free port."""
-        import zmq
-        import zmq.asyncio
-
-        self._context = zmq.asyncio.Context()
-        self._socket = self._context.socket(zmq.ROUTER)
-        self._socket.linger = 0
-        self.port = self._socket.bind_to_random_port(f"tcp://{LOOPBACK}")
-        self.address = f"tcp://{LOOPBACK}:{self.port}"
-        self._task = self.loop.create_task(self._serve())
-
-    async def _serve(self) -> None:
-        while True:
-            client, *_, data = await self._socket.recv_multipart()
-            if client not in self._clients:
-                self._clients[client] = self.attach(
-                    lambda reply, client=client: _in_loop(self.loop, self._send, client, reply),  # type: ignore[misc]
-                    lambda: None,  # ZeroMQ reconnects by itself: a lost connection is a lost reply
-                )
-            if self.faults.refusing:
-                self.received += len(data)
-            else:
-                self.incoming(self._clients[client], data)
-
-    def _send(self, client: bytes, reply: bytes) -> None:
-        task = self.loop.create_task(self._deliver([client, b"", reply]))
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-    async def _deliver(self, frames: list[bytes]) -> None:
-        await self._socket.send_multipart(frames)
-
-    def close(self) -> None:
-        """Unbind; runs in the host's loop."""
-        if self._task is not None:
-            self._task.cancel()
-        self._socket.close(linger=0)
-        self._context.term()
-        super().close()
-
-
-class MemoryMount(Mount):
-    """A twin without a wire: `exchange` for tests of everything above the transport.
-
-    It is opened by `qlab.links.memory.MemoryLink`, which calls `plug`, `write` and `read`.
-    """
-
-    def __init__(self, twin: Twin, clock: Clock, name: str, faults: FaultFilter | None) -> None:
-        super().__init__(twin, clock, faults)
-        self.address = f"memory://{name}"
-        self._arrived = threading.Condition()
-        self._buffer = bytearray()
-        self._plugged: Channel | None = None
-
-    def plug(self) -> None:
-        """Connect; raises `ConnectionRefusedError` where the instrument is off or refuses."""
-        if self.faults.refusing or not self.powered:
-            msg = f"{self.address} refused the connection"
-            raise ConnectionRefusedError(msg)
-        self._buffer.clear()
-        self._plugged = self.attach(self._push, self._lost)
-
-    def unplug(self) -> None:
-        """Disconnect."""
-        if self._plugged is not None:
-            self.detach(self._plugged)
-            self._plugged = None
-
-    def write(self, data: bytes) -> None:
-        """Send to the twin; raises `BrokenPipeError` where the connection is lost."""
-        if self._plugged is None:
-            msg = f"{self.address} has hung up"
-            raise BrokenPipeError(msg)
-        self.incoming(self._plugged, data)
-
-    def read(self, size: int, wall_timeout_s: float) -> bytes:
-        """Return at most `size` bytes, none after the time-out."""
-        with self._arrived:
-            if not self._buffer and self._plugged is not None:
-                self._arrived.wait_for(lambda: self._buffer or self._plugged is None, wall_timeout_s)
-            if not self._buffer and self._plugged is None:
-                msg = f"{self.address} has hung up"
-                raise ConnectionResetError(msg)
-            data = bytes(self._buffer[:size])
-            del self._buffer[:size]
-            return data
-
-    def _push(self, data: bytes) -> None:
-        with self._arrived:
-            self._buffer += data
-            self._arrived.notify_all()
-
-    def _lost(self) -> None:
-        self.unplug()
-        with self._arrived:
-            self._arrived.notify_all()
+_log = logging.getLogger(__name__)
+_START_S = 10.0
 
 
 class TwinHost:
-    """The thread and loop that all mounts of a lab share.
+    """The thread behind all twins of a lab.
 
     Parameters
     ----------
     clock:
-        The lab's clock, which serves the twins' due times.
+        The lab's clock; it must not be closed before the host.
+    seed:
+        Seed of the chances of wire faults.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, seed: int = 0) -> None:
         self.clock = clock
-        self.mounts: list[Mount] = []
+        self.seed = seed
+        self.lock = threading.RLock()
+        """Held whenever twin code runs: all twins of a lab live in one world, one at a time."""
+        self.failures: list[str] = []
+        """What went wrong inside twins; `close` raises it."""
+        self.mounts: dict[str, Mount] = {}
+        self._folder: Path | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
         self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name="qlab-twins", daemon=True)
+        self.loop.set_exception_handler(self._loop_failed)
+        self._thread = threading.Thread(target=self._serve, name="qlab-twins", daemon=True)
         self._thread.start()
-
-    def mount_tcp(self, twin: Twin, faults: FaultFilter | None = None) -> TcpMount:
-        """Mount on a free loopback TCP port."""
-        return self._start(TcpMount(twin, self.clock, self.loop, faults))
-
-    def mount_pty(self, twin: Twin, symlink: Path | str, faults: FaultFilter | None = None) -> PtyMount:
-        """Mount on a pseudo-terminal with a stable symlink."""
-        return self._start(PtyMount(twin, self.clock, self.loop, Path(symlink), faults))
-
-    def mount_zmq(self, twin: Twin, faults: FaultFilter | None = None) -> ZmqMount:
-        """Mount on a free loopback ZeroMQ port."""
-        return self._start(ZmqMount(twin, self.clock, self.loop, faults))
-
-    def mount_memory(self, twin: Twin, name: str, faults: FaultFilter | None = None) -> MemoryMount:
-        """Mount in memory."""
-        mount = MemoryMount(twin, self.clock, name, faults)
-        self.mounts.append(mount)
-        return mount
-
-    def run(self, work: Coroutine[object, object, T]) -> T:
-        """Run a coroutine in the host's loop and wait for its result."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10.0)
-
-    def close(self) -> None:
-        """Unmount everything and end the thread."""
-        if self.loop.is_closed():
-            return
-        self.run(self._close_mounts())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
-        self.loop.close()
 
     def __enter__(self) -> Self:
         return self
@@ -330,36 +84,121 @@ class TwinHost:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    async def _close_mounts(self) -> None:
-        for mount in self.mounts:
-            mount.close()
-        self.mounts.clear()
-        current = asyncio.current_task()
-        tasks = [task for task in asyncio.all_tasks() if task is not current]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)
+    # -- mounts
 
-    def _start(self, mount: M) -> M:
-        self.run(mount.start())
-        self.mounts.append(mount)
+    def mount_tcp(self, twin: Twin, *, name: str | None = None, port: int = 0) -> TcpMount:
+        """Serve a twin on a TCP port (0: any free one)."""
+        return self._add(TcpMount(self, twin, self._name(name, twin), port))
+
+    def mount_serial_tcp(self, twin: Twin, *, name: str | None = None, port: int = 0) -> SerialTcpMount:
+        """Serve a serial twin for pyserial's `socket://`, where a pty cannot do the line settings."""
+        return self._add(SerialTcpMount(self, twin, self._name(name, twin), port))
+
+    def mount_pty(self, twin: Twin, symlink: Path | str | None = None, *, name: str | None = None) -> PtyMount:
+        """Serve a serial twin on a pseudo-terminal; `symlink` is its lasting path (default: in a run folder)."""
+        try:
+            from qlab.twin.mount_pty import PtyMount
+        except ImportError as exc:
+            msg = "this system has no pseudo-terminals; use mount_serial_tcp and pyserial's socket:// instead"
+            raise TwinError(msg) from exc
+        called = self._name(name, twin)
+        return self._add(PtyMount(self, twin, called, Path(symlink) if symlink else self.folder / called))
+
+    def mount_zmq(
+        self, twin: Twin | MultiPort, *, name: str | None = None, ports: Mapping[str, int] | None = None
+    ) -> ZmqMount:
+        """Serve a twin, or each port of a `MultiPort` twin, as a ZeroMQ REP endpoint for several clients."""
+        return self._add(ZmqMount(self, twin, self._name(name, twin), ports or {}))
+
+    def mount_memory(self, twin: Twin, name: str | None = None) -> MemoryMount:
+        """Serve a twin inside the process, for fast tests of what is above the wire."""
+        return self._add(MemoryMount(self, twin, self._name(name, twin)))
+
+    @property
+    def folder(self) -> Path:
+        """A folder for symlinks, removed by `close`."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="qlab-"))
+        return self._folder
+
+    def close(self) -> None:
+        """Take all twins off their wires and stop the thread."""
+        if self._closed:
+            return
+        for mount in list(self.mounts.values()):
+            mount.close()
+        self._closed = True
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+        if self._folder is not None:
+            shutil.rmtree(self._folder)
+        if self.failures:
+            msg = f"{len(self.failures)} failure(s) inside twins: " + "; ".join(self.failures)
+            raise TwinError(msg)
+
+    # -- for mounts
+
+    def in_loop(self, action: Callable[[], None]) -> None:
+        """Run in the loop's thread: at once where this is it, else soon."""
+        if threading.current_thread() is self._thread:
+            action()
+        elif not self._closed:
+            self.loop.call_soon_threadsafe(action)
+
+    def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a coroutine in the loop and wait for its end; in the loop's own thread it is only begun."""
+        if self._closed:
+            return
+        if threading.current_thread() is self._thread:
+            task = self.loop.create_task(work())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            asyncio.run_coroutine_threadsafe(work(), self.loop).result()
+
+    async def settle(self) -> None:
+        """Wait, inside the loop, for all that `run` has begun there."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    def forget(self, mount: Mount) -> None:
+        """Strike out a mount that has closed."""
+        self.mounts = {name: each for name, each in self.mounts.items() if each is not mount}
+
+    def _add(self, mount: M) -> M:
+        if self._closed:
+            msg = f"the twin host is closed; {mount.name} cannot be mounted"
+            raise TwinError(msg)
+        with self.lock:
+            mount.attach()
+        self.mounts[mount.name] = mount
+        try:
+            mount.start()
+        except (OSError, TwinError) as exc:
+            mount.close()
+            msg = f"{mount.name}: cannot be mounted: {exc}"
+            raise TwinError(msg) from exc
         return mount
 
+    def _name(self, name: str | None, twin: object) -> str:
+        if name is None:
+            name = f"{type(twin).__name__}-{len(self.mounts)}"
+        if name in self.mounts:
+            msg = f"a twin called {name!r} is mounted already"
+            raise TwinError(msg)
+        return name
 
-M = TypeVar("M", TcpMount, PtyMount, ZmqMount)
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+            self.loop.run_until_complete(self.settle())
+            self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        finally:
+            asyncio.set_event_loop(None)
 
-
-def _in_loop(loop: asyncio.AbstractEventLoop, call: object, *arguments: object) -> None:
-    """Call in the host's loop, at once if this is its thread."""
-    if not callable(call):
-        msg = f"{call!r} cannot be called"
-        raise TwinError(msg)
-    try:
-        running = asyncio.get_running_loop()
-    except RuntimeError:
-        running = None
-    if running is loop:
-        call(*arguments)
-    elif not loop.is_closed():
-        loop.call_soon_threadsafe(call, *arguments)
+    def _loop_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        del loop
+        _log.error("twin host: %s", context.get("message"), exc_info=context.get("exception"))
+        self.failures.append(f"host: {context.get('message')}: {context.get('exception')!r}")

@@ -1,4 +1,4 @@
-r"""Text instruments that are not SCPI: one line in, some lines out, with an echo or a prompt where the firmware has one.
+r"""Text instruments that are not SCPI: one line in, some lines out, with echo or prompt as the firmware has it.
 
     class HeaterTwin(LineTwin):
         terminators = b"\r"
