@@ -4,10 +4,10 @@
 `silent`           no reply
 `late`             the reply comes `delay_s` later, and what follows waits behind it
 `drop`             the connection is closed instead of a reply
-`refuse`           connections break and new ones are refused, a pty is absent; until cleared or for `delay_s`
+`refuse`           connections break and new ones are refused, a pty is absent; until cleared
 `truncate`         the reply loses its second half
 `garble`           some characters are wrong
-`split`            the reply comes in up to four pieces within `delay_s`
+`split`            the reply comes in up to four pieces within `delay_s`; a ZeroMQ frame comes late as a whole
 `duplicate`        the reply comes twice
 `noise_prefix`     bytes that nobody sent come before the reply
 `wrong_identity`   another instrument's name stands in the reply to the identity query
@@ -72,7 +72,7 @@ class WireFault:
     match:
         Regular expression searched for in the command (bytes count as Latin-1); only such commands are hit.
     delay_s:
-        Lab time of `late`, `busy` (default 1 s), `split` (10 ms) and `refuse` (no end).
+        Lab time of `late`, `busy` (default 1 s) and `split` (10 ms).
     text:
         The words of `wrong_identity`, `busy`, `error`; the bytes of `noise_prefix` (Latin-1).
     """
@@ -151,15 +151,17 @@ class FaultFilter:
     key:
         What makes this mount's chances its own.
     on_refuse:
-        Called with True and a time in s (None: no end) when connections are to be refused from now on, and with
-        False when they are welcome again.
+        Called with True when connections are to be refused from now on, with False when they are welcome again.
+    whole_frames:
+        Whether the wire cannot tear a reply apart.
     """
 
     def __init__(
-        self, key: Sequence[int] = (0,), on_refuse: Callable[[bool, float | None], None] | None = None
+        self, key: Sequence[int] = (0,), on_refuse: Callable[[bool], None] | None = None, *, whole_frames: bool = False
     ) -> None:
         self._key = tuple(key)
         self._on_refuse = on_refuse
+        self._whole_frames = whole_frames
         self._lock = threading.Lock()
         self.hits = 0
         """How many replies and commands were hit so far."""
@@ -172,7 +174,7 @@ class FaultFilter:
             self._armed.append(_Armed(self._number, fault, self._key))
             self._number += 1
         if fault.kind == "refuse" and self._on_refuse is not None:
-            self._on_refuse(True, fault.delay_s)
+            self._on_refuse(True)
 
     def clear(self, kind: WireFaultKind | None = None) -> None:
         """Let everything work again, or only faults of one kind."""
@@ -180,7 +182,7 @@ class FaultFilter:
             gone = [armed for armed in self._armed if kind in (None, armed.fault.kind)]
             self._armed = [armed for armed in self._armed if armed not in gone]
         if self._on_refuse is not None and any(armed.fault.kind == "refuse" for armed in gone):
-            self._on_refuse(False, None)
+            self._on_refuse(False)
 
     @property
     def refusing(self) -> bool:
@@ -226,7 +228,7 @@ class FaultFilter:
             rng = armed.hits_now(command)
             if rng is not None:
                 self.hits += 1
-                pieces = [new for piece in pieces for new in _apply(armed.fault, piece, rng, identity)]
+                pieces = [new for piece in pieces for new in self._apply(armed.fault, piece, rng, identity)]
         return pieces
 
     def _hitting(self, kinds: Sequence[str]) -> list[_Armed]:
@@ -234,35 +236,37 @@ class FaultFilter:
             self._armed = [armed for armed in self._armed if armed.left != 0 or armed.fault.kind == "refuse"]
             return [armed for armed in self._armed if armed.fault.kind in kinds]
 
+    def _apply(self, fault: WireFault, piece: Piece, rng: np.random.Generator, identity: str | None) -> list[Piece]:
+        data, delay_s = piece.data, piece.delay_s
+        if piece is DROP:
+            return [DROP]
+        match fault.kind:
+            case "drop":
+                return [DROP]
+            case "silent":
+                return []
+            case "split" if not self._whole_frames:
+                return _split(data, delay_s, _delay_s(fault), rng)
+            case "late" | "split":
+                return [Piece(data, delay_s + _delay_s(fault))]
+            case "duplicate":
+                return [piece, Piece(data)]
+            case "truncate":
+                data = data[: len(data) // 2]
+            case "garble":
+                data = _garble(data, rng)
+            case "noise_prefix":
+                # Bytes above ASCII: what a receiver makes of a glitch on the line, and never a terminator.
+                data = (fault.text.encode("latin-1") or bytes(128 + int(n) for n in rng.integers(0, 128, 4))) + data
+            case "wrong_identity":
+                data = _rename(data, identity, fault.text or _STRANGER)
+        return [Piece(data, delay_s)]
+
 
 def _names_itself(fault: WireFault, command: str, reply: bytes, identity: str | None) -> bool:
     if fault.match is not None or _IDENTITY_QUERY.search(command):
         return True
     return bool(identity) and str(identity).encode("latin-1") in reply
-
-
-def _apply(fault: WireFault, piece: Piece, rng: np.random.Generator, identity: str | None) -> list[Piece]:
-    data = piece.data
-    if piece is DROP or fault.kind == "drop":
-        return [DROP]
-    if fault.kind == "silent":
-        return []
-    if fault.kind == "late":
-        return [Piece(data, piece.delay_s + _delay_s(fault))]
-    if fault.kind == "split":
-        return _split(data, piece.delay_s, _delay_s(fault), rng)
-    if fault.kind == "truncate":
-        data = data[: len(data) // 2]
-    elif fault.kind == "garble":
-        data = _garble(data, rng)
-    elif fault.kind == "duplicate":
-        data += data
-    elif fault.kind == "noise_prefix":
-        # Bytes above ASCII: what a receiver makes of a glitch on the line, and never a terminator.
-        data = (fault.text.encode("latin-1") or bytes(128 + int(n) for n in rng.integers(0, 128, 4))) + data
-    elif fault.kind == "wrong_identity":
-        data = _rename(data, identity, fault.text or _STRANGER)
-    return [Piece(data, piece.delay_s)]
 
 
 def _delay_s(fault: WireFault) -> float:

@@ -11,19 +11,20 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from zlib import crc32
 
 from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
 from qlab.twin.conversation import Attentive, Background, StreamUser
-from qlab.twin.faults import DROP, FaultFilter, Piece
+from qlab.twin.faults import DROP, FaultFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from qlab.clock import Timer
     from qlab.twin.conversation import Conversation, OutputStream, Twin
+    from qlab.twin.faults import Piece
     from qlab.twin.host import TwinHost
 
 __all__ = ["Mount", "Session"]
@@ -130,20 +131,21 @@ class Session:
             raise TwinError(msg)
 
     def _send(self, reply: bytes) -> None:
-        for message, part in self._parts(reply):
-            identity = getattr(self.twin, "identity", None)
-            for piece in self._mount.faults.spoil(message, part, identity if isinstance(identity, str) else None):
-                self._queue(piece)
+        faults = self._mount.faults
+        identity = getattr(self.twin, "identity", None)
+        for message, part, delay_s in self._parts(reply):
+            for piece in faults.spoil(message, part, identity if isinstance(identity, str) else None):
+                self._queue(piece, delay_s)
 
-    def _parts(self, reply: bytes) -> list[tuple[bytes, bytes]]:
-        """Return each message with its answer; a conversation that does not tell counts as one of each."""
+    def _parts(self, reply: bytes) -> list[tuple[bytes, bytes, float]]:
+        """Return each message with its answer, and a delay; a conversation that does not tell counts as one message."""
         if isinstance(self.conversation, Attentive):
             parts, at = [], 0
             for message, length in self.conversation.exchanges():
-                parts.append((message, reply[at : at + length]))
+                parts.append((message, reply[at : at + length], 0.0))
                 at += length
             if at < len(reply):
-                parts.append((b"", reply[at:]))
+                parts.append((b"", reply[at:], 0.0))
             return parts
         if not reply:
             del self._context[:-_CONTEXT]
@@ -151,22 +153,23 @@ class Session:
         message = bytes(self._context[-_CONTEXT:])
         self._context.clear()
         verdict = self._mount.faults.verdict(message)
-        if verdict is not None and verdict.delay_s > 0:
-            self._queue(Piece(b"", verdict.delay_s))
-        elif verdict is not None:
+        if verdict is None:
+            return [(message, reply, 0.0)]
+        if verdict.delay_s == 0:
             said = verdict.text.encode("latin-1")
             reply = said + reply[len(reply.rstrip(b"\r\n")) :] if said else b""
-        return [(message, reply)]
+        return [(message, reply, verdict.delay_s)]
 
-    def _queue(self, piece: Piece) -> None:
+    def _queue(self, piece: Piece, delay_s: float) -> None:
         now_ps = self._mount.clock.now_ps()
         last_ps = self._waiting[-1][0] if self._waiting else now_ps
         if piece is DROP:
             self._mount.in_loop(lambda: self._hang_up(self))
-        elif piece.delay_s == 0 and last_ps <= now_ps:
+        elif piece.delay_s + delay_s == 0 and last_ps <= now_ps:
             self._emit(piece.data)
         else:
-            self._waiting.append((max(last_ps, now_ps) + round(piece.delay_s * PS_PER_S), piece.data))
+            due_ps = max(last_ps, now_ps) + round((piece.delay_s + delay_s) * PS_PER_S)
+            self._waiting.append((due_ps, piece.data))
             self._release_alarm.set(self._waiting[0][0])
 
     def _release(self) -> None:
@@ -193,13 +196,16 @@ class Mount(ABC):
         The `qlab.clock.Peer` protocol.
     """
 
+    whole_frames: ClassVar[bool] = False
+    """Whether a reply travels as one message that the wire cannot tear apart."""
+
     def __init__(self, host: TwinHost, twin: Twin, name: str) -> None:
         self.host = host
         self.twin = twin
         self.name = name
         self.clock = host.clock
         self.lock = host.lock
-        self.faults = FaultFilter((host.seed, crc32(name.encode())), self._refuse)
+        self.faults = FaultFilter((host.seed, crc32(name.encode())), self._refuse, whole_frames=self.whole_frames)
         self.address = ""
         self.received = 0
         self.emitted = 0
@@ -208,7 +214,6 @@ class Mount(ABC):
         self.closed = False
         self._working = 0
         self._boot_alarm = _Alarm(self, self._boot, locked=False)
-        self._refuse_alarm = _Alarm(self, lambda: self.faults.clear("refuse"), locked=False)
         self._background_alarm = _Alarm(self, self._work)
 
     @property
@@ -265,7 +270,7 @@ class Mount(ABC):
                 return
             self.closed = True
             self.powered = False
-            for alarm in (self._boot_alarm, self._refuse_alarm, self._background_alarm):
+            for alarm in (self._boot_alarm, self._background_alarm):
                 alarm.set(None)
             self._end_sessions()
         self.host.run(self.remove_wire)
@@ -379,15 +384,12 @@ class Mount(ABC):
         if self.reachable:
             self.host.run(self.open_wire)
 
-    def _refuse(self, refusing: bool, delay_s: float | None) -> None:
+    def _refuse(self, refusing: bool) -> None:
         if self.closed:
             return
         if not refusing:
-            self._refuse_alarm.set(None)
             self._show_wire()
             return
         with self.lock:
             self._end_sessions()
         self.host.run(self.close_wire)
-        if delay_s is not None:
-            self._refuse_alarm.set(self.clock.now_ps() + round(delay_s * PS_PER_S))

@@ -218,6 +218,8 @@ class ZmqMount(Mount):
         The PAIR streams bound at the moment, by port.
     """
 
+    whole_frames = True
+
     def __init__(self, host: TwinHost, twin: Twin | MultiPort, name: str, ports: Mapping[str, int]) -> None:
         twins: Mapping[str, Twin] = twin.ports() if isinstance(twin, MultiPort) else {"": twin}
         front = twin if isinstance(twin, Twin) else _Front(twin, list(twins.values()))
