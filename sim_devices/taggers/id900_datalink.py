@@ -40,13 +40,13 @@ FLUSH_PS = 250_000_000_000
 """[INF] Tags reach the file four times a second."""
 
 
-class _Wrong(Exception):
+class _WrongError(Exception):
     """The command line cannot be read."""
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise _Wrong(message)
+        raise _WrongError(message)
 
 
 @dataclass(slots=True)
@@ -104,7 +104,7 @@ class DataLinkTwin:
             if verb in ("status", "stop"):
                 return self._ask(rest, stop=verb == "stop")
             return json.dumps({"error": f"unknown command {verb!r}"})
-        except (_Wrong, ValueError) as error:
+        except (_WrongError, ValueError) as error:
             return json.dumps({"error": str(error)})
 
     def _start(self, words: list[str]) -> str:

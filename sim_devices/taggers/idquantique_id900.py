@@ -92,7 +92,7 @@ class ID900Twin:
 
     def ports(self) -> Mapping[str, Twin]:
         """Return the instrument's own port and that of its download service."""
-        return {"scpi": self, "datalink": self.datalink}
+        return {"scpi": ScpiPort(self), "datalink": self.datalink}
 
     def connect(self) -> FrameConversation:
         """Begin a conversation with one client."""
@@ -403,6 +403,25 @@ class ID900Twin:
             f"THRE {block.threshold_v:.6f}V;SELE {block.select};{last};"
             f":{name}:COUNTER:INTEGRATIONTIME {counter.period_ms};MODE {counter.mode}"
         )
+
+
+class ScpiPort:
+    """The instrument's own port, as a twin of one port."""
+
+    def __init__(self, controller: ID900Twin) -> None:
+        self._controller = controller
+
+    def connect(self) -> FrameConversation:
+        """Begin a conversation with one client."""
+        return self._controller.connect()
+
+    def reset_power(self) -> None:
+        """Return to the power-on state."""
+        self._controller.reset_power()
+
+    def peek(self) -> dict[str, object]:
+        """Return the front panel's state."""
+        return self._controller.peek()
 
 
 def _time(text: str) -> int:

@@ -1,0 +1,118 @@
+"""A polarisation analyser: a quarter-wave plate, a half-wave plate and a polarising splitter, in the light's order.
+
+To send the state with Bloch vector (Z, X, Y) = (cos 2e cos 2p, cos 2e sin 2p, sin 2e), an ellipse with azimuth p and
+ellipticity e, into the transmitted port: the quarter-wave plate at the azimuth p makes it linear at p -/+ e, and the half-wave
+plate at half that angle turns it horizontal.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from ophyd import Component as Cpt
+from ophyd import Device, Signal
+
+from devices.worker import AllStatus
+from qlab.errors import BadRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from devices.worker import WorkerStatus
+    from qlab.clock import Clock
+
+    class Mount(Protocol):
+        """A rotation mount."""
+
+        name: str
+
+        def set(self, angle_deg: float) -> WorkerStatus:
+            """Turn."""
+            ...
+
+
+__all__ = ["WavePlateAnalyser", "plate_angles_deg"]
+
+
+def plate_angles_deg(vector: Sequence[float]) -> tuple[float, float]:
+    """Return the fast-axis angles of quarter- and half-wave plate that send `vector` (Z, X, Y) to the transmitted port."""
+    z, x, y = vector
+    azimuth = 0.5 * math.atan2(x, z) if math.hypot(x, z) > 1e-12 else 0.0
+    ellipticity = 0.5 * math.asin(max(-1.0, min(1.0, y)))
+    linear = azimuth + ellipticity
+    return math.degrees(azimuth) % 180.0, math.degrees(linear / 2.0) % 180.0
+
+
+class WavePlateAnalyser(Device):
+    """An analyser made of two rotation mounts; role `qlab.roles.PolarisationAnalyser`.
+
+    Parameters
+    ----------
+    hwp, qwp:
+        The mounts of the plates.
+    transmitted, reflected:
+        The tagger's inputs behind the two ports, from 1.
+    """
+
+    bloch_z = Cpt(Signal, value=1.0, kind="normal")
+    bloch_x = Cpt(Signal, value=0.0, kind="normal")
+    bloch_y = Cpt(Signal, value=0.0, kind="normal")
+    qwp_deg = Cpt(Signal, value=0.0, kind="normal")
+    hwp_deg = Cpt(Signal, value=0.0, kind="normal")
+    frame = Cpt(Signal, value=np.eye(3).ravel(), kind="config")
+
+    def __init__(
+        self,
+        prefix: str = "",
+        *,
+        name: str,
+        clock: Clock,
+        hwp: Mount,
+        qwp: Mount,
+        transmitted: int,
+        reflected: int,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(prefix, name=name, **kwargs)
+        self.clock = clock
+        self.hwp = hwp
+        self.qwp = qwp
+        self.transmitted = transmitted
+        self.reflected = reflected
+
+    def set(self, angle_deg: float) -> AllStatus:
+        """Analyse linear polarisation at an angle in the aligned frame."""
+        double = math.radians(2.0 * angle_deg)
+        return self.set_bloch((math.cos(double), math.sin(double), 0.0))
+
+    def set_bloch(self, vector: Sequence[float]) -> AllStatus:
+        """Analyse the state with this Bloch vector (Z, X, Y) in the aligned frame; both plates turn at once."""
+        wanted = np.asarray(vector, dtype=np.float64)
+        length = float(np.linalg.norm(wanted))
+        if wanted.shape != (3,) or not math.isclose(length, 1.0, abs_tol=1e-6):
+            msg = f"{self.name}: {vector!r} is not a unit Bloch vector (Z, X, Y)"
+            raise BadRequestError(msg)
+        bare = np.asarray(self.frame.get()).reshape(3, 3) @ wanted
+        qwp, hwp = plate_angles_deg([float(v) for v in bare])
+        stamp = self.clock.now_s()
+        for signal, value in zip((self.bloch_z, self.bloch_x, self.bloch_y), wanted, strict=True):
+            signal.put(float(value), timestamp=stamp)
+        self.qwp_deg.put(qwp, timestamp=stamp)
+        self.hwp_deg.put(hwp, timestamp=stamp)
+        return AllStatus(self.clock, f"{self.name} set", [self.qwp.set(qwp), self.hwp.set(hwp)])
+
+    def set_frame(self, rotation: NDArray[np.float64]) -> None:
+        """Define the aligned frame: a vector of the frame times `rotation` is one of the bare analyser."""
+        matrix = np.asarray(rotation, dtype=np.float64)
+        if (
+            matrix.shape != (3, 3)
+            or not np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-6)
+            or np.linalg.det(matrix) < 0
+        ):
+            msg = f"{self.name}: the frame must be a proper rotation, shape (3, 3)"
+            raise BadRequestError(msg)
+        self.frame.put(matrix.ravel(), timestamp=self.clock.now_s())

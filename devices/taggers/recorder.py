@@ -1,0 +1,120 @@
+"""The tag file of a run, announced to the run engine as stream documents in rows of 65,536 entries.
+
+One data key a dataset of the gap-block file (`qlab.tags.files.hdf5`): gaps, channels, first times and valid counts.
+Never one index a tag: the catalogue would keep a map entry for each.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from event_model import ComposeStreamResource
+
+from qlab.errors import BadRequestError
+from qlab.tags.files.gapblocks import ROW
+from qlab.tags.files.hdf5 import TagWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from qlab.tags.stream import TagBlock
+
+__all__ = ["FileRecorder"]
+
+DATASETS: dict[str, tuple[tuple[int, ...], str]] = {
+    "gap": ((ROW,), "<u4"),
+    "channel": ((ROW,), "|u1"),
+    "block_t0": ((), "<i8"),
+    "valid": ((), "<u4"),
+}
+
+
+class FileRecorder:
+    """A bluesky `WritesStreamAssets` object; implements `qlab.roles.TagRecorder`.
+
+    Parameters
+    ----------
+    name:
+        Prefix of the data keys.
+    """
+
+    parent = None
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.path: Path | None = None
+        self._writer: TagWriter | None = None
+        self._composed: list[Any] = []
+        self._published = 0
+        self._rows = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a file is being written."""
+        return self._writer is not None
+
+    def open(self, path: Path, metadata: Mapping[str, object]) -> None:
+        """Begin a file; raises `StorageError` where that is impossible."""
+        self.close()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = TagWriter(path, metadata=metadata)
+        self.path = path
+        self._composed, self._published, self._rows = [], 0, 0
+
+    def append(self, block: TagBlock) -> tuple[int, int]:
+        """Write one acquisition and return its rows."""
+        if self._writer is None:
+            msg = f"{self.name}: no tag file is open; stage the tagger before it is triggered"
+            raise BadRequestError(msg)
+        rows = self._writer.append(block)
+        self._rows = self._writer.rows_written
+        return rows
+
+    def close(self) -> None:
+        """End the file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def describe_collect(self) -> dict[str, dict[str, Any]]:
+        """Describe the stream, in bluesky's flat form."""
+        return {
+            f"{self.name}_{dataset}": {
+                "source": f"file {self.name}",
+                "dtype": "array" if shape else "integer",
+                "dtype_numpy": dtype,
+                "shape": list(shape),
+                "external": "STREAM:",
+            }
+            for dataset, (shape, dtype) in DATASETS.items()
+        }
+
+    def get_index(self) -> int:
+        """Return the number of rows on disk."""
+        return self._rows
+
+    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, Any]]:
+        """Announce the rows written since the last call."""
+        if self.path is None:
+            return
+        stop = self._rows if index is None else min(index, self._rows)
+        if not self._composed:
+            for dataset, (shape, _) in DATASETS.items():
+                bundle = ComposeStreamResource()(
+                    mimetype="application/x-hdf5",
+                    uri=f"file://localhost{self.path}",
+                    data_key=f"{self.name}_{dataset}",
+                    parameters={
+                        "dataset": f"/{dataset}",
+                        "swmr": True,
+                        "join_method": "stack",
+                        "chunk_shape": [1, *shape] if shape else [1024],
+                    },
+                )
+                self._composed.append(bundle)
+                yield "stream_resource", bundle.stream_resource_doc
+        if stop > self._published:
+            for bundle in self._composed:
+                yield "stream_datum", bundle.compose_stream_datum({"start": self._published, "stop": stop})
+            self._published = stop
