@@ -1,8 +1,8 @@
 """A polarisation analyser: a quarter-wave plate, a half-wave plate and a polarising splitter, in the light's order.
 
 To send the state with Bloch vector (Z, X, Y) = (cos 2e cos 2p, cos 2e sin 2p, sin 2e), an ellipse with azimuth p and
-ellipticity e, into the transmitted port: the quarter-wave plate at the azimuth p makes it linear at p -/+ e, and the half-wave
-plate at half that angle turns it horizontal.
+ellipticity e, into the transmitted port: the quarter-wave plate at the azimuth p makes it linear, and the half-wave plate at
+half of that angle turns it horizontal.
 """
 
 from __future__ import annotations

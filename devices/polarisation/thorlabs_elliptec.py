@@ -183,7 +183,8 @@ class ELL14(Instrument):
             raise BadReplyError(what, device=self.name, found=reply, expected=f"{self.unit}GS and 2 digits") from error
 
     def _degrees(self, pulses: int) -> float:
-        return (pulses / self._pulses_per_turn * 360.0 - self.settings.offset_deg) % 360.0
+        offset_deg: float = self.settings.offset_deg
+        return (pulses / self._pulses_per_turn * 360.0 - offset_deg) % 360.0
 
     def _raise(self, code: int, command: str, reply: str) -> None:
         raise InstrumentError(STATUS.get(code, f"status {code}"), device=self.name, command=command, found=reply)

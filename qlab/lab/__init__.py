@@ -1,0 +1,1 @@
+"""The lab file, what is built from it, and the doctor."""
