@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from qlab.errors import BadRequestError, LabFileError
 from qlab.lab.models import LabFile
@@ -185,7 +185,7 @@ def _fields(key: Key) -> list[str]:
 
     if not key:
         return list(LabFile.model_fields)
-    place = {
+    place: type[BaseModel] | None = {
         "instruments": models.InstrumentModel,
         "paths": models.PathModel,
         "cables": models.CableModel,

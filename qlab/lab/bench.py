@@ -1,0 +1,120 @@
+"""The bench as twins see it; implements `qlab.twin.bench.Bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qlab.errors import WorldError
+from qlab.lab.optics import oscillator_of, stable_id
+from qlab.physics.detector import Detector
+from qlab.physics.keys import generator
+from qlab.physics.knob import Knob
+from qlab.physics.tagger import Tagger, WorldFeed
+from qlab.tags.stream import TagBlock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qlab.clock import Clock
+    from qlab.lab.models import LabFile
+    from qlab.lab.optics import Wiring
+    from qlab.physics.world import World
+    from qlab.tags.stream import TagFeed
+
+__all__ = ["LabBench"]
+
+_NOISE = 3
+
+
+class LabBench:
+    """What each twin may ask, by its own name; names on no path get free-floating objects.
+
+    Parameters
+    ----------
+    lab, wiring, clock:
+        The lab file, what was built from it, and the lab's clock.
+    replay:
+        Makes a feed for a tagger where a recording takes the world's place.
+    """
+
+    def __init__(
+        self, lab: LabFile, wiring: Wiring, clock: Clock, replay: Callable[[str], TagFeed] | None = None
+    ) -> None:
+        self._lab = lab
+        self._wiring = wiring
+        self._replay = replay
+        self.clock = clock
+
+    @property
+    def world(self) -> World:
+        """The world."""
+        if self._wiring.world is None:
+            msg = "this lab has no world"
+            raise WorldError(msg)
+        return self._wiring.world
+
+    def rng(self, name: str, *key: int) -> np.random.Generator:
+        """Return the generator of this key."""
+        return generator(self._lab.seed, stable_id(name), _NOISE, *key)
+
+    def pump_power(self, name: str) -> Knob:
+        """Return the knob of a laser's power."""
+        return self._wiring.pumps.setdefault(name, Knob(0.0))
+
+    def oven_temperature(self, name: str) -> Knob:
+        """Return the knob of an oven's temperature."""
+        return self._wiring.ovens.setdefault(name, Knob(self.ambient_c(name)))
+
+    def plate_angle(self, name: str) -> Knob:
+        """Return the knob of a mount's angle."""
+        return self._wiring.plates.setdefault(name, Knob(0.0))
+
+    def detector(self, name: str) -> Detector:
+        """Return the detector inside an instrument."""
+        return self._wiring.detectors.setdefault(name, Detector())
+
+    def detector_id(self, name: str) -> int:
+        """Return the world's number of a detector."""
+        return stable_id(name)
+
+    def tag_feed(self, name: str) -> TagFeed:
+        """Return what a tagger's inputs see."""
+        if self._replay is not None:
+            return self._replay(name)
+        inputs = self._wiring.inputs.get(name)
+        if inputs is None:
+            return _Nothing()
+        parameters = self._lab.instruments[name].twin
+        tagger = Tagger(
+            resolution_ps=int(parameters.get("resolution_ps", 1)),
+            dead_time_ps=int(parameters.get("dead_time_ps", 8000)),
+            max_rate_hz=float(parameters.get("max_rate_hz", 10e6)),
+            oscillator=oscillator_of(self._lab, name),
+        )
+        return WorldFeed(self.world, tagger, inputs)
+
+    def optical_power_w(self, name: str, t_ps: int) -> float:
+        """Return the light on a power meter's sensor."""
+        pump, share = self._wiring.meters.get(name, ("", 0.0))
+        return self.pump_power(pump).value(t_ps) * share if pump else 0.0
+
+    def ambient_c(self, name: str) -> float:
+        """Return the room temperature where an instrument stands."""
+        node = self._lab.nodes.get(self._lab.instruments[name].node or "") if name in self._lab.instruments else None
+        return node.ambient_c if node is not None else 22.0
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        """Append to a file of the instrument's own software."""
+        with Path(path).open("ab") as file:
+            file.write(data)
+
+
+class _Nothing:
+    """A tagger with nothing on its inputs."""
+
+    def read(self, start_ps: int, stop_ps: int) -> TagBlock:
+        """Return no tags."""
+        return TagBlock(np.empty(0, np.int64), np.empty(0, np.uint8), start_ps, max(stop_ps, start_ps))
