@@ -89,7 +89,7 @@ class LineTwin:
     """The answer to an unknown command; None: silence."""
     busy: ClassVar[str] = "BUSY"
     error: ClassVar[str] = "ERROR"
-    _entries: ClassVar[tuple[_Entry, ...]] = ()
+    _line_entries: ClassVar[tuple[_Entry, ...]] = ()
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -99,7 +99,7 @@ class LineTwin:
             for name, value in vars(base).items()
             for pattern in getattr(value, "line_patterns", ())
         ]
-        cls._entries = tuple(found)
+        cls._line_entries = tuple(found)
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -131,7 +131,7 @@ class LineTwin:
         yield self.opening(text)
         reply: Reply
         try:
-            reply = self._dispatch(text.strip())
+            reply = self._line_dispatch(text.strip())
             if isinstance(reply, Later):
                 yield self.clock.now_ps() + round(reply.seconds * PS_PER_S)
                 reply = reply.reply()
@@ -145,10 +145,10 @@ class LineTwin:
         said = message.decode("latin-1")
         return self.opening(said) + self.closing(said, [text or (self.busy if kind == "busy" else self.error)])
 
-    def _dispatch(self, text: str) -> Reply:
+    def _line_dispatch(self, text: str) -> Reply:
         if not text:
             return None
-        for entry in self._entries:
+        for entry in self._line_entries:
             match = entry.pattern.fullmatch(text)
             if match is not None:
                 named = match.groupdict()

@@ -1,8 +1,8 @@
 """SCPI headers: the manual's spelling as a pattern, and what a client may write for it.
 
-`SENSe:CORRection[:LOSS]` is matched by `SENS:CORR`, `sense:correction:loss` and any mixture (SCPI-1999, 6.2.1: the
-short form is the capitals, the long form all letters, nothing in between).  A number behind a node in the pattern is
-its suffix, in brackets where a client may leave it out: `OUTPut[1]`; `#` captures any suffix: `INPUt#`.
+`SENSe:CORRection[:LOSS]` is matched by `SENS:CORR`, `sense:correction:loss` and any mixture (SCPI-1999, 6.2.1: the short
+form is the capitals, the long form all letters, nothing in between).  A number behind a node in the pattern is its
+default suffix, written in brackets where a client may leave it out: `OUTPut[1]`; `#` captures any suffix: `INPUt#`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from qlab.errors import TwinError
 
 __all__ = ["Header", "Node"]
 
-_NODE = re.compile(r"(?P<open>\[:?)?:?(?P<name>\*?[A-Za-z]+)(?P<suffix>\[\d+\]|\d+|#)?(?P<close>\])?")
-_TOKEN = re.compile(r"(\*?[A-Za-z_]+)(\d*)$")
+_NODE = re.compile(r":?(?P<open>\[:?)?(?P<name>\*?[A-Za-z_]+)(?P<suffix>\[\d+\]|\d+|#)?(?(open):?\])")
+_TOKEN = re.compile(r"(\*?[A-Za-z_]+)([0-9]{0,9})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Node:
 
     def match(self, token: str) -> int | None:
         """Return the token's suffix (1 if it has none) where the token names this node, else None."""
-        parts = _TOKEN.match(token)
+        parts = _TOKEN.fullmatch(token)
         if parts is None or parts[1].upper() not in (self.short, self.long):
             return None
         digits = parts[2]
@@ -41,7 +41,13 @@ class Node:
 
 
 class Header:
-    """A header pattern as the manual prints it."""
+    """A header pattern as the manual prints it.
+
+    Parameters
+    ----------
+    pattern:
+        Nodes with capitals for the short form, `[:NODE]` or `[NODE:]` for one that may be left out, `?` for a query.
+    """
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
@@ -51,13 +57,16 @@ class Header:
         position = 0
         while position < len(body):
             match = _NODE.match(body, position)
-            if match is None or bool(match["open"]) != bool(match["close"]):
-                msg = f"SCPI pattern {pattern!r} cannot be read at position {position}"
+            if match is None:
+                msg = f"SCPI pattern {pattern!r} cannot be read at {body[position:]!r}"
                 raise TwinError(msg)
             name = match["name"]
-            short = "".join(c for c in name if c.isupper() or c == "*")
+            short = "".join(c for c in name if not c.islower())
             nodes.append(Node(short, name.upper(), match["suffix"] or "", optional=bool(match["open"])))
             position = match.end()
+        if all(node.optional for node in nodes):
+            msg = f"SCPI pattern {pattern!r} has no node that must be there"
+            raise TwinError(msg)
         self.nodes = tuple(nodes)
 
     def match(self, tokens: list[str]) -> tuple[int, ...] | None:
@@ -75,4 +84,7 @@ def _match(nodes: tuple[Node, ...], tokens: list[str]) -> tuple[int, ...] | None
             rest = _match(nodes[1:], tokens[1:])
             if rest is not None:
                 return (number, *rest) if node.suffix == "#" else rest
-    return _match(nodes[1:], tokens) if node.optional else None
+    if not node.optional:
+        return None
+    rest = _match(nodes[1:], tokens)
+    return rest if rest is None or node.suffix != "#" else (1, *rest)
