@@ -72,6 +72,7 @@ class TwinHost:
         self.mounts: dict[str, Mount] = {}
         self._folder: Path | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: list[Callable[[], None]] = []
         self._closed = False
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(self._loop_failed)
@@ -125,6 +126,8 @@ class TwinHost:
         """Take all twins off their wires and stop the thread."""
         if self._closed:
             return
+        for close in reversed(self._closing):
+            close()
         for mount in list(self.mounts.values()):
             mount.close()
         self._closed = True
@@ -156,6 +159,10 @@ class TwinHost:
             task.add_done_callback(self._tasks.discard)
         else:
             asyncio.run_coroutine_threadsafe(work(), self.loop).result()
+
+    def on_close(self, action: Callable[[], None]) -> None:
+        """Run before the mounts are closed; for what else lives in this loop."""
+        self._closing.append(action)
 
     async def settle(self) -> None:
         """Wait, inside the loop, for all that `run` has begun there."""

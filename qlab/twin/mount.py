@@ -333,6 +333,11 @@ class Mount(ABC):
         finally:
             self._working -= 1
 
+    def rearm(self) -> None:
+        """Look again at what the twin waits for, after it was changed from outside its port."""
+        with self.lock:
+            self._arm_all()
+
     def open_stream(self, port: int) -> OutputStream:
         """Serve `StreamOpener` where the wire has output paths."""
         msg = f"{self.name}: this wire has no output path for port {port}"
