@@ -202,7 +202,8 @@ class Lab:
             else:
                 self._mount(name, self.twins[name], classes[name].wire)
         for bus, names in buses.items():
-            combined = type(self.twins[names[0]]).bus([self.twins[n] for n in names])
+            units = {str(self.file.instruments[n].unit): self.twins[n] for n in names}
+            combined = type(self.twins[names[0]]).combine(units)
             mount = self._mount(bus.partition(":")[2], combined, classes[names[0]].wire)
             for n in names:
                 self.mounts[n] = mount

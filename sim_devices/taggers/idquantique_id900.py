@@ -120,6 +120,8 @@ class ID900Twin:
 
     def execute(self, text: str) -> str:
         """Carry out one request frame."""
+        if text.strip().upper() == "*IDN?":
+            return f"IDQuantique,ID900,{self._parameters.serial},{self._parameters.firmware}"  # [INF] the wording
         now = self.clock.now_ps()
         for player in self.signals.players.values():
             player.advance(now, self.signals.events)
@@ -127,7 +129,6 @@ class ID900Twin:
 
     def _rows(self) -> list[Node]:
         return [
-            Node("*IDN", lambda _: f"IDQuantique,ID900,{self._parameters.serial},{self._parameters.firmware}"),
             *self._connector_rows("INPUt#", INPUTS, lambda n: f"INPU{n}"),
             *self._connector_rows("STARt", range(1, 2), lambda _: "STAR"),
             *self._delay_rows(),
