@@ -66,8 +66,8 @@ class PolarisationAnalyser(Protocol):
     transmitted: int
     reflected: int
 
-    def set(self, angle_deg: float) -> Status:
-        """Analyse linear polarisation at `angle_deg` in the aligned frame."""
+    def set(self, setting: float | Sequence[float]) -> Status:
+        """Analyse linear polarisation at an angle in degrees, or a Bloch vector (Z, X, Y), in the aligned frame."""
 
     def set_bloch(self, vector: Sequence[float]) -> Status:
         """Analyse the state with this unit Bloch vector (Z = H/V, X = D/A, Y = R/L) in the aligned frame."""

@@ -84,9 +84,11 @@ class WavePlateAnalyser(Device):
         self.transmitted = transmitted
         self.reflected = reflected
 
-    def set(self, angle_deg: float) -> AllStatus:
-        """Analyse linear polarisation at an angle in the aligned frame."""
-        double = math.radians(2.0 * angle_deg)
+    def set(self, setting: float | Sequence[float]) -> AllStatus:
+        """Analyse linear polarisation at an angle in degrees, or a Bloch vector (Z, X, Y), in the aligned frame."""
+        if not isinstance(setting, (int, float)):
+            return self.set_bloch(setting)
+        double = math.radians(2.0 * setting)
         return self.set_bloch((math.cos(double), math.sin(double), 0.0))
 
     def set_bloch(self, vector: Sequence[float]) -> AllStatus:

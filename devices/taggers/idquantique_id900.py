@@ -119,6 +119,11 @@ class ID900(Instrument):
             self._playing = False
             self.tell("REC:STOP")
 
+    def stage(self) -> list[object]:
+        """Begin a tag file."""
+        self.recorder.begin()
+        return list(super().stage())
+
     def unstage(self) -> list[object]:
         """Stop and close the tag file."""
         result = super().unstage()

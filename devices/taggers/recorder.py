@@ -6,6 +6,8 @@ Never one index a tag: the catalogue would keep a map entry for each.
 
 from __future__ import annotations
 
+import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from event_model import ComposeStreamResource
@@ -16,7 +18,6 @@ from qlab.tags.files.hdf5 import TagWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from qlab.tags.stream import TagBlock
 
@@ -43,6 +44,7 @@ class FileRecorder:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.folder = Path("qlab-data/tags")
         self.path: Path | None = None
         self._writer: TagWriter | None = None
         self._composed: list[Any] = []
@@ -61,6 +63,10 @@ class FileRecorder:
         self._writer = TagWriter(path, metadata=metadata)
         self.path = path
         self._composed, self._published, self._rows = [], 0, 0
+
+    def begin(self) -> None:
+        """Begin a file with a name of its own in `folder`."""
+        self.open(self.folder.resolve() / f"{self.name}-{uuid.uuid4().hex[:12]}.h5", {"recorder": self.name})
 
     def append(self, block: TagBlock) -> tuple[int, int]:
         """Write one acquisition and return its rows."""

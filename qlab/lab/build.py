@@ -245,7 +245,10 @@ class Lab:
             if where:
                 extra["datalink"] = self._link(name, f"{name} download service", where, service, cls.link_options)
         link = self._link(name, name, address, mount, cls.link_options)
-        return cls(name=name, link=link, clock=self.clock, settings=instrument.settings, **extra)
+        device = cls(name=name, link=link, clock=self.clock, settings=instrument.settings, **extra)
+        if hasattr(device, "recorder"):
+            device.recorder.folder = self.data_dir / "tags"
+        return device
 
     def _analysers(self) -> None:
         problems = []

@@ -1,0 +1,1 @@
+"""RunEngine session, catalogue, results as documents, reports, shell."""

@@ -1,0 +1,157 @@
+"""A session: the RunEngine on the lab's clock, with the lab's metadata, and safe instruments at every end."""
+
+from __future__ import annotations
+
+import json
+import threading
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from qlab import __version__
+from qlab.run.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from types import TracebackType
+    from typing import Self
+
+    from bluesky import RunEngine
+
+    from qlab.clock import Hold
+    from qlab.lab.build import Lab
+    from qlab.run.options import RunOptions
+
+__all__ = ["Session"]
+
+PACKAGES = ("bluesky", "ophyd", "event-model", "numpy", "h5py", "pyvisa", "pyvisa-py", "pyserial", "pyzmq")
+
+
+class Session:
+    """A RunEngine for one lab.
+
+    Parameters
+    ----------
+    lab:
+        An open lab.
+    options:
+        Where data go, and which catalogue.
+
+    Attributes
+    ----------
+    RE:
+        The run engine.
+    catalogue:
+        The catalogue, None without one.
+    """
+
+    def __init__(self, lab: Lab, options: RunOptions) -> None:
+        from bluesky import RunEngine
+
+        self.lab = lab
+        self.data_dir = (options.data_dir or lab.data_dir).resolve()
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self.journal = Journal(self.data_dir / "runs")
+        main = threading.current_thread() is threading.main_thread()
+        self.RE: RunEngine = RunEngine(
+            self._metadata(),
+            call_returns_result=True,
+            scan_id_source=self._next_scan_id,
+            **({} if main else {"context_managers": []}),
+        )
+        self._hold: Hold | None = None
+        self.RE.register_command("sleep", self._sleep)
+        self.RE.state_hook = self._state_changed
+        self.RE.waiting_hook = self._waiting
+        self.RE.subscribe(self.journal)
+        self.catalogue: Any = None
+        if options.catalogue:
+            from qlab.run.catalogue import open_catalogue
+
+            self.catalogue = open_catalogue(self.data_dir, options.catalogue_uri)
+            self.RE.subscribe(self.catalogue.writer())
+
+    def run(self, plan: Generator[Any, Any, Any], **md: Any) -> Any:
+        """Run a plan; returns its result.  Whatever ends it, the instruments are left safe."""
+        try:
+            return self.RE(plan, **md).plan_result
+        finally:
+            if self.RE.state == "idle":
+                self.lab.make_safe()
+
+    def subscribe(self, callback: Callable[[str, dict[str, Any]], None]) -> None:
+        """Send all documents to a callback."""
+        self.RE.subscribe(callback)
+
+    def close(self) -> None:
+        """End the engine's loop and thread, the journal and the catalogue."""
+        if self.RE.state not in ("idle", "panicked"):
+            self.RE.abort("the session was closed")
+        self.journal.close()
+        if self.catalogue is not None:
+            self.catalogue.close()
+        loop = self.RE.loop
+        thread = next(
+            (t for t in threading.enumerate() if t.name == "bluesky-run-engine" or t is getattr(self.RE, "_th", None)),
+            None,
+        )
+        if loop.is_running():
+            loop.call_soon_threadsafe(loop.stop)
+        if thread is not None:
+            thread.join(5.0)
+        if not loop.is_running():
+            loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    # Time: the engine computes while it runs, and lets time pass while it waits.
+
+    async def _sleep(self, msg: Any) -> None:
+        await self.lab.clock.sleep_async(float(msg.args[0]), self._hold)
+
+    def _state_changed(self, new: str, old: str) -> None:
+        del old
+        if new == "running" and self._hold is None:
+            self._hold = self.lab.clock.hold("run engine")
+            # What blocks in the engine's own thread (unstage, stop) gives the hold up while it waits on the clock.
+            hold = self._hold
+            self.RE.loop.call_soon_threadsafe(lambda: self._bind(hold))
+        elif new in ("idle", "paused", "panicked") and self._hold is not None:
+            hold, self._hold = self._hold, None
+            hold.release()
+
+    def _bind(self, hold: Hold) -> None:
+        stack = self.lab.clock.bound_holds()
+        stack[:] = [hold]
+
+    def _waiting(self, statuses: Any) -> None:
+        if self._hold is None:
+            return
+        if statuses is None:
+            self._hold.resume()
+        else:
+            self._hold.suspend_until([s.clock_hold for s in statuses if hasattr(s, "clock_hold")])
+
+    # Metadata.
+
+    def _metadata(self) -> dict[str, Any]:
+        versions = {"qlab": __version__, **{name: metadata.version(name) for name in PACKAGES}}
+        return {
+            "lab": self.lab.file.name,
+            "lab_file": str(self.lab.path.name),
+            "lab_sha256": self.lab.sha256,
+            "seed": self.lab.seed,
+            "clock_mode": self.lab.clock.mode,
+            "data_dir": str(self.data_dir),
+            "versions": versions,
+        }
+
+    def _next_scan_id(self, md: dict[str, Any]) -> int:
+        del md
+        path = self.data_dir / "scan_id.json"
+        number = int(json.loads(path.read_text())) + 1 if path.exists() else 1
+        path.write_text(json.dumps(number))
+        return number

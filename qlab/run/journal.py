@@ -1,0 +1,126 @@
+"""Every document of a run as one line of JSON in a file of its own: survives a kill, needs no server, feeds reports."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qlab.errors import BadRequestError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Journal", "RunRecord", "find_run", "read_run"]
+
+
+class Journal:
+    """A RunEngine subscriber that appends documents to `FOLDER/UID.jsonl`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file: Any = None
+
+    def __call__(self, name: str, doc: dict[str, Any]) -> None:
+        """Take one document."""
+        if name == "start":
+            self.close()
+            self._file = (self.folder / f"{doc['uid']}.jsonl").open("w", encoding="utf-8")
+        if self._file is not None:
+            self._file.write(json.dumps([name, doc], default=_plain) + "\n")
+            self._file.flush()
+        if name == "stop":
+            self.close()
+
+    def close(self) -> None:
+        """Close the file of the run."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class RunRecord:
+    """The documents of one run.
+
+    Attributes
+    ----------
+    start, stop:
+        First and last document; `stop` is empty for a run that was killed.
+    events:
+        For each stream its events' data, in order, the last of those with one sequence number.
+    resources:
+        Stream resource documents.
+    """
+
+    def __init__(self, documents: list[tuple[str, dict[str, Any]]]) -> None:
+        self.documents = documents
+        self.start = next(doc for name, doc in documents if name == "start")
+        self.stop: dict[str, Any] = next((doc for name, doc in documents if name == "stop"), {})
+        self.resources = [doc for name, doc in documents if name == "stream_resource"]
+        streams = {doc["uid"]: doc for name, doc in documents if name == "descriptor"}
+        self.descriptors = {doc["name"]: doc for doc in streams.values()}
+        rows: dict[str, dict[int, dict[str, Any]]] = {}
+        for name, doc in documents:
+            pages = [doc] if name == "event" else _unpack(doc) if name == "event_page" else []
+            for event in pages:
+                rows.setdefault(streams[event["descriptor"]]["name"], {})[event["seq_num"]] = event["data"]
+        self.events = {stream: [data for _, data in sorted(found.items())] for stream, found in rows.items()}
+
+    @property
+    def uid(self) -> str:
+        """The run's uid."""
+        return str(self.start["uid"])
+
+
+def find_run(folder: Path, run: str) -> Path:
+    """Return the journal of a run named by uid, its beginning, scan id or -1, -2 ... from the end."""
+    files = sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
+    if not files:
+        msg = f"there is no run in {folder}; do one first, for example: qlab run measure_chsh"
+        raise BadRequestError(msg)
+    if run.startswith("-") and run[1:].isdigit() and 1 <= int(run[1:]) <= len(files):
+        return files[int(run)]
+    hits = [path for path in files if path.stem.startswith(run)]
+    if not hits and run.isdigit():
+        hits = [path for path in files if read_run(path).start.get("scan_id") == int(run)]
+    if len(hits) != 1:
+        what = "no run" if not hits else f"{len(hits)} runs"
+        msg = f"{run!r} names {what} in {folder}; the last is {files[-1].stem[:8]}"
+        raise BadRequestError(msg)
+    return hits[0]
+
+
+def read_run(path: Path) -> RunRecord:
+    """Read a journal; a last line that was cut off is left out."""
+    documents = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            name, doc = json.loads(line)
+        except json.JSONDecodeError:
+            break
+        documents.append((name, doc))
+    if not documents:
+        msg = f"{path} holds no documents"
+        raise BadRequestError(msg)
+    return RunRecord(documents)
+
+
+def _unpack(page: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "descriptor": page["descriptor"],
+            "seq_num": number,
+            "data": {key: values[i] for key, values in page["data"].items()},
+        }
+        for i, number in enumerate(page["seq_num"])
+    ]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value)

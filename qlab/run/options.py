@@ -1,0 +1,33 @@
+"""What a person chooses for a session, beside the lab."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["RunOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a session runs.
+
+    Parameters
+    ----------
+    overrides:
+        `key.path=value` texts for the lab file.
+    data_dir:
+        Where data and the embedded catalogue go; None: `./qlab-data`.
+    catalogue_uri:
+        A served Tiled catalogue instead of the embedded one.
+    catalogue:
+        Whether to use a catalogue at all; documents are kept as JSON lines in any case.
+    """
+
+    overrides: tuple[str, ...] = ()
+    data_dir: Path | None = None
+    catalogue_uri: str | None = None
+    catalogue: bool = True
