@@ -1,0 +1,129 @@
+"""What `qlab run`, `qlab report` and `qlab demo` do."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qlab.errors import BadRequestError, QlabError
+from qlab.lab.build import open_lab
+from qlab.run.engine import Session
+from qlab.run.journal import find_run, read_run
+from qlab.run.loader import bind_parameters, find_plans
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qlab.run.options import RunOptions
+
+__all__ = ["list_plans", "report_run", "run_plan", "say"]
+
+
+def say(text: str) -> None:
+    """Print for a person."""
+    print(text, flush=True)  # noqa: T201
+
+
+def list_plans() -> int:
+    """Print all plans with their first lines and parameters."""
+    for name, plan in sorted(find_plans().items()):
+        first = (inspect.getdoc(plan) or "").splitlines()[0]
+        parameters = [p for p in inspect.signature(plan).parameters if p != "md"]
+        say(f"{name}\n    {first}\n    parameters: {', '.join(parameters)}")
+    return 0
+
+
+def run_plan(
+    lab_name: str, plan_name: str, texts: Mapping[str, str], options: RunOptions, *, report: bool = False
+) -> int:
+    """Run one plan in one lab; returns the exit code."""
+    plans = find_plans()
+    if plan_name not in plans:
+        msg = f"there is no plan {plan_name!r}; known are {', '.join(sorted(plans))}"
+        raise BadRequestError(msg)
+    with (
+        open_lab(lab_name, overrides=options.overrides, data_dir=_data_dir(options)) as lab,
+        Session(lab, options) as session,
+    ):
+        plan = plans[plan_name]
+        arguments = bind_parameters(plan, texts, lab.devices, light=lab.file.world.replay is None)
+        session.subscribe(_Progress())
+        result = session.run(_reraised(plan(**arguments)))
+        say_result(result)
+        if report:
+            write_report(session.data_dir, "-1", None)
+    return 0
+
+
+def report_run(lab_name: str, run: str, options: RunOptions, *, output: Path | None = None) -> int:
+    """Render the report of a run."""
+    del lab_name
+    write_report(_data_dir(options).resolve(), run, output)
+    return 0
+
+
+def write_report(data_dir: Path, run: str, output: Path | None) -> Path:
+    """Render a report and say where it is."""
+    from qlab.run.report import render_report
+
+    record = read_run(find_run(data_dir / "runs", run))
+    page = render_report(record, output or data_dir / "reports" / record.uid[:8])
+    say(f"report: {page}")
+    return page
+
+
+def say_result(result: Any, indent: str = "  ") -> None:
+    """Print a plan's result, each value with its uncertainty."""
+    if not isinstance(result, dict):
+        return
+    for key, value in result.items():
+        if key.endswith("_sigma"):
+            continue
+        sigma = result.get(f"{key}_sigma")
+        if isinstance(value, float) and isinstance(sigma, float):
+            say(f"{indent}{key} = {value:.4f} +- {sigma:.4f}")
+        elif isinstance(value, (int, float, str)):
+            say(f"{indent}{key} = {value}")
+        elif isinstance(value, dict):
+            say(f"{indent}{key}: " + ", ".join(f"{k} {v}" for k, v in value.items()))
+
+
+def _reraised(plan: Any) -> Any:
+    """Pass a plan on; a failed status's own error is what a person should read."""
+    from bluesky.utils import FailedStatus
+
+    try:
+        return (yield from plan)
+    except FailedStatus as error:
+        status = error.args[0] if error.args else None
+        cause = status.exception(0.0) if hasattr(status, "exception") else None
+        if isinstance(cause, QlabError):
+            raise cause from None
+        raise
+
+
+def _data_dir(options: RunOptions) -> Path:
+    return options.data_dir or Path("qlab-data")
+
+
+class _Progress:
+    """A line for the run and a count of its points, on a terminal."""
+
+    def __init__(self) -> None:
+        self._points = 0
+        self._plan = ""
+
+    def __call__(self, name: str, doc: dict[str, Any]) -> None:
+        """Take one document."""
+        if name == "start":
+            self._plan, self._points = str(doc.get("plan_name", "run")), 0
+            say(f"run {doc['uid'][:8]} (scan {doc['scan_id']}): {self._plan}")
+        elif name == "event":
+            self._points += 1
+            if sys.stderr.isatty():
+                sys.stderr.write(f"\r{self._plan}: {self._points} points")
+                sys.stderr.flush()
+        elif name == "stop" and sys.stderr.isatty():
+            sys.stderr.write("\n")

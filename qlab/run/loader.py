@@ -1,0 +1,115 @@
+"""Find a plan by name and make its arguments from text: numbers by their annotation, devices by role or name."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from qlab import roles
+from qlab.errors import BadRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["bind_parameters", "find_plans"]
+
+_ROLE_OF = {
+    "tagger": roles.TimeTagger,
+    "taggers": roles.TimeTagger,
+    "source": roles.PhotonSource,
+    "alice": roles.PolarisationAnalyser,
+    "bob": roles.PolarisationAnalyser,
+    "meter": roles.PowerMeter,
+}
+
+
+def find_plans() -> dict[str, Callable[..., Any]]:
+    """Return all plans by name: those of the package `plans`, and of the entry points `qlab.plans`."""
+    package = importlib.import_module("plans")
+    found: dict[str, Callable[..., Any]] = {}
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name == "stubs":
+            continue
+        loaded = importlib.import_module(f"plans.{module.name}")
+        found |= {name: getattr(loaded, name) for name in loaded.__all__}
+    for entry in metadata.entry_points(group="qlab.plans"):
+        found[entry.name] = entry.load()
+    return found
+
+
+def bind_parameters(
+    plan: Callable[..., Any], texts: Mapping[str, str], devices: Mapping[str, Any], *, light: bool = True
+) -> dict[str, Any]:
+    """Return a plan's arguments.
+
+    Parameters
+    ----------
+    plan:
+        The plan.
+    texts:
+        What a person gave, by parameter name.
+    devices:
+        The lab's devices by name.
+    light:
+        Whether a source is filled in where none was named.
+
+    Raises
+    ------
+    BadRequestError
+        For an unknown or missing parameter, device or value, with the nearest known names.
+    """
+    parameters = dict(inspect.signature(plan).parameters)
+    for name in texts:
+        if name not in parameters:
+            raise BadRequestError(_unknown(f"{plan.__name__} has no parameter {name!r}", name, parameters))
+    arguments: dict[str, Any] = {}
+    for name, parameter in parameters.items():
+        role = _ROLE_OF.get(name)
+        if role is not None:
+            arguments[name] = _device(name, role, texts.get(name), devices, parameter, light=light)
+        elif name in texts:
+            kind = parameter.annotation if parameter.annotation is not inspect.Parameter.empty else str
+            try:
+                arguments[name] = TypeAdapter(kind).validate_python(texts[name])
+            except ValidationError as error:
+                msg = f"{plan.__name__}: {name} = {texts[name]!r}: {error.errors()[0]['msg'].lower()}"
+                raise BadRequestError(msg) from error
+    return arguments
+
+
+def _device(
+    name: str, role: Any, text: str | None, devices: Mapping[str, Any], parameter: inspect.Parameter, *, light: bool
+) -> Any:
+    fitting = {n: d for n, d in devices.items() if isinstance(d, role)}
+    if text is not None:
+        chosen = [] if text == "none" else text.split(",")
+        for one in chosen:
+            if one not in fitting:
+                raise BadRequestError(
+                    _unknown(f"{name}: there is no {role.__name__} {one!r} in this lab", one, fitting)
+                )
+        if name == "taggers":
+            return [devices[one] for one in chosen]
+        return devices[chosen[0]] if chosen else None
+    if name == "taggers":
+        return list(fitting.values())
+    if name in fitting:
+        return fitting[name]
+    if parameter.default is not inspect.Parameter.empty and (len(fitting) != 1 or not light):
+        return parameter.default
+    if len(fitting) == 1:
+        return next(iter(fitting.values()))
+    what = "none" if not fitting else f"several ({', '.join(fitting)})"
+    msg = f"the plan needs a {role.__name__} as {name}; this lab has {what}: name one, {name}=NAME"
+    raise BadRequestError(msg)
+
+
+def _unknown(what: str, name: str, known: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"{what}; did you mean {near[0]!r}?" if near else f"{what}; known are {', '.join(known)}"

@@ -1,0 +1,41 @@
+"""`qlab shell`: IPython with the run engine, the devices and the plans of a lab."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qlab.errors import BadRequestError
+from qlab.lab.build import open_lab
+from qlab.run.commands import _data_dir
+from qlab.run.engine import Session
+from qlab.run.loader import find_plans
+
+if TYPE_CHECKING:
+    from qlab.run.options import RunOptions
+
+__all__ = ["shell"]
+
+
+def shell(lab_name: str, options: RunOptions) -> int:
+    """Open a lab and hand it to a person; everything is left safe at the end."""
+    try:
+        from IPython.terminal.embed import InteractiveShellEmbed
+    except ImportError as error:
+        msg = "the shell needs IPython: pip install 'qlab[lab]'"
+        raise BadRequestError(msg) from error
+    import bluesky.plan_stubs as bps
+    import bluesky.plans as bp
+    import bluesky.preprocessors as bpp
+
+    with (
+        open_lab(lab_name, overrides=options.overrides, data_dir=_data_dir(options)) as lab,
+        Session(lab, options) as session,
+    ):
+        names = {**lab.devices, **find_plans()}
+        names |= {"RE": session.RE, "lab": lab, "catalogue": session.catalogue, "bps": bps, "bp": bp, "bpp": bpp}
+        banner = (
+            f"lab {lab.file.name}: {', '.join(lab.devices)}\n"
+            "RE(measure_chsh(tagger, alice, bob, pump)) runs a plan; Ctrl-C twice pauses, RE.resume() goes on, RE.abort() ends"
+        )
+        InteractiveShellEmbed(banner1=banner, user_ns=names)()
+    return 0
