@@ -81,7 +81,8 @@ def ticks_to_ps(ticks: NDArray[np.int64], bin_ps: float) -> NDArray[np.int64]:
         msg = f"time tags of bins of {bin_ps} ps reach beyond 106 days; check the length of the bin and the columns"
         raise BadRequestError(msg)
     whole, rest = np.divmod(ticks, denominator)
-    return whole * numerator + (2 * rest * numerator + denominator) // (2 * denominator)
+    times: NDArray[np.int64] = whole * numerator + (2 * rest * numerator + denominator) // (2 * denominator)
+    return times
 
 
 def looks_like_text(head: bytes) -> bool:
