@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qlab.twin.faults import Piece
     from qlab.twin.host import TwinHost
 
-__all__ = ["Mount", "Session"]
+__all__ = ["Mount", "Session", "Tally"]
 
 _log = logging.getLogger(__name__)
 _CONTEXT = 4096
@@ -70,6 +70,20 @@ class _Alarm:
         self._action()  # waits for the host's loop, which may wait for the lock
 
 
+class Tally:
+    """The `qlab.clock.Peer` of one port of a mount that has several."""
+
+    def __init__(self, mount: Mount) -> None:
+        self._mount = mount
+        self.received = 0
+        self.emitted = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether the instrument is working on bytes or on a wake-up right now."""
+        return self._mount.busy
+
+
 class Session:
     """One connection: the conversation, the bytes on their way out and the way they go.
 
@@ -90,6 +104,7 @@ class Session:
         self.conversation: Conversation = twin.connect()
         self.open = True
         self.outbox: deque[bytes] = deque()
+        self.tally: Tally | None = None
         self._mount = mount
         self._flush_to = flush
         self._hang_up = hang_up
@@ -179,6 +194,8 @@ class Session:
 
     def _emit(self, data: bytes) -> None:
         self._mount.emitted += len(data)
+        if self.tally is not None:
+            self.tally.emitted += len(data)
         self.outbox.append(data)
         self._mount.in_loop(self.flush)
 
@@ -318,6 +335,8 @@ class Mount(ABC):
                     self.guarded(lambda: session.receive(data))
             finally:
                 self.received += len(data)
+                if session.tally is not None:
+                    session.tally.received += len(data)
                 self._working -= 1
 
     def guarded(self, action: Callable[[], None], *, arm: bool = True) -> None:

@@ -66,8 +66,9 @@ class TcpMount(Mount):
         super().__init__(host, twin, name)
         self.port = port
         self.clients: list[_Connection] = []
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._reserve: socket.socket | None = None
+        self._arriving: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -101,18 +102,21 @@ class TcpMount(Mount):
 
     async def open_wire(self) -> None:
         """Listen, on the same port as before."""
-        if self._server is not None or not self.reachable:
+        if self._listener is not None or not self.reachable:
             return
-        listener = self._reserve or self._bind()
-        self._reserve = None
-        self._server = await self.host.loop.create_server(lambda: _Connection(self), sock=listener, backlog=_BACKLOG)
+        # Not asyncio's server: when it closes while a client is half accepted, it forgets the client's socket.
+        self._listener, self._reserve = self._reserve or self._bind(), None
+        self._listener.listen(_BACKLOG)
+        self.host.loop.add_reader(self._listener, self._accept)
 
     async def close_wire(self) -> None:
         """Stop listening and break the connections; the port stays bound, so that nobody else gets it meanwhile."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            self.host.loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
             self._reserve = self._bind()
+        await asyncio.gather(*self._arriving, return_exceptions=True)
         clients = list(self.clients)
         for client in clients:
             if client.transport is not None:
@@ -126,9 +130,27 @@ class TcpMount(Mount):
             self._reserve.close()
             self._reserve = None
 
+    def _accept(self) -> None:
+        if self._listener is None:
+            return
+        try:
+            client, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        client.setblocking(False)
+        task = self.host.loop.create_task(self._welcome(client))
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
+
+    async def _welcome(self, client: socket.socket) -> None:
+        _, connection = await self.host.loop.connect_accepted_socket(lambda: _Connection(self), client)
+        if connection.session is None:
+            await connection.lost
+
     def _bind(self) -> socket.socket:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
+            listener.setblocking(False)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((LOOPBACK, self.port))
         except OSError:

@@ -16,7 +16,7 @@ import zmq
 
 from qlab.errors import TwinError
 from qlab.twin.conversation import MultiPort, Twin
-from qlab.twin.mount import Mount
+from qlab.twin.mount import Mount, Tally
 from qlab.twin.mount_tcp import LOOPBACK
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ class _Endpoint:
         self._mount = mount
         self._twin = twin
         self.port = port
+        self.tally = Tally(mount)
         self._socket: _Socket | None = None
         self._clients: OrderedDict[tuple[bytes, ...], Session] = OrderedDict()
 
@@ -180,6 +181,7 @@ class _Endpoint:
                         self._socket.serve()
 
             session = self._clients[envelope] = self._mount.begin(self._twin, flush, self._mount.end)
+            session.tally = self.tally
         self._clients.move_to_end(envelope)
         if len(self._clients) > _CLIENTS:
             self._mount.end(self._clients.popitem(last=False)[1])
@@ -212,8 +214,8 @@ class ZmqMount(Mount):
 
     Attributes
     ----------
-    addresses:
-        The address of each port by name; `address` is the first.
+    addresses, peers:
+        The address of each port by name (`address` is the first), and what its link asks about bytes under way.
     streams:
         The PAIR streams bound at the moment, by port.
     """
@@ -234,6 +236,11 @@ class ZmqMount(Mount):
     def addresses(self) -> dict[str, str]:
         """The address of each port."""
         return {key: f"tcp://{LOOPBACK}:{endpoint.port}" for key, endpoint in self._endpoints.items()}
+
+    @property
+    def peers(self) -> dict[str, Tally]:
+        """The counts of each port."""
+        return {key: endpoint.tally for key, endpoint in self._endpoints.items()}
 
     def twins(self) -> Sequence[object]:
         """Return the instrument and its ports."""

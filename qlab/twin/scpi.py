@@ -230,6 +230,9 @@ class ScpiTwin(CommonCommands):
         return found
 
 
+ScpiTwin.__init_subclass__()  # the base is an instrument too, with the common commands alone
+
+
 def _resolve(header: str, path: list[str]) -> tuple[list[str], list[str]]:
     """Return the nodes that a header means behind `path`, and the path that the next one starts from (SCPI-1999, 6.2.4)."""
     name = header.removesuffix("?")
