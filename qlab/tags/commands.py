@@ -1,0 +1,254 @@
+"""What `qlab tags` does: look into a file of time tags, and find two parties' delays, coincidences and error rates."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qlab.errors import BadRequestError
+from qlab.tags.clean import Echo, find_echo, without_echoes
+from qlab.tags.coincidence import coincidence_matrix
+from qlab.tags.delays import find_delays
+from qlab.tags.files.sniff import open_tags, sniff
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from qlab.tags.stream import TagBlock
+
+__all__ = ["BasisErrors", "ChannelInfo", "TagsCoincidences", "TagsInfo", "tags_coincidences", "tags_info"]
+
+_BASES = ("HV", "AD")
+_OUTCOMES = ("H", "V", "A", "D")
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelInfo:
+    """One channel of a recording; `shortest_gap_ps` shows its dead time, `echo` what electronics add."""
+
+    channel: int
+    count: int
+    rate_hz: float
+    shortest_gap_ps: int | None
+    echo: Echo | None
+
+
+@dataclass(frozen=True, slots=True)
+class TagsInfo:
+    """What a file of time tags holds."""
+
+    path: str
+    format: str
+    n: int
+    start_ps: int
+    stop_ps: int
+    live_s: float
+    gaps: int
+    missed: int
+    channels: tuple[ChannelInfo, ...]
+
+    def render(self) -> str:
+        """Return a table for people."""
+        lines = [
+            f"{self.path}: {self.format}, {self.n} tags in {(self.stop_ps - self.start_ps) * 1e-12:.6g} s"
+            f" ({self.live_s:.6g} s live, {self.gaps} gaps, {self.missed} tags known to be missed)",
+            "channel      tags      rate/Hz  shortest gap/ns  echo",
+        ]
+        for c in self.channels:
+            gap = "-" if c.shortest_gap_ps is None else f"{c.shortest_gap_ps / 1000:.3f}"
+            lines.append(f"{c.channel:7d} {c.count:9d} {c.rate_hz:12.1f} {gap:>16s}  {_echo_text(c.echo)}")
+        return "\n".join(lines)
+
+    def to_json(self) -> str:
+        """Return JSON for programs."""
+        return json.dumps(asdict(self), indent=2)
+
+
+@dataclass(frozen=True, slots=True)
+class BasisErrors:
+    """Errors of one basis: which outcomes agree is taken from the majority."""
+
+    basis: str
+    relation: str
+    coincidences: int
+    errors: int
+    error_rate: float
+    error_rate_sigma: float
+
+
+@dataclass(frozen=True, slots=True)
+class TagsCoincidences:
+    """Delays, coincidences and error rates of two parties.
+
+    `matrix` has Alice's channels as rows and Bob's as columns, both in the order H, V, A, D where there are four.
+    `accidentals` is what the rates of the channels alone would give.
+    """
+
+    path: str
+    window_ps: float
+    alice: tuple[int, ...]
+    bob: tuple[int, ...]
+    delays_ps: dict[int, float]
+    unresolved: tuple[int, ...]
+    echoes: tuple[Echo, ...]
+    matrix: tuple[tuple[int, ...], ...]
+    accidentals: tuple[tuple[float, ...], ...]
+    total: int
+    bases: tuple[BasisErrors, ...]
+
+    def render(self) -> str:
+        """Return a report for people."""
+        names = dict(zip((*self.alice, *self.bob), _OUTCOMES * 2, strict=False)) if len(self.alice) == 4 else {}
+        label = {c: f"{c} {names[c]}" if c in names else str(c) for c in (*self.alice, *self.bob)}
+        lines = [f"{self.path}: {self.total} coincidences with |dt| <= {self.window_ps / 2000:.4g} ns, all pairs"]
+        lines += [f"echo of channel {e.channel}: {_echo_text(e)}; removed" for e in self.echoes]
+        lines.append("delays/ns: " + ", ".join(f"{c}: {d / 1000:.3f}" for c, d in self.delays_ps.items()))
+        if self.unresolved:
+            lines.append(f"no correlations found for channels {list(self.unresolved)}: their delay is taken as 0")
+        lines.append("Alice \\ Bob" + "".join(f"{label[c]:>8s}" for c in self.bob))
+        for channel, row in zip(self.alice, self.matrix, strict=True):
+            lines.append(f"{label[channel]:>11s}" + "".join(f"{n:8d}" for n in row))
+        expected = sum(map(sum, self.accidentals))
+        lines.append(f"accidentals expected from the rates: {expected:.0f} of {self.total}")
+        lines += [
+            f"error rate in {b.basis}: {100 * b.error_rate:.2f} % +- {100 * b.error_rate_sigma:.2f} %"
+            f" ({b.errors} of {b.coincidences}, outcomes {b.relation})"
+            for b in self.bases
+        ]
+        return "\n".join(lines)
+
+    def to_json(self) -> str:
+        """Return JSON for programs."""
+        return json.dumps(asdict(self), indent=2)
+
+
+def tags_info(path: Path | str, bin_ps: float | None = None) -> TagsInfo:
+    """Describe a file of time tags.
+
+    Parameters
+    ----------
+    path:
+        The file.
+    bin_ps:
+        Length of one time bin, for text.
+    """
+    block = open_tags(path, bin_ps=bin_ps)
+    channels = []
+    for channel in np.unique(block.ch).tolist():
+        t = block.t[block.ch == channel]
+        shortest = int(np.diff(t).min()) if t.size > 1 else None
+        rate_hz = t.size / block.live_s if block.live_s else 0.0
+        channels.append(ChannelInfo(channel, t.size, rate_hz, shortest, find_echo(block, channel)))
+    return TagsInfo(
+        str(path),
+        sniff(path),
+        block.n,
+        block.start_ps,
+        block.stop_ps,
+        block.live_s,
+        len(block.gaps),
+        sum(g.missed for g in block.gaps),
+        tuple(channels),
+    )
+
+
+def tags_coincidences(
+    path: Path | str,
+    bin_ps: float | None = None,
+    window_ps: float | None = None,
+    alice: Sequence[int] | None = None,
+    bob: Sequence[int] | None = None,
+) -> TagsCoincidences:
+    """Find echoes and delays in a recording, then count coincidences of two parties and their error rates.
+
+    Parameters
+    ----------
+    path:
+        The file.
+    bin_ps:
+        Length of one time bin, for text.
+    window_ps:
+        Full width of the coincidence window (default: 12 bins for text that says its bin, 2000 ps otherwise).
+    alice, bob:
+        The parties' channels, as H, V, A, D where there are four (default 0 to 3 and 4 to 7).
+    """
+    block = open_tags(path, bin_ps=bin_ps)
+    a, b = tuple(alice or (0, 1, 2, 3)), tuple(bob or (4, 5, 6, 7))
+    if set(a) & set(b) or len(set(a)) < len(a) or len(set(b)) < len(b):
+        msg = f"channels of Alice {list(a)} and Bob {list(b)}: every channel belongs to one party, once"
+        raise BadRequestError(msg)
+    if window_ps is None:
+        window_ps = 12 * bin_ps if bin_ps else 2000.0
+    if not window_ps > 0:
+        msg = f"coincidence window of {window_ps} ps: expected a positive full width"
+        raise BadRequestError(msg)
+    echoes = tuple(e for c in (*a, *b) if (e := find_echo(block, c)) is not None)
+    block = without_echoes(block.select((*a, *b)), echoes)
+    width_ps = max(int(window_ps), 4)
+    solution = find_delays(block, a, b, width_ps=width_ps)
+    return _counted(str(path), block, a, b, window_ps, solution.delays_ps, solution.unresolved, echoes, bin_ps)
+
+
+def _counted(
+    path: str,
+    block: TagBlock,
+    a: tuple[int, ...],
+    b: tuple[int, ...],
+    window_ps: float,
+    delays_ps: dict[int, int],
+    unresolved: tuple[int, ...],
+    echoes: tuple[Echo, ...],
+    bin_ps: float | None,
+) -> TagsCoincidences:
+    resolution_ps = float(bin_ps or 1)
+    delays = {c: round(_whole_bins(d, resolution_ps)) for c, d in delays_ps.items()}
+    # Rounding times of fractional bins to whole ps moves a difference by up to 1 ps: the edge has room for it.
+    slack_ps = 0 if float(resolution_ps).is_integer() else 1
+    half_ps = int(window_ps / 2) + slack_ps
+    matrix = coincidence_matrix(block, a, b, 2 * half_ps, delays)
+    # On times of a coarse bin a window holds a whole number of differences, both edges included.
+    effective_ps = (2 * int(half_ps / resolution_ps) + 1) * resolution_ps
+    rates = block.counts(256) / max(block.live_s, 1e-12)
+    accidentals = np.outer(rates[list(a)], rates[list(b)]) * effective_ps * 1e-12 * block.live_s
+    bases = []
+    if len(a) == len(b) == 4:
+        bases = [_basis_errors(name, matrix[s, s]) for name, s in zip(_BASES, (slice(0, 2), slice(2, 4)), strict=True)]
+    return TagsCoincidences(
+        path,
+        window_ps,
+        a,
+        b,
+        {c: float(_whole_bins(d, resolution_ps)) for c, d in delays_ps.items()},
+        unresolved,
+        echoes,
+        tuple(tuple(row) for row in matrix.tolist()),
+        tuple(tuple(row) for row in accidentals.tolist()),
+        int(matrix.sum()),
+        tuple(bases),
+    )
+
+
+def _whole_bins(delay_ps: float, bin_ps: float) -> Fraction:
+    """Round to whole bins: between them a window would hold one difference more or fewer, depending on the delay."""
+    length = Fraction(str(bin_ps))
+    return round(Fraction(delay_ps) / length) * length
+
+
+def _basis_errors(name: str, counts: np.ndarray[tuple[int, int], np.dtype[np.int64]]) -> BasisErrors:
+    same, total = int(np.trace(counts)), int(counts.sum())
+    errors = min(same, total - same)
+    rate = errors / total if total else 0.0
+    sigma = (rate * (1 - rate) / total) ** 0.5 if total else 0.0
+    relation = "correlated" if 2 * same >= total else "anticorrelated"
+    return BasisErrors(name, relation, total, errors, rate, sigma)
+
+
+def _echo_text(echo: Echo | None) -> str:
+    if echo is None:
+        return "none"
+    return f"{echo.lag_ps / 1000:.1f} ns after {100 * echo.fraction:.0f} % of clicks"
