@@ -206,7 +206,7 @@ class FaultFilter:
                 return Refusal(fault.kind, fault.text, _delay_s(fault) if waits else 0.0)
         return None
 
-    def spoil(self, message: bytes, reply: bytes, identity: str | None = None) -> list[Piece]:
+    def spoil(self, message: bytes, reply: bytes, identify: Callable[[], str | None] = lambda: None) -> list[Piece]:
         """Return what becomes of the reply to a message: pieces to send in order, `DROP` for a closed connection.
 
         Parameters
@@ -215,13 +215,13 @@ class FaultFilter:
             The command that is answered.
         reply:
             The whole answer.
-        identity:
-            How the instrument names itself, replaced by `wrong_identity` wherever it stands.
+        identify:
+            Says how the instrument names itself, which `wrong_identity` replaces wherever it stands.
         """
         pieces = [Piece(reply)]
         if not self._armed or not reply:
             return pieces
-        command = message.decode("latin-1")
+        command, identity = message.decode("latin-1"), identify()
         for armed in self._hitting(tuple(kind for kind in WIRE_FAULTS if kind not in ("busy", "error", "refuse"))):
             if armed.fault.kind == "wrong_identity" and not _names_itself(armed.fault, command, reply, identity):
                 continue

@@ -73,6 +73,7 @@ class TwinHost:
         self._folder: Path | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: list[Callable[[], None]] = []
+        self._submitting = threading.Lock()
         self._closed = False
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(self._loop_failed)
@@ -130,8 +131,9 @@ class TwinHost:
             close()
         for mount in list(self.mounts.values()):
             mount.close()
-        self._closed = True
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        with self._submitting:
+            self._closed = True
+            self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
         if self._folder is not None:
@@ -146,19 +148,23 @@ class TwinHost:
         """Run in the loop's thread: at once where this is it, else soon."""
         if threading.current_thread() is self._thread:
             action()
-        elif not self._closed:
-            self.loop.call_soon_threadsafe(action)
+            return
+        with self._submitting:
+            if not self._closed:
+                self.loop.call_soon_threadsafe(action)
 
     def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a coroutine in the loop and wait for its end; in the loop's own thread it is only begun."""
-        if self._closed:
-            return
         if threading.current_thread() is self._thread:
             task = self.loop.create_task(work())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        else:
-            asyncio.run_coroutine_threadsafe(work(), self.loop).result()
+            return
+        with self._submitting:
+            if self._closed:
+                return
+            future = asyncio.run_coroutine_threadsafe(work(), self.loop)
+        future.result()
 
     def on_close(self, action: Callable[[], None]) -> None:
         """Run before the mounts are closed; for what else lives in this loop."""
@@ -200,7 +206,8 @@ class TwinHost:
         asyncio.set_event_loop(self.loop)
         try:
             self.loop.run_forever()
-            self.loop.run_until_complete(self.settle())
+            while pending := asyncio.all_tasks(self.loop):
+                self.loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
             self.loop.run_until_complete(self.loop.shutdown_default_executor())
         finally:
             asyncio.set_event_loop(None)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from qlab.twin.conversation import Twin
     from qlab.twin.host import TwinHost
-    from qlab.twin.mount import Session
+    from qlab.twin.session import Session
 
 __all__ = ["MemoryMount"]
 

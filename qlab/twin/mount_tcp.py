@@ -12,7 +12,7 @@ from qlab.twin.mount import Mount
 if TYPE_CHECKING:
     from qlab.twin.conversation import Twin
     from qlab.twin.host import TwinHost
-    from qlab.twin.mount import Session
+    from qlab.twin.session import Session
 
 __all__ = ["LOOPBACK", "SerialTcpMount", "TcpMount"]
 

@@ -16,15 +16,16 @@ import zmq
 
 from qlab.errors import TwinError
 from qlab.twin.conversation import MultiPort, Twin
-from qlab.twin.mount import Mount, Tally
+from qlab.twin.mount import Mount
 from qlab.twin.mount_tcp import LOOPBACK
+from qlab.twin.session import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from qlab.twin.conversation import Conversation, OutputStream
     from qlab.twin.host import TwinHost
-    from qlab.twin.mount import Session
+    from qlab.twin.session import Session
 
 __all__ = ["ZmqMount", "ZmqStream"]
 
@@ -33,7 +34,7 @@ _CLIENTS = 256
 _STREAM_BACKLOG = 1 << 26
 _RETRY_S = 0.005
 """Wall time between attempts to bind a port that libzmq's own thread is still giving back."""
-_RETRIES = 400
+_RETRIES = 100
 _STREAM_ATTEMPTS = 20
 
 
