@@ -8,13 +8,14 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -q --upgrade 'pip>=25.1'
 
 $(VENV)/.lab: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install -q -c constraints.txt -e '.[lab]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.lab
-	$(PIP) install -q -c constraints.txt -e '.[lab,fast]' --group dev
+	$(PIP) install -q -c constraints.txt -e '.[lab]' --group dev
 	@touch $@
 
 demo: $(VENV)/.lab  ## Bell test on the twin, with report

@@ -126,8 +126,7 @@ def _data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir", metavar="DIR", type=Path, help="where data and the catalogue go (default: ./qlab-data)"
     )
-    parser.add_argument("--catalogue", metavar="URI", help="a served Tiled catalogue instead of the embedded one")
-    parser.add_argument("--no-catalogue", action="store_true", help="write documents as JSON lines, without Tiled")
+    parser.add_argument("--catalogue", metavar="URI", help="also send the run's documents to this served Tiled catalogue")
 
 
 def _tag_options(parser: argparse.ArgumentParser) -> None:
@@ -183,7 +182,6 @@ def _options(arguments: argparse.Namespace) -> RunOptions:
         overrides=tuple(arguments.set),
         data_dir=arguments.data_dir,
         catalogue_uri=arguments.catalogue,
-        catalogue=not arguments.no_catalogue,
     )
 
 

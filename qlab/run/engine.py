@@ -64,11 +64,11 @@ class Session:
         self.RE.waiting_hook = self._waiting
         self.RE.subscribe(self.journal)
         self.catalogue: Any = None
-        if options.catalogue:
-            from qlab.run.catalogue import open_catalogue
+        if options.catalogue_uri is not None:
+            from qlab.run.catalogue import ServedCatalogue
 
-            self.catalogue = open_catalogue(self.data_dir, options.catalogue_uri)
-            self.RE.subscribe(self.catalogue.writer())
+            self.catalogue = ServedCatalogue(options.catalogue_uri, self.data_dir / "unsent")
+            self.RE.subscribe(self.catalogue.writer)
 
     def run(self, plan: Generator[Any, Any, Any], **md: Any) -> Any:
         """Run a plan; returns its result.  Whatever ends it, the instruments are left safe."""

@@ -22,12 +22,9 @@ class RunOptions:
     data_dir:
         Where data and the embedded catalogue go; None: `./qlab-data`.
     catalogue_uri:
-        A served Tiled catalogue instead of the embedded one.
-    catalogue:
-        Whether to use a catalogue at all; documents are kept as JSON lines in any case.
+        A served Tiled catalogue that gets the documents as well; they are kept as JSON lines in any case.
     """
 
     overrides: tuple[str, ...] = ()
     data_dir: Path | None = None
     catalogue_uri: str | None = None
-    catalogue: bool = True

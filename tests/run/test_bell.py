@@ -1,0 +1,143 @@
+"""The Bell test end to end: plans, run engine, drivers, bytes on sockets and ptys, twins, one world."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bluesky.plan_stubs as bps
+import numpy as np
+import pytest
+
+from plans.bell import align_polarisation, measure_chsh
+from plans.recording import record_tags
+from qlab.cli import main
+from qlab.clock import PS_PER_S
+from qlab.lab.build import open_lab
+from qlab.lab.predict import predict_chsh
+from qlab.run.engine import Session
+from qlab.run.journal import find_run, read_run
+from qlab.run.options import RunOptions
+from qlab.tags.files.hdf5_reader import read_tags
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WARM = ("instruments.oven.twin.tau_s=5",)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    options = RunOptions(overrides=WARM, data_dir=tmp_path)
+    with open_lab("bell", overrides=WARM, data_dir=tmp_path) as lab, Session(lab, options) as session:
+        lab.devices["oven"].set(40.0).wait(30)
+        yield session
+
+
+def test_s_agrees_with_the_lab_file_and_the_documents_tell_everything(session: Session) -> None:
+    d = session.lab.devices
+    session.run(align_polarisation(d["tagger"], d["alice"], d["bob"], d["pump"]))
+    result = session.run(measure_chsh(d["tagger"], d["alice"], d["bob"], d["pump"], acquisition_s=0.5))
+    assert result["s_sigma"] <= 0.01
+    rate = result["counts"].sum() / 4 / result["live_s_per_setting"]
+    theory = predict_chsh(session.lab.file, result["singles_hz"].mean(axis=0), rate, 2000)
+    # independent of the world: sqrt(2) (t_z + t_x) less accidentals; the alignment's own error only lowers S, by under 0.3 sigma
+    assert abs(result["s"] - theory.s) < 3.0 * result["s_sigma"]
+    assert d["pump"].emission.get() == 0
+
+    record = read_run(find_run(session.data_dir / "runs", "-1"))
+    assert record.stop["exit_status"] == "success"
+    assert record.start["seed"] == 20261123
+    assert len(record.start["lab_sha256"]) == 64
+    assert record.events["analysis"][0]["chsh_s"] == pytest.approx(result["s"])
+    primary = record.events["primary"]
+    path = Path(record.resources[0]["uri"].removeprefix("file://localhost"))
+    first = read_tags(path, primary[0]["tagger_row_start"], primary[0]["tagger_row_stop"])
+    assert first.counts(4).tolist() == primary[0]["tagger_counts"]
+
+
+def test_the_same_seed_gives_the_same_tags_through_the_whole_chain_and_another_seed_others(tmp_path: Path) -> None:
+    def run(name: str, seed: int) -> str:
+        overrides = (*WARM, f"seed={seed}")
+        folder = tmp_path / name
+        with open_lab("bell", overrides=overrides, data_dir=folder) as lab:
+            with Session(lab, RunOptions(overrides=overrides, data_dir=folder)) as session:
+                d = lab.devices
+                session.run(align_polarisation(d["tagger"], d["alice"], d["bob"], d["pump"], acquisition_s=0.2))
+                session.run(record_tags([d["tagger"]], d["pump"], duration_s=0.3))
+                block = d["tagger"].last_block
+                return hashlib.sha256(
+                    block.t.tobytes() + block.ch.tobytes() + str(lab.clock.now_ps()).encode()
+                ).hexdigest()
+
+    assert run("a", 5) == run("b", 5) != run("c", 6)
+
+
+def test_a_failing_plan_leaves_the_laser_off_and_its_tags_readable(session: Session) -> None:
+    d = session.lab.devices
+
+    def body() -> Iterator[Any]:
+        yield from record_tags([d["tagger"]], None, duration_s=0.1)
+        d["pump"].switch_on().wait(30)
+        assert d["pump"].emission.get() == 1
+        msg = "the physicist stumbled"
+        yield from bps.null()
+        raise RuntimeError(msg)
+
+    with pytest.raises(RuntimeError, match="stumbled"):
+        session.run(body())
+    assert session.lab.twins["pump"]._laser_on is False
+    assert read_tags(d["tagger"].recorder.path).n == d["tagger"].last_block.n
+
+
+def test_sleep_in_a_plan_is_lab_time(session: Session) -> None:
+    before = session.lab.clock.now_ps()
+
+    def plan() -> Iterator[Any]:
+        yield from bps.sleep(3600.0)
+
+    session.run(plan())
+    assert session.lab.clock.now_ps() - before == 3600 * PS_PER_S
+
+
+def test_the_command_line_runs_a_plan_and_renders_its_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data-dir", str(tmp_path), "--set", "optics.alice_fibre.rotation_seed=2"]
+    assert main(["run", "measure_visibility", "acquisition_s=0.05", "points=4", *data, "--report"]) == 0
+    out = capsys.readouterr().out
+    assert "visibility_hv" in out
+    page = Path(out.split("report: ")[1].strip())
+    assert "<img" in page.read_text()
+    assert (page.parent / "fringes.png").stat().st_size > 10_000
+    assert main(["report", "-1", "--data-dir", str(tmp_path)]) == 0
+    assert main(["report", "ffffffff", "--data-dir", str(tmp_path)]) == 2
+    assert "names no run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "piece"),
+    [
+        (["measure_chs"], "there is no plan 'measure_chs'"),
+        (["measure_chsh", "aquisition_s=1"], "did you mean 'acquisition_s'?"),
+        (["measure_chsh", "acquisition_s=long"], "acquisition_s = 'long'"),
+        (["measure_chsh", "tagger=tager"], "did you mean 'tagger'?"),
+        (["measure_chsh", "acquisition_s"], "expected NAME=VALUE"),
+    ],
+)
+def test_a_typing_mistake_gets_one_line(
+    arguments: list[str], piece: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", *arguments, "--data-dir", str(tmp_path)]) == 2
+    text = capsys.readouterr().err
+    assert piece in text
+    assert "Traceback" not in text
+
+
+def test_the_chsh_limit_is_told_from_a_weak_state() -> None:
+    lab = open_lab("bell", overrides=("optics.crystal.state.visibility=0.7",), connect=False)
+    with lab:
+        singles = np.full(4, 1e5)
+        # S = 2 sqrt 2 V (1 - 2 e)^2, just below 2 for V = 0.7
+        assert predict_chsh(lab.file, singles * 0, 1.0, 2000).s == pytest.approx(2 * 2**0.5 * 0.7 * 0.998**2)
