@@ -167,10 +167,12 @@ def _page(record: RunRecord, results: dict[str, Any], pictures: list[tuple[str, 
         key: start[key] for key in ("lab_file", "lab_sha256", "seed", "clock_mode", "data_dir") if key in start
     }
     conditions |= {f"{name} version": version for name, version in start.get("versions", {}).items()}
-    conditions |= {"tag file": urlparse(doc["uri"]).path for doc in record.resources[:1]}
+    if record.resources:
+        conditions["tag file"] = urlparse(record.resources[0]["uri"]).path
     parts.append("<h2>Conditions</h2>" + _table({key: str(value) for key, value in conditions.items()}))
     body = "\n".join(parts)
-    return f'<!doctype html><html lang="en"><meta charset="utf-8"><title>qlab report</title><style>{STYLE}</style>{body}</html>'
+    head = f'<meta charset="utf-8"><title>qlab report</title><style>{STYLE}</style>'
+    return f'<!doctype html><html lang="en">{head}{body}</html>'
 
 
 def _theory(record: RunRecord, results: dict[str, Any]) -> float | None:

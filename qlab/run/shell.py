@@ -35,7 +35,8 @@ def shell(lab_name: str, options: RunOptions) -> int:
         names |= {"RE": session.RE, "lab": lab, "catalogue": session.catalogue, "bps": bps, "bp": bp, "bpp": bpp}
         banner = (
             f"lab {lab.file.name}: {', '.join(lab.devices)}\n"
-            "RE(measure_chsh(tagger, alice, bob, pump)) runs a plan; Ctrl-C twice pauses, RE.resume() goes on, RE.abort() ends"
+            "RE(measure_chsh(tagger, alice, bob, pump)) runs a plan; Ctrl-C twice pauses it, RE.resume() goes on, "
+            "RE.abort() ends it"
         )
         InteractiveShellEmbed(banner1=banner, user_ns=names)()
     return 0

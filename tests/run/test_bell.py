@@ -42,7 +42,7 @@ def test_s_agrees_with_the_lab_file_and_the_documents_tell_everything(session: S
     assert result["s_sigma"] <= 0.01
     rate = result["counts"].sum() / 4 / result["live_s_per_setting"]
     theory = predict_chsh(session.lab.file, result["singles_hz"].mean(axis=0), rate, 2000)
-    # independent of the world: sqrt(2) (t_z + t_x) less accidentals; the alignment's own error only lowers S, by under 0.3 sigma
+    # independent of the world: sqrt(2) (t_z + t_x) less accidentals; the alignment's error lowers S by under 0.3 sigma
     assert abs(result["s"] - theory.s) < 3.0 * result["s_sigma"]
     assert d["pump"].emission.get() == 0
 
