@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,8 +92,10 @@ def say_result(result: Any, indent: str = "  ") -> None:
 
 
 def _reraised(plan: Any) -> Any:
-    """Pass a plan on; a failed status's own error is what a person should read."""
+    """Pass a plan on; a failed status's own error is what a person should read, without the engine's traceback."""
     from bluesky.utils import FailedStatus
+
+    logging.getLogger("bluesky").setLevel(logging.CRITICAL)
 
     try:
         return (yield from plan)

@@ -38,9 +38,8 @@ def demo(lab_name: str, options: RunOptions) -> int:
             seen, test = results["measure_visibility"], results["measure_chsh"]
             say(f"alignment: fidelity to phi+ {results['align_polarisation']['fidelity']:.3f}")
             for basis in ("hv", "da"):
-                say(
-                    f"visibility {basis.upper()}: {seen[f'visibility_{basis}']:.4f} +- {seen[f'visibility_{basis}_sigma']:.4f}"
-                )
+                value, sigma = seen[f"visibility_{basis}"], seen[f"visibility_{basis}_sigma"]
+                say(f"visibility {basis.upper()}: {value:.4f} +- {sigma:.4f}")
             rate = float(test["counts"].sum()) / 4.0 / test["live_s_per_setting"]
             theory = predict_chsh(lab.file, np.asarray(test["singles_hz"]).mean(axis=0), rate, test["window_ps"])
             z = (test["s"] - theory.s) / test["s_sigma"]

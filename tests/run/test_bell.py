@@ -61,15 +61,15 @@ def test_the_same_seed_gives_the_same_tags_through_the_whole_chain_and_another_s
     def run(name: str, seed: int) -> str:
         overrides = (*WARM, f"seed={seed}")
         folder = tmp_path / name
-        with open_lab("bell", overrides=overrides, data_dir=folder) as lab:
-            with Session(lab, RunOptions(overrides=overrides, data_dir=folder)) as session:
-                d = lab.devices
-                session.run(align_polarisation(d["tagger"], d["alice"], d["bob"], d["pump"], acquisition_s=0.2))
-                session.run(record_tags([d["tagger"]], d["pump"], duration_s=0.3))
-                block = d["tagger"].last_block
-                return hashlib.sha256(
-                    block.t.tobytes() + block.ch.tobytes() + str(lab.clock.now_ps()).encode()
-                ).hexdigest()
+        options = RunOptions(overrides=overrides, data_dir=folder)
+        with open_lab("bell", overrides=overrides, data_dir=folder) as lab, Session(lab, options) as session:
+            d = lab.devices
+            d["oven"].set(40.0).wait(30)
+            session.run(align_polarisation(d["tagger"], d["alice"], d["bob"], d["pump"], acquisition_s=0.2))
+            session.run(record_tags([d["tagger"]], d["pump"], duration_s=0.3))
+            block = d["tagger"].last_block
+            end = str(lab.clock.now_ps()).encode()
+            return hashlib.sha256(block.t.tobytes() + block.ch.tobytes() + end).hexdigest()
 
     assert run("a", 5) == run("b", 5) != run("c", 6)
 
