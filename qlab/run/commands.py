@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qlab.clock import PS_PER_S
 from qlab.errors import BadRequestError, QlabError
 from qlab.lab.build import open_lab
 from qlab.run.engine import Session
@@ -17,9 +18,10 @@ from qlab.run.loader import bind_parameters, find_plans
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qlab.lab.build import Lab
     from qlab.run.options import RunOptions
 
-__all__ = ["list_plans", "report_run", "run_plan", "say"]
+__all__ = ["list_plans", "report_run", "run_plan", "say", "warm_up"]
 
 
 def say(text: str) -> None:
@@ -51,11 +53,22 @@ def run_plan(
         plan = plans[plan_name]
         arguments = bind_parameters(plan, texts, lab.devices, light=lab.file.world.replay is None)
         session.subscribe(_Progress())
+        if lab.file.world.replay is None:
+            warm_up(lab)
         result = session.run(_reraised(plan(**arguments)))
         say_result(result)
         if report:
             write_report(session.data_dir, "-1", None)
     return 0
+
+
+def warm_up(lab: Lab) -> None:
+    """Bring every oven to the temperature that the lab file asks for, and wait until it has settled."""
+    for name, device in lab.devices.items():
+        target = getattr(getattr(device, "settings", None), "temperature_c", None)
+        if target is not None and hasattr(device, "switch_heater"):
+            device.set(target).wait()
+            say(f"{name}: {device.actual_c.get():.1f} degC after {lab.clock.now_ps() / PS_PER_S:.0f} s of lab time")
 
 
 def report_run(lab_name: str, run: str, options: RunOptions, *, output: Path | None = None) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from qlab.clock import PS_PER_S, RealClock
 from qlab.lab.build import open_lab
 from qlab.lab.predict import predict_chsh
-from qlab.run.commands import _data_dir, _reraised, say, write_report
+from qlab.run.commands import _data_dir, _reraised, say, warm_up, write_report
 from qlab.run.engine import Session
 from qlab.run.loader import bind_parameters, find_plans
 
@@ -25,11 +25,7 @@ def demo(lab_name: str, options: RunOptions) -> int:
     with RealClock() as wall, open_lab(lab_name, overrides=options.overrides, data_dir=_data_dir(options)) as lab:
         links = ", ".join(sorted({device.link.address for device in lab.devices.values() if hasattr(device, "link")}))
         say(f"lab {lab.file.name}: {len(lab.file.instruments)} instruments on {links}")
-        for name, device in lab.devices.items():
-            target = getattr(getattr(device, "settings", None), "temperature_c", None)
-            if target is not None and hasattr(device, "switch_heater"):
-                device.set(target).wait()
-                say(f"{name}: {device.actual_c.get():.1f} degC after {lab.clock.now_ps() / PS_PER_S:.0f} s of lab time")
+        warm_up(lab)
         with Session(lab, options) as session:
             results = {}
             for name in ("align_polarisation", "measure_visibility", "measure_chsh"):
