@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from ophyd import Device, Kind
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from devices.signals import WireSignal
+from devices.signals import QuerySignal, ScpiSignal
 from devices.worker import WorkerStatus, run_in_thread
-from qlab.errors import BadRequestError, InstrumentError, QlabError, WrongIdentityError
+from qlab.errors import BadReplyError, BadRequestError, InstrumentError, QlabError, WrongIdentityError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -85,9 +85,13 @@ class Instrument(Device):
         self.link.open()
         if not self.identity_text:
             self.check_identity(self.link)
+        self.prepare()
         self.apply_settings()
-        self.link.restore = lambda _: self.apply_settings()
+        self.link.restore = lambda _: self.restore()
         self.refresh_configuration()
+
+    def prepare(self) -> None:
+        """Bring the dialogue into a known state, at connection and after each reconnection."""
 
     def disconnect(self) -> None:
         """Leave the instrument safe and close the link."""
@@ -119,8 +123,15 @@ class Instrument(Device):
         """Set what the lab file asks for and what is safe without a person: each setting with a signal of its name."""
         for key, value in self.settings.model_dump(exclude_none=True).items():
             signal = getattr(self, key, None)
-            if isinstance(signal, WireSignal):
+            if isinstance(signal, QuerySignal):
                 signal.store(value)
+
+    def restore(self) -> None:
+        """Set again, after a reconnection, what was set last; an output that makes light or motion is not among it."""
+        self.prepare()
+        for signal in self.wire_signals():
+            if signal.restorable and signal.wanted is not None:
+                signal.store(signal.wanted)
 
     def refresh_configuration(self) -> None:
         """Fetch all configuration signals."""
@@ -147,31 +158,30 @@ class Instrument(Device):
             if signal.kind & Kind.normal:
                 signal.fetch()
 
-    def unstage(self) -> list[object]:
-        """Leave the instrument safe."""
-        self.make_safe()
-        return list(super().unstage())
+    def unstage(self) -> WorkerStatus:
+        """Leave the instrument safe; the run engine waits for the status."""
+        super().unstage()
+        return self.in_thread("make safe", self.make_safe)
 
-    def stop(self, *, success: bool = False) -> None:
-        """Leave the instrument safe at once."""
-        self.make_safe()
+    def stop(self, *, success: bool = False) -> WorkerStatus | None:
+        """Leave the instrument safe at once, unless all went well."""
         super().stop(success=success)
+        return None if success else self.in_thread("make safe", self.make_safe)
 
     def in_thread(self, what: str, work: Callable[[], object]) -> WorkerStatus:
         """Do wire I/O in a thread."""
         return run_in_thread(self.clock, f"{self.name} {what}", work)
 
-    def wire_signals(self) -> Iterator[WireSignal]:
-        """Yield the signals that go over the wire, in the order of their declaration."""
-        for attribute in self.component_names:
-            signal = getattr(self, attribute)
-            if isinstance(signal, WireSignal):
-                yield signal
+    def wire_signals(self) -> Iterator[QuerySignal]:
+        """Yield the signals that go over the wire, those of inner devices too, in the order of their declaration."""
+        for walk in self.walk_signals():
+            if isinstance(walk.item, QuerySignal):
+                yield walk.item
 
     def limits_text(self) -> list[str]:
         """Return the limits of each settable signal, for a person."""
         return [
-            f"{s.attr_name} {s.limits[0]:g}..{s.limits[1]:g} {s.units}".rstrip()
+            f"{s.dotted_name} {s.limits[0]:g}..{s.limits[1]:g} {s.units}".rstrip()
             for s in self.wire_signals()
             if s.limits is not None
         ]
@@ -199,15 +209,36 @@ class ScpiInstrument(Instrument):
     """A SCPI instrument: after each set its error queue is asked, in the same transaction."""
 
     error_query: ClassVar[str] = "SYST:ERR?"
+    queue_length: ClassVar[int] = 32
+    """The most errors that are read out of the queue at once."""
+
+    def prepare(self) -> None:
+        """Forget errors from before our time."""
+        self.link.tell("*CLS")
+
+    def refresh_configuration(self) -> None:
+        """Fetch all configuration signals, and the limits that the instrument knows better."""
+        for signal in self.wire_signals():
+            if isinstance(signal, ScpiSignal):
+                signal.fetch_limits()
+        super().refresh_configuration()
 
     def tell(self, command: str) -> None:
-        """Send a set and ask the error queue; raises `InstrumentError` with the queue's own words."""
+        """Send a set and empty the error queue; raises `InstrumentError` with the queue's own words."""
+        errors: list[str] = []
         with self.link.transaction() as link:
             link.tell(command)
-            found = link.ask(self.error_query, retry=False)
-        code = re.match(r"\s*([-+]?\d+)", found)
-        if code is None or int(code[1]) != 0:
-            self.refused(command, found)
+            while len(errors) < self.queue_length:
+                found = link.ask(self.error_query, retry=False)
+                code = re.match(r"\s*([-+]?\d+)", found)
+                if code is None:
+                    what = "the error queue's reply does not begin with a number"
+                    raise BadReplyError(what, device=self.name, command=self.error_query, found=found)
+                if int(code[1]) == 0:
+                    break
+                errors.append(found)
+        if errors:
+            self.refused(command, "; ".join(errors))
 
     def refused(self, command: str, found: str) -> None:
         """Raise the error that the instrument's words mean; a driver may know more."""

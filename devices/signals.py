@@ -1,23 +1,28 @@
 """Signals that are declared by what goes over the wire.
 
-wavelength_nm = Cpt(WireSignal, query="SENS:CORR:WAV?", command="SENS:CORR:WAV {:g}", units="nm", limits=(400, 1100),
-kind="config")
+    wavelength_nm = Cpt(ScpiSignal, query="SENS:CORR:WAV?", command="SENS:CORR:WAV {:g}", units="nm",
+                        limits=(400, 1100), kind="config")
+
+`QuerySignal` asks and tells in text; `ScpiSignal` can also ask the instrument for its limits; `SoftSignal` is a number that
+the driver keeps.  `set` works in a thread; `fetch` and `store` block for the wire; `get` and `read` return what was fetched.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from ophyd import Signal
 
-from qlab.errors import BadReplyError, BadRequestError, LimitError
+from devices.worker import done_status
+from qlab.errors import BadReplyError, BadRequestError, InstrumentError, LimitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from devices.worker import WorkerStatus
 
-__all__ = ["WireSignal", "parse_bool", "parse_float", "parse_int"]
+__all__ = ["QuerySignal", "ScpiSignal", "SoftSignal", "parse_bool", "parse_float", "parse_int"]
 
 
 def parse_float(text: str) -> float:
@@ -36,7 +41,68 @@ def parse_bool(text: str) -> int:
     return {"ON": 1, "OFF": 0}[word] if word in ("ON", "OFF") else int(bool(round(float(word))))
 
 
-class WireSignal(Signal):
+class _LabSignal(Signal):
+    """What all our signals share: lab time stamps, units, limits, precision."""
+
+    def __init__(
+        self,
+        *,
+        units: str = "",
+        limits: tuple[float, float] | None = None,
+        precision: int | None = None,
+        initial: Any = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(value=initial, timestamp=kwargs["parent"].clock.now_s(), **kwargs)
+        self.units = units
+        self.precision = precision
+        self._limits = limits
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """The inclusive limits of a settable signal."""
+        return self._limits
+
+    def check_value(self, value: Any) -> None:
+        """Raise `LimitError` for a value outside the limits, before anything is sent."""
+        limits = self.limits
+        if limits is not None and not limits[0] <= value <= limits[1]:
+            found = f"{self.parent.name}: {self.attr_name} = {value!r} {self.units}".rstrip()
+            msg = f"{found} is outside its limits, {limits[0]:g} to {limits[1]:g} {self.units}".rstrip()
+            raise LimitError(msg)
+
+    def remember(self, value: Any) -> None:
+        """Take a value that came by another way."""
+        super().put(value, timestamp=self.parent.clock.now_s(), force=True)
+
+    def describe(self) -> dict[str, Any]:
+        """Describe for the documents, with units, precision and limits."""
+        description: dict[str, Any] = super().describe()
+        key = description[self.name]
+        if self.units:
+            key["units"] = self.units
+        if self.precision is not None:
+            key["precision"] = self.precision
+        if self.limits is not None:
+            key["lower_ctrl_limit"], key["upper_ctrl_limit"] = self.limits
+        return description
+
+
+class SoftSignal(_LabSignal):
+    """A value that the driver keeps; setting it sends nothing."""
+
+    def set(self, value: Any, **_: Any) -> WorkerStatus:
+        """Take a value; done at once."""
+        self.put(value)
+        return done_status(self.parent.clock, f"set {self.name}")
+
+    def put(self, value: Any, **_: Any) -> None:
+        """Take a value; raises `LimitError` outside the limits."""
+        self.check_value(value)
+        self.remember(value)
+
+
+class QuerySignal(_LabSignal):
     """A value behind a query, a command or both.
 
     Parameters
@@ -45,14 +111,18 @@ class WireSignal(Signal):
         What asks for it; a signal without one is remembered from its last set.
     command:
         What sets it, with one format field; a signal without one is read-only.
-    units:
-        For the documents.
+    units, precision:
+        For the documents; `precision` is the number of decimals.
     limits:
         Inclusive; checked before anything is sent.
     parse:
         From the reply's text to the value.
     delay_s, settle_s:
         Lab seconds between query and reply, and after a set.
+    verify:
+        How far the value read back may be from the value set, in its units; None: not compared.
+    restore:
+        Whether a reconnection sets the last value again.
     initial:
         The value before the first fetch; its type is the documents' data type.
     """
@@ -62,22 +132,23 @@ class WireSignal(Signal):
         *,
         query: str | None = None,
         command: str | None = None,
-        units: str = "",
-        limits: tuple[float, float] | None = None,
         parse: Callable[[str], Any] = parse_float,
         delay_s: float = 0.0,
         settle_s: float = 0.0,
-        initial: Any = 0.0,
+        verify: float | None = None,
+        restore: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(value=initial, **kwargs)
+        super().__init__(**kwargs)
         self.query = query
         self.command = command
-        self.units = units
-        self._limits = limits
+        self.restorable = restore and command is not None
+        self.wanted: Any = None
+        """The last value that was set; None if none was."""
         self._parse = parse
         self._delay_s = delay_s
         self._settle_s = settle_s
+        self._verify = verify
 
     @property
     def limits(self) -> tuple[float, float] | None:
@@ -88,38 +159,29 @@ class WireSignal(Signal):
         """Ask the instrument; blocks for the wire."""
         if self.query is None:
             return self.get()
-        text = self.parent.ask(self.query, delay_s=self._delay_s)
-        try:
-            value = self._parse(text)
-        except (ValueError, IndexError, KeyError) as error:
-            self.parent.link.distrust()
-            what = f"the reply is not a value of {self.attr_name}"
-            raise BadReplyError(what, device=self.parent.name, command=self.query, found=text) from error
+        value = self._ask(self.query)
         self.remember(value)
         return value
 
     def store(self, value: Any) -> None:
-        """Set the instrument and wait until it has settled; blocks for the wire."""
+        """Set the instrument, wait until it has settled, and read back; blocks for the wire."""
         self.check_value(value)
         if self.command is None:
             msg = f"{self.name} is read-only"
             raise BadRequestError(msg)
-        self.parent.tell(self.command.format(value))
+        command = self.command.format(value)
+        self.parent.tell(command)
+        self.wanted = value
         if self._settle_s:
             self.parent.clock.sleep(self._settle_s)
-        if self.query is not None:
-            self.fetch()
-        else:
+        if self.query is None:
             self.remember(value)
-
-    def check_value(self, value: Any) -> None:
-        """Raise `LimitError` for a value outside the limits."""
-        limits = self.limits
-        if limits is not None and not limits[0] <= value <= limits[1]:
-            msg = (
-                f"{self.name} = {value!r} {self.units}: outside its limits {limits[0]:g} to {limits[1]:g} {self.units}"
-            )
-            raise LimitError(msg)
+            return
+        found = self.fetch()
+        if self._verify is not None and not math.isclose(found, value, rel_tol=0.0, abs_tol=self._verify):
+            what = "the instrument did not take a value"
+            expected = f"{value!r} {self.units} within {self._verify:g}"
+            raise InstrumentError(what, device=self.parent.name, command=command, found=f"{found!r}", expected=expected)
 
     def set(self, value: Any, **_: Any) -> WorkerStatus:
         """Set in a thread; limits are checked before."""
@@ -131,17 +193,40 @@ class WireSignal(Signal):
         """Set and wait."""
         self.store(value)
 
-    def remember(self, value: Any) -> None:
-        """Take a value that came by another way."""
-        super().put(value, timestamp=self.parent.clock.now_s(), force=True)
-
     def describe(self) -> dict[str, Any]:
-        """Describe for the documents, with units and limits."""
-        description: dict[str, Any] = super().describe()
-        key = description[self.name]
-        if self.units:
-            key["units"] = self.units
-        if self.limits is not None:
-            key["lower_ctrl_limit"], key["upper_ctrl_limit"] = self.limits
-        key["source"] = f"{self.parent.link.address} {self.query or self.command}"
+        """Describe for the documents; the source is the address and the command."""
+        description = super().describe()
+        description[self.name]["source"] = f"{self.parent.link.address} {self.query or self.command}"
         return description
+
+    def _ask(self, query: str) -> Any:
+        text = self.parent.ask(query, delay_s=self._delay_s)
+        try:
+            return self._parse(text)
+        except (ValueError, IndexError, KeyError) as error:
+            self.parent.link.distrust()
+            what = f"the reply is not a value of {self.attr_name}"
+            raise BadReplyError(what, device=self.parent.name, command=query, found=text) from error
+
+
+class ScpiSignal(QuerySignal):
+    """A parameter of a SCPI instrument.
+
+    Parameters
+    ----------
+    ask_limits:
+        Whether the instrument is asked at connection what it allows, `QUERY MIN` and `QUERY MAX`; the declared limits
+        stay in force, so that an instrument can only narrow them.
+    """
+
+    def __init__(self, *, ask_limits: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._ask_limits = ask_limits
+
+    def fetch_limits(self) -> None:
+        """Narrow the limits to what the instrument says; blocks for the wire."""
+        if self._ask_limits:
+            low, high = self._ask(f"{self.query} MIN"), self._ask(f"{self.query} MAX")
+            if self._limits is not None:
+                low, high = max(low, self._limits[0]), min(high, self._limits[1])
+            self._limits = (low, high)

@@ -1,24 +1,22 @@
 """Wire I/O in a thread, reported by a status that the run engine can wait for.
 
 The hold is taken before the thread starts and given back before the status is done, so that in stepped time no wake-up
-of somebody else slips in between (see `qlab.clock`).
+of somebody else slips in between (see `qlab.clock`).  A status has no time-out of its own, and so no timer thread: the
+policy of the link bounds every operation.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, TypeVar
-
-from qlab.errors import QlabError
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import TracebackType
 
     from qlab.clock import Clock, Hold
 
-__all__ = ["AllStatus", "WorkerStatus", "run_in_thread"]
-
-T = TypeVar("T")
+__all__ = ["AllStatus", "WorkerStatus", "done_status", "run_in_thread"]
 
 
 class WorkerStatus:
@@ -82,20 +80,39 @@ class WorkerStatus:
         return f"WorkerStatus({self.name}, done={self.done}, success={self.success})"
 
 
+class _Outcome:
+    """Takes whatever ends a block, a programming error too: a status that never ends would hang the run engine."""
+
+    def __init__(self) -> None:
+        self.exception: BaseException | None = None
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> bool:
+        self.exception = value
+        return True
+
+
 def run_in_thread(clock: Clock, name: str, work: Callable[[], object]) -> WorkerStatus:
     """Do `work` in a thread of its own and return its status."""
     status = WorkerStatus(name, clock.hold(name))
+    outcome = _Outcome()
 
     def thread() -> None:
-        failure: BaseException | None = None
-        with status.clock_hold.bound():
-            try:
-                work()
-            except (QlabError, ValueError, OSError, ArithmeticError, LookupError, RuntimeError) as error:
-                failure = error
-        status.finish(failure)
+        with status.clock_hold.bound(), outcome:
+            work()
+        status.finish(outcome.exception)
 
     threading.Thread(target=thread, name=f"qlab-{name}", daemon=True).start()
+    return status
+
+
+def done_status(clock: Clock, name: str) -> WorkerStatus:
+    """Return the status of something that was over at once."""
+    status = WorkerStatus(name, clock.hold(name))
+    status.clock_hold.release()
+    status.finish()
     return status
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from ophyd import Component as Cpt
-from ophyd import Device, Signal
+from ophyd import Device
 
+from devices.signals import SoftSignal
 from devices.worker import AllStatus
 from qlab.errors import BadRequestError
 
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
         def set(self, angle_deg: float) -> WorkerStatus:
             """Turn."""
+            ...
+
+        def stop(self, *, success: bool = False) -> object:
+            """Stop turning."""
             ...
 
 
@@ -56,14 +61,18 @@ class WavePlateAnalyser(Device):
         The mounts of the plates.
     transmitted, reflected:
         The tagger's inputs behind the two ports, from 1.
+
+    Reads the wanted Bloch vector, the azimuth of its linear part (`linear_deg`) and the angles that the plates were sent
+    to; `frame` is the rotation of `set_frame`, row by row.
     """
 
-    bloch_z = Cpt(Signal, value=1.0, kind="normal")
-    bloch_x = Cpt(Signal, value=0.0, kind="normal")
-    bloch_y = Cpt(Signal, value=0.0, kind="normal")
-    qwp_deg = Cpt(Signal, value=0.0, kind="normal")
-    hwp_deg = Cpt(Signal, value=0.0, kind="normal")
-    frame = Cpt(Signal, value=np.eye(3).ravel(), kind="config")
+    bloch_z = Cpt(SoftSignal, initial=1.0, precision=4, kind="normal")
+    bloch_x = Cpt(SoftSignal, initial=0.0, precision=4, kind="normal")
+    bloch_y = Cpt(SoftSignal, initial=0.0, precision=4, kind="normal")
+    linear_deg = Cpt(SoftSignal, initial=0.0, units="deg", precision=3, kind="hinted")
+    qwp_deg = Cpt(SoftSignal, initial=0.0, units="deg", precision=3, kind="normal")
+    hwp_deg = Cpt(SoftSignal, initial=0.0, units="deg", precision=3, kind="normal")
+    frame = Cpt(SoftSignal, initial=np.eye(3).ravel(), kind="config")
 
     def __init__(
         self,
@@ -77,8 +86,8 @@ class WavePlateAnalyser(Device):
         reflected: int,
         **kwargs: Any,
     ) -> None:
-        super().__init__(prefix, name=name, **kwargs)
         self.clock = clock
+        super().__init__(prefix, name=name, **kwargs)
         self.hwp = hwp
         self.qwp = qwp
         self.transmitted = transmitted
@@ -100,12 +109,18 @@ class WavePlateAnalyser(Device):
             raise BadRequestError(msg)
         bare = np.asarray(self.frame.get()).reshape(3, 3) @ wanted
         qwp, hwp = plate_angles_deg([float(v) for v in bare])
-        stamp = self.clock.now_s()
         for signal, value in zip((self.bloch_z, self.bloch_x, self.bloch_y), wanted, strict=True):
-            signal.put(float(value), timestamp=stamp)
-        self.qwp_deg.put(qwp, timestamp=stamp)
-        self.hwp_deg.put(hwp, timestamp=stamp)
+            signal.put(float(value))
+        self.linear_deg.put(math.degrees(0.5 * math.atan2(wanted[1], wanted[0])) % 180.0)
+        self.qwp_deg.put(qwp)
+        self.hwp_deg.put(hwp)
         return AllStatus(self.clock, f"{self.name} set", [self.qwp.set(qwp), self.hwp.set(hwp)])
+
+    def stop(self, *, success: bool = False) -> None:
+        """Stop both plates, unless all went well."""
+        super().stop(success=success)
+        for mount in (self.qwp, self.hwp):
+            mount.stop(success=success)
 
     def set_frame(self, rotation: NDArray[np.float64]) -> None:
         """Define the aligned frame: a vector of the frame times `rotation` is one of the bare analyser."""
@@ -117,4 +132,4 @@ class WavePlateAnalyser(Device):
         ):
             msg = f"{self.name}: the frame must be a proper rotation, shape (3, 3)"
             raise BadRequestError(msg)
-        self.frame.put(matrix.ravel(), timestamp=self.clock.now_s())
+        self.frame.put(matrix.ravel())

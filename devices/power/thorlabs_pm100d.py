@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ophyd import Component as Cpt
 
 from devices.base import InstrumentSettings, ScpiInstrument
-from devices.signals import WireSignal, parse_bool, parse_float, parse_int
+from devices.signals import ScpiSignal, parse_bool, parse_float, parse_int
 from qlab.errors import InstrumentError
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ __all__ = ["PM100D"]
 
 SCPI_NAN = 9.9e37
 """[INF] An over-range reading is 9.91E+37, SCPI's not-a-number."""
+ZERO_TIMEOUT_S = 30.0
+"""[INF] A dark adjustment takes seconds."""
 
 
 def _power(text: str) -> float:
@@ -37,40 +40,45 @@ class PM100D(ScpiInstrument):
         wavelength_nm: float | None = None
         averages: int | None = None
 
-    power_w = Cpt(WireSignal, query="MEAS:POW?", units="W", parse=_power, kind="hinted")
+    power_w = Cpt(ScpiSignal, query="MEAS:POW?", units="W", parse=_power, kind="hinted")
     wavelength_nm = Cpt(
-        WireSignal,
+        ScpiSignal,
         query="SENS:CORR:WAV?",
         command="SENS:CORR:WAV {:g}",
         units="nm",
-        limits=(400.0, 1100.0),
+        precision=1,
+        ask_limits=True,  # they are the sensor's
+        verify=0.51,
         kind="config",
     )
     averages = Cpt(
-        WireSignal,
+        ScpiSignal,
         query="SENS:AVER?",
         command="SENS:AVER {:d}",
         parse=parse_int,
         initial=1,
         limits=(1, 3000),
+        verify=0,
         kind="config",
     )
     auto_range = Cpt(
-        WireSignal,
+        ScpiSignal,
         query="SENS:POW:RANG:AUTO?",
         command="SENS:POW:RANG:AUTO {:d}",
         parse=parse_bool,
         initial=1,
+        limits=(0, 1),
+        verify=0,
         kind="config",
     )
     range_w = Cpt(
-        WireSignal, query="SENS:POW:RANG?", command="SENS:POW:RANG {:g}", units="W", limits=(0, 10), kind="config"
+        ScpiSignal, query="SENS:POW:RANG?", command="SENS:POW:RANG {:g}", units="W", limits=(0, 10), kind="config"
     )
 
     def measure(self) -> None:
         """Take one sample; raises `InstrumentError` when the light is above the range."""
         super().measure()
-        if self.power_w.get() != self.power_w.get():
+        if math.isnan(self.power_w.get()):
             what = "the light is above the meter's range"
             hint = "switch auto_range on or set a larger range_w"
             raise InstrumentError(what, device=self.name, command="MEAS:POW?", found="9.91E+37", hint=hint)
@@ -86,5 +94,10 @@ class PM100D(ScpiInstrument):
 
     def _zero(self) -> None:
         self.tell("SENS:CORR:COLL:ZERO")
+        deadline_s = self.clock.now_s() + ZERO_TIMEOUT_S
         while parse_int(self.ask("SENS:CORR:COLL:ZERO:STAT?")):
+            if self.clock.now_s() > deadline_s:
+                what, hint = f"the dark adjustment has not ended after {ZERO_TIMEOUT_S:g} s", "is the sensor covered?"
+                self.tell("SENS:CORR:COLL:ZERO:ABOR")
+                raise InstrumentError(what, device=self.name, command="SENS:CORR:COLL:ZERO", hint=hint)
             self.clock.sleep(0.1)

@@ -1,17 +1,18 @@
 """Thorlabs CLD1015: butterfly laser mount with laser and TEC driver; pumps the crystal.
 
-SCPI-1999 over USBTMC (the twin: over TCP).  Emission is switched on by `switch_on` alone: never at connection, never after a
-reconnection.  Leaving a stage, a stop and every abnormal end switch it off.
+SCPI-1999 over USBTMC (the twin: over TCP); current 0 to 1.5 A, diode temperature 5 to 70 degC.  Emission is switched on by
+`emission` alone (`switch_on` is its short form): never at connection, never after a reconnection.  Leaving a stage, a
+failed stop and every abnormal end switch it off; the current stays set.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ophyd import Component as Cpt
 
 from devices.base import InstrumentSettings, ScpiInstrument
-from devices.signals import WireSignal, parse_bool
+from devices.signals import ScpiSignal, parse_bool
 from qlab.errors import InstrumentError, InterlockError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ SOFT_START_S = 0.6
 """[INF] Soft start of several 100 ms before the light is there."""
 TEC_TOLERANCE_C = 0.05
 TEC_TIMEOUT_S = 120.0
+TEC_POLL_S = 0.5
 PROTECTIONS = {
     "INTL": "the interlock is open",
     "KEYL": "the key switch is locked",
@@ -30,6 +32,31 @@ PROTECTIONS = {
     "CONN": "the laser's connector is loose",
     "VOLT": "the laser's voltage is above its limit",
 }
+
+
+class _Emission(ScpiSignal):
+    """The light: 1 settles the TEC, switches on and waits for the soft start; 0 switches off."""
+
+    def store(self, value: Any) -> None:
+        self.check_value(value)
+        if value:
+            self.parent.shine()
+        else:
+            self.parent.make_safe()
+
+    def stop(self, *, success: bool = False) -> WorkerStatus | None:
+        """Switch off when a plan that set it was aborted."""
+        status: WorkerStatus | None = self.parent.stop(success=success)
+        return status
+
+
+class _DriveCurrent(ScpiSignal):
+    """The set current, never above the current limit."""
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        low, high = self._limits or (0.0, 0.0)
+        return low, min(high, self.parent.current_limit_a.get())
 
 
 class CLD1015(ScpiInstrument):
@@ -46,38 +73,89 @@ class CLD1015(ScpiInstrument):
         current_a: float | None = None
         temperature_c: float | None = None
 
-    emission = Cpt(WireSignal, query="OUTP:STAT?", parse=parse_bool, initial=0, kind="normal")
-    measured_current_a = Cpt(WireSignal, query="SENS3:CURR:DATA?", units="A", kind="normal")
-    measured_temperature_c = Cpt(WireSignal, query="SENS2:TEMP:DATA?", units="degC", kind="normal")
-    voltage_v = Cpt(WireSignal, query="SENS4:VOLT:DATA?", units="V", kind="omitted")
+    emission = Cpt(
+        _Emission,
+        query="OUTP:STAT?",
+        command="OUTP:STAT {:d}",
+        parse=parse_bool,
+        initial=0,
+        limits=(0, 1),
+        restore=False,
+        kind="normal",
+    )
+    measured_current_a = Cpt(ScpiSignal, query="SENS3:CURR:DATA?", units="A", precision=5, kind="hinted")
+    measured_temperature_c = Cpt(ScpiSignal, query="SENS2:TEMP:DATA?", units="degC", precision=3, kind="normal")
+    voltage_v = Cpt(ScpiSignal, query="SENS4:VOLT:DATA?", units="V", precision=3, kind="omitted")
     current_limit_a = Cpt(
-        WireSignal, query="SOUR:CURR:LIM?", command="SOUR:CURR:LIM {:.6g}", units="A", limits=(0.0, 1.5), kind="config"
+        ScpiSignal,
+        query="SOUR:CURR:LIM?",
+        command="SOUR:CURR:LIM {:.6g}",
+        units="A",
+        precision=5,
+        limits=(0.0, 1.5),
+        initial=1.5,
+        verify=1e-3,
+        kind="config",
     )
     current_a = Cpt(
-        WireSignal, query="SOUR:CURR?", command="SOUR:CURR {:.6g}", units="A", limits=(0.0, 1.5), kind="config"
+        _DriveCurrent,
+        query="SOUR:CURR?",
+        command="SOUR:CURR {:.6g}",
+        units="A",
+        precision=5,
+        limits=(0.0, 1.5),
+        verify=1e-3,
+        kind="config",
     )
     temperature_c = Cpt(
-        WireSignal, query="SOUR2:TEMP?", command="SOUR2:TEMP {:.6g}", units="degC", limits=(5.0, 70.0), kind="config"
+        ScpiSignal,
+        query="SOUR2:TEMP?",
+        command="SOUR2:TEMP {:.6g}",
+        units="degC",
+        precision=3,
+        limits=(5.0, 70.0),
+        initial=25.0,
+        verify=1e-2,
+        kind="config",
     )
-    tec = Cpt(WireSignal, query="OUTP2:STAT?", command="OUTP2:STAT {:d}", parse=parse_bool, initial=0, kind="config")
+    tec = Cpt(
+        ScpiSignal,
+        query="OUTP2:STAT?",
+        command="OUTP2:STAT {:d}",
+        parse=parse_bool,
+        initial=0,
+        limits=(0, 1),
+        verify=0,
+        kind="config",
+    )
 
     def switch_on(self) -> WorkerStatus:
         """Switch the TEC on, let it settle, and switch the emission on."""
-        return self.in_thread("switch on", self._switch_on)
+        status: WorkerStatus = self.emission.set(1)
+        return status
 
     def switch_off(self) -> WorkerStatus:
         """Switch the emission off; the TEC stays on."""
-        return self.in_thread("switch off", self.make_safe)
+        status: WorkerStatus = self.emission.set(0)
+        return status
 
     def make_safe(self) -> None:
         """Switch the emission off and see that it is."""
         if not self.link.is_open:
             return
-        self.tell("OUTP:STAT OFF")
+        self.emission.wanted = 0
+        self.tell("OUTP:STAT 0")
         if self.emission.fetch():
             what = "the laser is still on after it was switched off"
             hint = "switch it off at the instrument"
-            raise InstrumentError(what, device=self.name, command="OUTP:STAT OFF", found="1", expected="0", hint=hint)
+            raise InstrumentError(what, device=self.name, command="OUTP:STAT 0", found="1", expected="0", hint=hint)
+
+    def measure(self) -> None:
+        """Fetch the readings; raises `InterlockError` when the light went out by itself."""
+        super().measure()
+        if self.emission.wanted and not self.emission.get():
+            self.emission.wanted = 0
+            self.refused("OUTP:STAT?", "0")
 
     def check_health(self) -> list[str]:
         """Return the protections that have tripped."""
@@ -92,7 +170,8 @@ class CLD1015(ScpiInstrument):
             raise InterlockError(what, device=self.name, command=command, found=found, hint=hint)
         super().refused(command, found)
 
-    def _switch_on(self) -> None:
+    def shine(self) -> None:
+        """Settle the TEC, switch on and wait for the light; blocks for the wire."""
         if not self.tec.fetch():
             self.tec.store(1)
         deadline_s = self.clock.now_s() + TEC_TIMEOUT_S
@@ -102,8 +181,9 @@ class CLD1015(ScpiInstrument):
                 found = f"{self.measured_temperature_c.get():.3f} degC"
                 expected = f"{self.temperature_c.get():.3f} degC"
                 raise InstrumentError(what, device=self.name, found=found, expected=expected)
-            self.clock.sleep(0.5)
-        self.tell("OUTP:STAT ON")
+            self.clock.sleep(TEC_POLL_S)
+        self.tell("OUTP:STAT 1")
         self.clock.sleep(SOFT_START_S)
         if not self.emission.fetch():
-            self.refused("OUTP:STAT ON", "OUTP:STAT? 0")
+            self.refused("OUTP:STAT 1", "0")
+        self.emission.wanted = 1

@@ -9,10 +9,11 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from event_model import ComposeStreamResource
 
-from qlab.errors import BadRequestError
+from qlab.errors import BadRequestError, StorageError
 from qlab.tags.files.gapblocks import ROW
 from qlab.tags.files.hdf5 import TagWriter
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from qlab.tags.stream import TagBlock
 
-__all__ = ["FileRecorder"]
+__all__ = ["TagRecorder"]
 
 DATASETS: dict[str, tuple[tuple[int, ...], str]] = {
     "gap": ((ROW,), "<u4"),
@@ -31,7 +32,7 @@ DATASETS: dict[str, tuple[tuple[int, ...], str]] = {
 }
 
 
-class FileRecorder:
+class TagRecorder:
     """A bluesky `WritesStreamAssets` object; implements `qlab.roles.TagRecorder`.
 
     Parameters
@@ -59,7 +60,12 @@ class FileRecorder:
     def open(self, path: Path, metadata: Mapping[str, object]) -> None:
         """Begin a file; raises `StorageError` where that is impossible."""
         self.close()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = path.resolve()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"{self.name}: cannot make the folder {path.parent}: {error.strerror}; check the data folder"
+            raise StorageError(msg) from error
         self._writer = TagWriter(path, metadata=metadata)
         self.path = path
         self._composed, self._published, self._rows = [], 0, 0
@@ -73,9 +79,10 @@ class FileRecorder:
         if self._writer is None:
             msg = f"{self.name}: no tag file is open; stage the tagger before it is triggered"
             raise BadRequestError(msg)
-        rows = self._writer.append(block)
-        self._rows = self._writer.rows_written
-        return rows
+        try:
+            return self._writer.append(block)
+        finally:
+            self._rows = self._writer.rows_written  # those before a full disk are sound
 
     def close(self) -> None:
         """End the file."""
@@ -109,7 +116,7 @@ class FileRecorder:
             for dataset, (shape, _) in DATASETS.items():
                 bundle = ComposeStreamResource()(
                     mimetype="application/x-hdf5",
-                    uri=f"file://localhost{self.path}",
+                    uri=f"file://localhost{quote(self.path.as_posix())}",
                     data_key=f"{self.name}_{dataset}",
                     parameters={
                         "dataset": f"/{dataset}",
