@@ -57,6 +57,17 @@ class PtyMount(Mount):
 
     async def open_wire(self) -> None:
         """Make a pty if there is none and show it."""
+        self._plug()
+
+    async def close_wire(self) -> None:
+        """End the pty; its clients get EIO."""
+        self._unplug()
+
+    async def remove_wire(self) -> None:
+        """End the pty."""
+        self._unplug()
+
+    def _plug(self) -> None:
         if not self.reachable:
             return
         if self._line is None:
@@ -70,12 +81,11 @@ class PtyMount(Mount):
         temporary.symlink_to(os.ttyname(self._slave))
         temporary.replace(self.symlink)
 
-    async def close_wire(self) -> None:
-        """End the pty; its clients get EIO."""
-        self.symlink.unlink(missing_ok=True)
+    def _unplug(self) -> None:
         if self._line is None:
             return
         line, self._line = self._line, None
+        self.symlink.unlink(missing_ok=True)
         self.host.loop.remove_reader(self._master)
         self.host.loop.remove_writer(self._master)
         os.close(self._master)
@@ -83,10 +93,6 @@ class PtyMount(Mount):
         self._queue.clear()
         self._queued = 0
         self.end(line)
-
-    async def remove_wire(self) -> None:
-        """End the pty."""
-        await self.close_wire()
 
     def _readable(self) -> None:
         line = self._line
@@ -130,9 +136,7 @@ class PtyMount(Mount):
         self.host.loop.remove_writer(self._master)
 
     def _hang_up(self, session: Session) -> None:
+        """Unplug and plug in again, before the command that did it counts as received."""
         if session is self._line:
-            self.host.run(self._replug)
-
-    async def _replug(self) -> None:
-        await self.close_wire()
-        await self.open_wire()
+            self._unplug()
+            self._plug()
