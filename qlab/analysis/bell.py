@@ -1,4 +1,7 @@
-"""The CHSH test: correlations and S with their uncertainties, and the best S that a state allows."""
+"""Bell tests: correlations with errors, the CHSH parameter, and the best that a correlation matrix allows.
+
+A 2x2 table of counts has Alice's outcomes (+, -) as rows and Bob's as columns.
+"""
 
 from __future__ import annotations
 
@@ -13,78 +16,159 @@ from qlab.errors import BadRequestError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["CHSH_ANGLES_DEG", "Chsh", "chsh", "correlation", "horodecki_s"]
+__all__ = [
+    "SIGNS",
+    "ChshResult",
+    "Correlation",
+    "OptimalSettings",
+    "chsh",
+    "correlation",
+    "game_p_value",
+    "optimal_settings",
+]
 
-CHSH_ANGLES_DEG = ((0.0, 22.5), (0.0, -22.5), (45.0, 22.5), (45.0, -22.5))
-"""Linear polarisation settings (a, b), (a, b'), (a', b), (a', b') that are best for phi+."""
+# S = E(a,b) - E(a,b') + E(a',b) + E(a',b'), the form in which angles of 0, 45 and 22.5, 67.5 degrees give +2 sqrt 2.
+SIGNS = (1, -1, 1, 1)
+_PRODUCT = np.array([[1.0, -1.0], [-1.0, 1.0]])
 
 
 @dataclass(frozen=True, slots=True)
-class Chsh:
-    """The result of a CHSH test.
+class Correlation:
+    """The correlation E of two outcomes; `n` is the number of coincidences, accidentals taken off where asked."""
 
-    Attributes
-    ----------
-    s, sigma:
-        S and its standard uncertainty.
-    e, e_sigma:
-        The four correlations, shape (4,), in the order of `CHSH_ANGLES_DEG`.
-    """
+    e: float
+    sigma: float
+    n: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChshResult:
+    """A CHSH test: S with its error, and by how many of them it exceeds 2 (negative when it does not)."""
 
     s: float
     sigma: float
-    e: NDArray[np.float64]
-    e_sigma: NDArray[np.float64]
+    terms: tuple[Correlation, ...]
+    signs: tuple[int, ...] = SIGNS
+
+    @property
+    def violation_sigmas(self) -> float:
+        """Standard deviations by which the size of S exceeds 2."""
+        return (abs(self.s) - 2.0) / self.sigma if self.sigma else math.copysign(math.inf, abs(self.s) - 2.0)
 
 
-def correlation(counts: NDArray[np.integer], accidentals: NDArray[np.floating] | float = 0.0) -> tuple[float, float]:
-    """Return E = (N_same - N_different)/N of a 2x2 count matrix, and its uncertainty.
+@dataclass(frozen=True, slots=True)
+class OptimalSettings:
+    """Bloch vectors, shape (3,), that reach `s_max`; a, a' of Alice, b, b' of Bob, for the signs of `SIGNS`."""
 
-    sigma_E = sqrt((1 - E^2)/N) for multinomial counts; subtracted accidentals enlarge it by the noise they had.
-
-    Raises
-    ------
-    BadRequestError
-        The matrix is not 2x2, or there is no count left.
-    """
-    raw = np.asarray(counts, dtype=np.float64)
-    if raw.shape != (2, 2):
-        msg = f"correlation: counts of shape {raw.shape}; expected (2, 2)"
-        raise BadRequestError(msg)
-    net = raw - accidentals
-    total = float(net.sum())
-    if total <= 0.0:
-        msg = "correlation: there is no coincidence in this setting; check source, delays and window"
-        raise BadRequestError(msg)
-    signs = np.array([[1.0, -1.0], [-1.0, 1.0]])
-    e = float((signs * net).sum() / total)
-    variance = float(((signs - e) ** 2 * raw).sum()) / total**2
-    return e, math.sqrt(variance)
+    s_max: float
+    alice: tuple[NDArray[np.float64], NDArray[np.float64]]
+    bob: tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-def chsh(counts: Sequence[NDArray[np.integer]], accidentals: Sequence[NDArray[np.floating]] | None = None) -> Chsh:
-    """Return S = E(a,b) + E(a,b') + E(a',b) - E(a',b') (Clauser, Horne, Shimony, Holt, PRL 23, 880, 1969).
+def correlation(counts: ArrayLike, accidentals: ArrayLike | None = None) -> Correlation:
+    """Return E = (N++ + N-- - N+- - N-+) / N and its error.
 
     Parameters
     ----------
     counts:
-        Four 2x2 matrices, in the order of `CHSH_ANGLES_DEG`.
+        Shape (2, 2).
     accidentals:
-        Expected accidentals of the same shapes, to be subtracted.
+        Expected accidental coincidences, shape (2, 2), subtracted where given; taken as known without error.
+
+    Notes
+    -----
+    Poisson counts give sigma^2 = sum (s_ij - E)^2 N_ij / N_net^2, where s_ij is the product of the outcomes; without
+    subtraction that is (1 - E^2) / N.
+
+    Raises
+    ------
+    BadRequestError
+        Not a 2x2 table of counts, or nothing left of it.
     """
-    if len(counts) != 4:
-        msg = f"chsh: {len(counts)} settings; expected 4"
+    table = _table(counts)
+    net = table if accidentals is None else table - np.asarray(accidentals, dtype=np.float64)
+    total = float(net.sum())
+    if total <= 0:
+        msg = f"correlation of {table.tolist()}: {total:g} coincidences (accidentals taken off); expected more than 0"
         raise BadRequestError(msg)
-    pairs = [correlation(n, 0.0 if accidentals is None else accidentals[i]) for i, n in enumerate(counts)]
-    e = np.array([p[0] for p in pairs])
-    sigma = np.array([p[1] for p in pairs])
-    s = float(e[0] + e[1] + e[2] - e[3])
-    return Chsh(s, float(np.sqrt((sigma**2).sum())), e, sigma)
+    e = float((_PRODUCT * net).sum()) / total
+    variance = float(((_PRODUCT - e) ** 2 * table).sum()) / total**2
+    return Correlation(e, math.sqrt(variance), total)
 
 
-def horodecki_s(t: NDArray[np.floating]) -> float:
-    """Return 2 sqrt(u1 + u2), u the largest eigenvalues of T^T T (Horodecki, Phys. Lett. A 200, 340, 1995)."""
-    values = np.sort(np.linalg.eigvalsh(np.asarray(t).T @ np.asarray(t)))
-    return 2.0 * math.sqrt(float(values[-1] + values[-2]))
+def chsh(
+    counts: Sequence[ArrayLike], accidentals: Sequence[ArrayLike] | None = None, *, signs: tuple[int, ...] = SIGNS
+) -> ChshResult:
+    """Return S of four 2x2 tables of counts, at the settings (a,b), (a,b'), (a',b), (a',b').
+
+    Parameters
+    ----------
+    counts:
+        Shape (4, 2, 2).
+    accidentals:
+        Of the same shape, subtracted where given.
+    signs:
+        Signs of the four correlations; an odd number of them is -1.
+
+    Notes
+    -----
+    sigma_S = sqrt(sum (1 - E_i^2) / N_i), for independent Poisson counts without subtraction.
+    """
+    if len(counts) != 4 or len(signs) != 4 or math.prod(signs) != -1:
+        msg = f"CHSH: {len(counts)} settings and signs {signs}; expected four settings, and one or three signs of -1"
+        raise BadRequestError(msg)
+    background: Sequence[ArrayLike | None] = [None] * 4 if accidentals is None else accidentals
+    terms = tuple(correlation(c, a) for c, a in zip(counts, background, strict=True))
+    s = sum(sign * term.e for sign, term in zip(signs, terms, strict=True))
+    return ChshResult(s, math.sqrt(sum(term.sigma**2 for term in terms)), terms, signs)
+
+
+def optimal_settings(t: ArrayLike) -> OptimalSettings:
+    """Return the largest S that a correlation matrix allows, and the directions that reach it.
+
+    Parameters
+    ----------
+    t:
+        T_ij = <sigma_i x sigma_j>, shape (3, 3).
+
+    Notes
+    -----
+    S_max = 2 sqrt(u1 + u2) with the two largest eigenvalues u of T^T T: Horodecki, Horodecki and Horodecki,
+    Phys. Lett. A 200, 340 (1995).
+    """
+    matrix = np.asarray(t, dtype=np.float64)
+    if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
+        msg = f"correlation matrix of shape {matrix.shape}: expected 3 x 3 finite numbers"
+        raise BadRequestError(msg)
+    left, singular, right = np.linalg.svd(matrix)
+    s1, s2 = float(singular[0]), float(singular[1])
+    # a.T(b - b') + a'.T(b + b') with b + b' = 2 cos x v1 and b - b' = 2 sin x v2 is largest at tan x = s2 / s1.
+    x = math.atan2(s2, s1)
+    b = math.cos(x) * right[0] + math.sin(x) * right[1]
+    b_prime = math.cos(x) * right[0] - math.sin(x) * right[1]
+    return OptimalSettings(2.0 * math.hypot(s1, s2), (left[:, 1], left[:, 0]), (b, b_prime))
+
+
+def game_p_value(wins: int, trials: int) -> float:
+    """Bound the probability that local hidden variables win at least so many CHSH games (at most 3/4 each).
+
+    Notes
+    -----
+    Hoeffding's inequality, p <= exp(-2 n (w/n - 3/4)^2): valid with memory, as wins beyond 3/4 form a supermartingale;
+    it assumes settings drawn at random for every trial, and no selection of trials.
+    """
+    if not 0 <= wins <= trials or trials < 1:
+        msg = f"{wins} games won of {trials}: expected 0 <= won <= played, and at least one played"
+        raise BadRequestError(msg)
+    excess = wins / trials - 0.75
+    return 1.0 if excess <= 0 else math.exp(-2.0 * trials * excess**2)
+
+
+def _table(counts: ArrayLike) -> NDArray[np.float64]:
+    table = np.asarray(counts, dtype=np.float64)
+    if table.shape != (2, 2) or not (table >= 0).all():
+        msg = f"counts {table.tolist()}: expected two rows of two numbers, none negative"
+        raise BadRequestError(msg)
+    return table

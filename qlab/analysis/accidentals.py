@@ -1,0 +1,79 @@
+"""Accidental coincidences, their ratio to true ones, and efficiencies by Klyshko's method."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qlab.errors import BadRequestError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "accidental_counts",
+    "accidental_rate_hz",
+    "car",
+    "effective_window_ps",
+    "jitter_capture",
+    "klyshko_efficiency",
+]
+
+
+def effective_window_ps(window_ps: float, resolution_ps: float = 1) -> float:
+    """Return the width that enters accidentals: a window of |dt| <= w on bins holds 2 floor(w / bin) + 1 of them."""
+    if window_ps < 0 or resolution_ps <= 0:
+        msg = f"window of {window_ps} ps on bins of {resolution_ps} ps: expected a full width >= 0 and a bin > 0"
+        raise BadRequestError(msg)
+    half_ps = window_ps // 2 if resolution_ps == 1 else window_ps / 2
+    return (2 * math.floor(half_ps / resolution_ps) + 1) * resolution_ps
+
+
+def accidental_rate_hz(rate_a_hz: float, rate_b_hz: float, window_ps: float, resolution_ps: float = 1) -> float:
+    """Return A = S_a S_b T_w, exact for independent Poisson streams."""
+    return rate_a_hz * rate_b_hz * effective_window_ps(window_ps, resolution_ps) * 1e-12
+
+
+def accidental_counts(
+    singles_a: ArrayLike, singles_b: ArrayLike, window_ps: float, live_s: float, resolution_ps: float = 1
+) -> NDArray[np.float64]:
+    """Return expected accidentals of every pair of channels, shape (na, nb), from counts of singles in `live_s`."""
+    if live_s <= 0:
+        msg = f"accidentals: live time of {live_s} s; expected more than 0"
+        raise BadRequestError(msg)
+    a, b = np.asarray(singles_a, dtype=np.float64), np.asarray(singles_b, dtype=np.float64)
+    return np.outer(a, b) * (effective_window_ps(window_ps, resolution_ps) * 1e-12 / live_s)
+
+
+def car(coincidences: float, accidentals: float) -> float:
+    """Return the coincidence-to-accidental ratio (C - A) / A, C being the raw coincidences."""
+    if accidentals <= 0:
+        msg = f"CAR with {accidentals} accidentals: expected more than 0"
+        raise BadRequestError(msg)
+    return (coincidences - accidentals) / accidentals
+
+
+def klyshko_efficiency(
+    coincidences: float, accidentals: float, singles_partner: float, dark_partner: float = 0.0, capture: float = 1.0
+) -> float:
+    """Return an arm's efficiency from coincidences and the *other* arm's singles, (C - A) / (S - dark) / f.
+
+    Parameters
+    ----------
+    coincidences, accidentals, singles_partner, dark_partner:
+        Counts of one time, or rates.
+    capture:
+        Fraction f of pairs that jitter leaves in the window, see `jitter_capture`.
+    """
+    if singles_partner <= dark_partner or not 0 < capture <= 1:
+        msg = f"Klyshko: {singles_partner} singles, {dark_partner} dark, capture {capture}; expected light, 0 < f <= 1"
+        raise BadRequestError(msg)
+    return (coincidences - accidentals) / (singles_partner - dark_partner) / capture
+
+
+def jitter_capture(window_ps: float, sigma_a_ps: float, sigma_b_ps: float) -> float:
+    """Return the fraction of pairs in a full window, f = erf(T_w / (2 sqrt 2 sigma)), sigma^2 = sa^2 + sb^2."""
+    sigma_ps = math.hypot(sigma_a_ps, sigma_b_ps)
+    return 1.0 if sigma_ps == 0 else math.erf(window_ps / (2.0 * math.sqrt(2.0) * sigma_ps))
