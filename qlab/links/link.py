@@ -155,6 +155,9 @@ class Link(ABC):
             self._sent += len(data)
             if self.on_bytes is not None:
                 self.on_bytes("write", data)
+            if self.peer is not None and self.clock.mode == "stepped":
+                # Who writes and then waits must not let time pass while the bytes are still on their way.
+                self._under_way(self.peer)
 
     def read_until(self, terminator: bytes | None = None, timeout_s: float | None = None) -> bytes:
         """Read up to and including a terminator; returns without it."""
