@@ -9,7 +9,12 @@ from plans.stubs import coincidences, measure_setting, recording_run, set_analys
 
 __all__ = ["align_polarisation", "measure_chsh", "measure_visibility"]
 
-AXES = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+CHSH_ANGLES_DEG = ((0.0, 22.5), (0.0, 67.5), (45.0, 22.5), (45.0, 67.5))
+"""Settings (a, b), (a, b'), (a', b), (a', b') that are best for phi+, in the order and with the signs of qlab.analysis.bell."""
+AXES_XYZ = ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0))
+"""The Bloch axes x, y, z as an analyser takes them, (Z, X, Y)."""
+ZXY = [2, 0, 1]
+"""Where an analyser's axes stand in x, y, z."""
 
 
 def _delays(block, alice, bob):
@@ -58,25 +63,25 @@ def align_polarisation(
     md : dict
         Metadata.
     """
-    from qlab.analysis.bell import correlation
-    from qlab.analysis.frames import align_frame
+    from qlab.analysis.correlation import align_frames, bell_fidelity, correlation_matrix
 
     def body():
         bob.set_frame(np.eye(3))
         alice.set_frame(np.eye(3))
         yield from bps.abs_set(tagger.acquisition_s, acquisition_s, wait=True)
-        t = np.zeros((3, 3))
-        sigma = np.zeros((3, 3))
+        counts = np.zeros((3, 3, 2, 2), dtype=np.int64)
         delays = None
-        for i, a in enumerate(AXES):
-            for j, b in enumerate(AXES):
+        for i, a in enumerate(AXES_XYZ):
+            for j, b in enumerate(AXES_XYZ):
                 yield from set_analysers(alice, a, bob, b)
                 yield from measure_setting([tagger], [alice, bob])
                 if delays is None:
                     delays = _delays(tagger.last_block, alice, bob)
-                counts = coincidences(tagger.last_block, alice, bob, window_ps, delays)
-                t[i, j], sigma[i, j] = correlation(counts)
-        frame, fidelity = align_frame(t, target)
+                counts[i, j] = coincidences(tagger.last_block, alice, bob, window_ps, delays)
+        t, sigma = correlation_matrix(counts)
+        turn = align_frames(t, target)
+        fidelity = bell_fidelity(t @ turn.T, target)
+        frame = turn.T[np.ix_(ZXY, ZXY)]
         bob.set_frame(frame)
         values = {
             "fidelity": fidelity,
@@ -193,7 +198,7 @@ def measure_chsh(
     md : dict
         Metadata.
     """
-    from qlab.analysis.bell import CHSH_ANGLES_DEG, chsh
+    from qlab.analysis.bell import chsh
 
     def body():
         yield from bps.abs_set(tagger.acquisition_s, acquisition_s, wait=True)
@@ -219,8 +224,8 @@ def measure_chsh(
         values = {
             "s": result.s,
             "s_sigma": result.sigma,
-            "e": result.e,
-            "e_sigma": result.e_sigma,
+            "e": np.array([term.e for term in result.terms]),
+            "e_sigma": np.array([term.sigma for term in result.terms]),
             "counts": counts,
             "live_s_per_setting": live_s,
             "singles_hz": rates,

@@ -101,12 +101,12 @@ def _histogram(record: RunRecord, results: dict[str, Any]) -> Any:
 def _correlations(results: dict[str, Any]) -> Any:
     figure, axes = _axes()
     e, sigma = np.asarray(results["chsh_e"]), np.asarray(results["chsh_e_sigma"])
-    ideal = np.array([1, 1, 1, -1]) / np.sqrt(2.0)
+    ideal = np.array([1, -1, 1, 1]) / np.sqrt(2.0)
     axes.bar(range(4), e, color="#3b6ea5", width=0.6)
     axes.errorbar(range(4), e, yerr=sigma, fmt="none", ecolor="#1c2430", capsize=5)
     axes.hlines(ideal, np.arange(4) - 0.4, np.arange(4) + 0.4, color="#e8a33d", lw=2, label="perfect state")
     axes.axhline(0.0, color="#1c2430", lw=0.8)
-    axes.set_xticks(range(4), ["E(0°, 22.5°)", "E(0°, −22.5°)", "E(45°, 22.5°)", "E(45°, −22.5°)"])
+    axes.set_xticks(range(4), ["E(0°, 22.5°)", "E(0°, 67.5°)", "E(45°, 22.5°)", "E(45°, 67.5°)"])
     axes.set(ylabel="correlation", ylim=(-1, 1), title=f"S = {results['chsh_s']:.4f} ± {results['chsh_s_sigma']:.4f}")
     axes.legend(frameon=False, loc="upper right")
     return figure
@@ -135,8 +135,8 @@ def _matrix(results: dict[str, Any]) -> Any:
     picture = axes.imshow(t, cmap="RdBu", vmin=-1, vmax=1)
     for (i, j), value in np.ndenumerate(t):
         axes.text(j, i, f"{value:+.3f}", ha="center", va="center", color="white" if abs(value) > 0.6 else "#1c2430")
-    axes.set_xticks(range(3), ["Z", "X", "Y"])
-    axes.set_yticks(range(3), ["Z", "X", "Y"])
+    axes.set_xticks(range(3), ["X", "Y", "Z"])
+    axes.set_yticks(range(3), ["X", "Y", "Z"])
     axes.set(xlabel="Bob", ylabel="Alice")
     figure.colorbar(picture, ax=axes, label="correlation")
     return figure
@@ -205,7 +205,7 @@ def _flat(results: dict[str, Any]) -> dict[str, str]:
 
 
 def _counts(results: dict[str, Any]) -> str:
-    settings = ["0°, 22.5°", "0°, −22.5°", "45°, 22.5°", "45°, −22.5°"]
+    settings = ["0°, 22.5°", "0°, 67.5°", "45°, 22.5°", "45°, 67.5°"]
     rows = "".join(
         f"<tr><td>{name}</td>"
         + "".join(f"<td class=n>{n:,}</td>" for n in np.asarray(counts).ravel().tolist())
