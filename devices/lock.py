@@ -32,6 +32,7 @@ class ClockLock:
         self._free = threading.Condition()
         self._owner: int | None = None
         self._depth = 0
+        self._turn = 0
         self._door: tuple[Hold, Hold] | None = None
 
     def __enter__(self) -> Self:
@@ -42,12 +43,14 @@ class ClockLock:
                     self._owner = me
                     self._depth += 1
                     return self
+                turn = self._turn
                 holds = self._clock.bound_holds()
                 door = self._door_hold() if holds else None
             if door is not None:
                 holds[-1].suspend_until([door])
             with self._free:
-                self._free.wait_for(lambda: self._owner is None)
+                while self._turn == turn:  # at the next turn, look again: somebody else may have been quicker
+                    self._free.wait()
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         with self._free:
@@ -55,6 +58,7 @@ class ClockLock:
             if self._depth:
                 return
             self._owner = None
+            self._turn += 1
             door, self._door = self._door, None
         for hold in door or ():
             hold.release()  # who waited at the door holds the time again before we go on

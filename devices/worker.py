@@ -117,10 +117,21 @@ def done_status(clock: Clock, name: str) -> WorkerStatus:
 
 
 class AllStatus(WorkerStatus):
-    """Done when all of several are; fails with the first failure."""
+    """Done when all of several are; fails with the first failure.
 
-    def __init__(self, clock: Clock, name: str, parts: Sequence[WorkerStatus]) -> None:
+    Parameters
+    ----------
+    starts:
+        Start the parts; stepped time stands still until all have begun, so that they begin at the same moment.
+    """
+
+    def __init__(self, clock: Clock, name: str, starts: Sequence[Callable[[], WorkerStatus]]) -> None:
         super().__init__(name, clock.hold(name))
+        try:
+            parts = [start() for start in starts]
+        except BaseException:
+            self.clock_hold.release()
+            raise
         self._left = len(parts)
         self._failures: list[BaseException] = []
         self._count = threading.Lock()

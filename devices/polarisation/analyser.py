@@ -114,7 +114,7 @@ class WavePlateAnalyser(Device):
         self.linear_deg.put(math.degrees(0.5 * math.atan2(wanted[1], wanted[0])) % 180.0)
         self.qwp_deg.put(qwp)
         self.hwp_deg.put(hwp)
-        return AllStatus(self.clock, f"{self.name} set", [self.qwp.set(qwp), self.hwp.set(hwp)])
+        return AllStatus(self.clock, f"{self.name} set", [lambda: self.qwp.set(qwp), lambda: self.hwp.set(hwp)])
 
     def stop(self, *, success: bool = False) -> None:
         """Stop both plates, unless all went well."""
