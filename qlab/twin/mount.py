@@ -178,10 +178,14 @@ class Mount(ABC):
             if arm:
                 self._arm_all()
         except Exception as exc:  # noqa: BLE001 - see above; logged, kept, and raised by the host
-            _log.exception("twin %s failed", self.name)
-            self.host.failures.append(f"{self.name}: {type(exc).__name__}: {exc}")
+            self.report(exc)
         finally:
             self._working -= 1
+
+    def report(self, exc: Exception) -> None:
+        """Keep a failure that has no caller who could handle it; the host's close raises it."""
+        _log.error("twin %s failed", self.name, exc_info=exc)
+        self.host.failures.append(f"{self.name}: {type(exc).__name__}: {exc}")
 
     def rearm(self) -> None:
         """Look again at what the twin waits for, after it was changed from outside its port."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict, deque
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import zmq
@@ -44,6 +43,7 @@ class _Socket:
     def __init__(self, mount: ZmqMount, kind: int, port: int, readable: Callable[[], bool]) -> None:
         self._loop = mount.host.loop
         self._readable = readable
+        self._serving = False
         self.queue: deque[list[bytes]] = deque()
         self.raw: zmq.Socket[bytes] = mount.context.socket(kind)
         try:
@@ -64,14 +64,27 @@ class _Socket:
 
     def serve(self) -> None:
         """Do all that can be done: the descriptor is edge-triggered and covers both directions."""
-        while not self.raw.closed:
-            events = int(self.raw.getsockopt(zmq.EVENTS))
-            if self.queue and events & zmq.POLLOUT:
-                with suppress(zmq.Again):
-                    self.raw.send_multipart(self.queue[0], zmq.NOBLOCK)
-                    self.queue.popleft()
-            elif not (events & zmq.POLLIN and self._readable()):
-                return
+        if self._serving:
+            return  # the answer to what is being read goes out in the round that reads it
+        self._serving = True
+        try:
+            while self._serve_once():
+                pass
+        finally:
+            self._serving = False
+
+    def _serve_once(self) -> bool:
+        if self.raw.closed:
+            return False
+        events = int(self.raw.getsockopt(zmq.EVENTS))
+        if self.queue and events & zmq.POLLOUT:
+            try:
+                self.raw.send_multipart(self.queue[0], zmq.NOBLOCK)
+            except zmq.Again:
+                return False
+            self.queue.popleft()
+            return True
+        return bool(events & zmq.POLLIN) and self._readable()
 
     def _text(self, option: int) -> str:
         value = self.raw.getsockopt(option)

@@ -57,7 +57,10 @@ class Alarm:
             if self._locked:
                 self._mount.guarded(self._action)
                 return
-        self._action()  # waits for the host's loop, which may wait for the lock
+        try:
+            self._action()  # waits for the host's loop, which may wait for the lock
+        except (TwinError, OSError) as exc:
+            self._mount.report(exc)  # the clock's thread can do nothing about it
 
 
 class Tally:
