@@ -10,9 +10,10 @@ from plans.stubs import coincidences, measure_setting, recording_run, set_analys
 __all__ = ["align_polarisation", "measure_chsh", "measure_visibility"]
 
 CHSH_ANGLES_DEG = ((0.0, 22.5), (0.0, 67.5), (45.0, 22.5), (45.0, 67.5))
-"""Settings (a, b), (a, b'), (a', b), (a', b') that are best for phi+, in the order and with the signs of qlab.analysis.bell."""
+"""Settings (a, b), (a, b'), (a', b), (a', b') that are best for phi+, with the signs of qlab.analysis.bell."""
 AXES_XYZ = ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0))
 """The Bloch axes x, y, z as an analyser takes them, (Z, X, Y)."""
+BELL = ("phi+", "phi-", "psi+", "psi-")
 ZXY = [2, 0, 1]
 """Where an analyser's axes stand in x, y, z."""
 
@@ -39,7 +40,7 @@ def align_polarisation(
     acquisition_s: float = 0.5,
     window_ps: int = 2000,
     target: str = "phi+",
-    md: dict | None = None,
+    md: dict[str, object] | None = None,
 ):
     """Measure the correlations of all Bloch axes and define Bob's frame so that the state looks like the target.
 
@@ -64,23 +65,28 @@ def align_polarisation(
         Metadata.
     """
     from qlab.analysis.correlation import align_frames, bell_fidelity, correlation_matrix
+    from qlab.errors import PlanError
+
+    if target not in BELL:
+        msg = f"align_polarisation: target {target!r}; expected one of {', '.join(BELL)}"
+        raise PlanError(msg)
 
     def body():
         bob.set_frame(np.eye(3))
         alice.set_frame(np.eye(3))
         yield from bps.abs_set(tagger.acquisition_s, acquisition_s, wait=True)
         counts = np.zeros((3, 3, 2, 2), dtype=np.int64)
-        delays = None
+        delays: dict[int, int] = {}
         for i, a in enumerate(AXES_XYZ):
             for j, b in enumerate(AXES_XYZ):
                 yield from set_analysers(alice, a, bob, b)
                 yield from measure_setting([tagger], [alice, bob])
-                if delays is None:
+                if not delays:
                     delays = _delays(tagger.last_block, alice, bob)
                 counts[i, j] = coincidences(tagger.last_block, alice, bob, window_ps, delays)
         t, sigma = correlation_matrix(counts)
-        turn = align_frames(t, target)
-        fidelity = bell_fidelity(t @ turn.T, target)
+        turn = align_frames(t, target)  # type: ignore[arg-type]
+        fidelity = bell_fidelity(t @ turn.T, target)  # type: ignore[arg-type]
         frame = turn.T[np.ix_(ZXY, ZXY)]
         bob.set_frame(frame)
         values = {
@@ -106,7 +112,7 @@ def measure_visibility(
     acquisition_s: float = 0.5,
     points: int = 8,
     window_ps: int = 2000,
-    md: dict | None = None,
+    md: dict[str, object] | None = None,
 ):
     """Scan Bob's angle with Alice at 0 and at 45 degrees and fit the fringes.
 
@@ -137,13 +143,13 @@ def measure_visibility(
         yield from bps.abs_set(tagger.acquisition_s, acquisition_s, wait=True)
         angles = np.arange(points) * 180.0 / points
         fringes = np.zeros((2, points), dtype=np.int64)
-        delays = None
+        delays: dict[int, int] = {}
         for i, basis_deg in enumerate((0.0, 45.0)):
             for j, angle_deg in enumerate(angles):
                 # The first point is at 22.5 degrees from both bases: every pair of channels has coincidences there.
                 yield from set_analysers(alice, basis_deg, bob, float(angle_deg) + 22.5)
                 yield from measure_setting([tagger], [alice, bob])
-                if delays is None:
+                if not delays:
                     delays = _delays(tagger.last_block, alice, bob)
                 fringes[i, j] = coincidences(tagger.last_block, alice, bob, window_ps, delays)[0, 0]
         values = {"angles_deg": angles + 22.5, "fringes": fringes}
@@ -175,7 +181,7 @@ def measure_chsh(
     sigma: float = 0.01,
     max_rounds: int = 20,
     window_ps: int = 2000,
-    md: dict | None = None,
+    md: dict[str, object] | None = None,
 ):
     """Measure S at the four best settings, round by round, until its uncertainty is small enough.
 
@@ -199,12 +205,13 @@ def measure_chsh(
         Metadata.
     """
     from qlab.analysis.bell import chsh
+    from qlab.errors import PlanError
 
     def body():
         yield from bps.abs_set(tagger.acquisition_s, acquisition_s, wait=True)
         counts = np.zeros((4, 2, 2), dtype=np.int64)
         singles = np.zeros((4, 4), dtype=np.float64)
-        delays = None
+        delays: dict[int, int] = {}
         live_s = 0.0
         result = None
         for _ in range(max_rounds):
@@ -212,7 +219,7 @@ def measure_chsh(
                 yield from set_analysers(alice, a, bob, b)
                 yield from measure_setting([tagger], [alice, bob])
                 block = tagger.last_block
-                if delays is None:
+                if not delays:
                     delays = _delays(block, alice, bob)
                 counts[k] += coincidences(block, alice, bob, window_ps, delays)
                 singles[k] += block.counts(4)
@@ -220,6 +227,9 @@ def measure_chsh(
             result = chsh(list(counts))
             if result.sigma <= sigma:
                 break
+        if result is None:
+            msg = f"measure_chsh: max_rounds = {max_rounds}; expected at least 1"
+            raise PlanError(msg)
         rates = singles / live_s
         values = {
             "s": result.s,

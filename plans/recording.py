@@ -7,7 +7,7 @@ from plans.stubs import measure_setting, recording_run, with_source_on
 __all__ = ["record_tags"]
 
 
-def record_tags(taggers, source=None, duration_s: float = 1.0, md: dict | None = None):
+def record_tags(taggers, source=None, duration_s: float = 1.0, md: dict[str, object] | None = None):
     """Record tags on one or several taggers at once.
 
     Parameters

@@ -32,13 +32,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return command(arguments)
     except BadRequestError as error:
-        print(f"qlab: {error}", file=sys.stderr)  # noqa: T201
+        print(f"qlab: {error}", file=sys.stderr)
         return 2
     except QlabError as error:
-        print(f"qlab: {error}", file=sys.stderr)  # noqa: T201
+        print(f"qlab: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("qlab: interrupted; instruments were left safe", file=sys.stderr)  # noqa: T201
+        print("qlab: interrupted; instruments were left safe", file=sys.stderr)
         return 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away, as in `qlab ... | head`
@@ -126,7 +126,9 @@ def _data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir", metavar="DIR", type=Path, help="where data and the catalogue go (default: ./qlab-data)"
     )
-    parser.add_argument("--catalogue", metavar="URI", help="also send the run's documents to this served Tiled catalogue")
+    parser.add_argument(
+        "--catalogue", metavar="URI", help="also send the run's documents to this served Tiled catalogue"
+    )
 
 
 def _tag_options(parser: argparse.ArgumentParser) -> None:
@@ -244,4 +246,4 @@ def _channels(text: str | None, option: str) -> tuple[int, ...] | None:
 
 
 def _say(text: str) -> None:
-    print(text)  # noqa: T201
+    print(text)

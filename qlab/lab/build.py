@@ -278,12 +278,11 @@ class Lab:
         from qlab.tags.files.sniff import open_tags
         from qlab.tags.replay import ReplayFeed
 
-        options = {} if replay.bin_ps is None else {"bin_ps": replay.bin_ps}
-        block = open_tags(replay.file, **options)
+        block = open_tags(replay.file, bin_ps=replay.bin_ps)
 
         def feed(name: str) -> TagFeed:
             inputs = {channel: n - 1 for n, channel in replay.inputs.get(name, {}).items()}
-            return ReplayFeed(block, round(replay.start_s * PS_PER_S), channels=inputs)
+            return ReplayFeed(block, start_ps=round(replay.start_s * PS_PER_S), channels=inputs)
 
         return feed
 

@@ -185,7 +185,7 @@ def _fields(key: Key) -> list[str]:
 
     if not key:
         return list(LabFile.model_fields)
-    place: type[BaseModel] | None = {
+    places: dict[str, type[BaseModel]] = {
         "instruments": models.InstrumentModel,
         "paths": models.PathModel,
         "cables": models.CableModel,
@@ -193,5 +193,6 @@ def _fields(key: Key) -> list[str]:
         "nodes": models.NodeModel,
         "clock": models.ClockModel,
         "world": models.WorldModel,
-    }.get(str(key[0]))
+    }
+    place = places.get(str(key[0]))
     return [f.alias or n for n, f in place.model_fields.items()] if place is not None else []

@@ -29,7 +29,8 @@ def kind_of_address(address: str) -> str:
             return kind
     msg = (
         f"address {address!r} is of no known form; expected a VISA resource such as "
-        "TCPIP0::192.168.1.40::5025::SOCKET or USB0::0x1313::0x8078::P0001::INSTR, a serial port such as /dev/ttyUSB0, COM3 or socket://host:port, "
+        "TCPIP0::192.168.1.40::5025::SOCKET or USB0::0x1313::0x8078::P0001::INSTR, "
+        "a serial port such as /dev/ttyUSB0, COM3 or socket://host:port, "
         "or a ZeroMQ end point such as tcp://192.168.1.41:5555"
     )
     raise BadRequestError(msg)

@@ -52,7 +52,9 @@ class VisaLink(Link):
         session.timeout = max(round(wall_timeout_s * 1000), 1)
         session.read_termination = self.terminator.decode("latin-1")[-1:] if want is None else None
         try:
-            with session.ignore_warning(StatusCode.success_max_count_read, StatusCode.success_termination_character_read):
+            with session.ignore_warning(
+                StatusCode.success_max_count_read, StatusCode.success_termination_character_read
+            ):
                 data, _ = session.visalib.read(session.session, min(want or CHUNK, CHUNK))
         except VisaIOError as error:
             if error.error_code == StatusCode.error_timeout:

@@ -114,7 +114,7 @@ def _reraised(plan: Any) -> Any:
         return (yield from plan)
     except FailedStatus as error:
         status = error.args[0] if error.args else None
-        cause = status.exception(0.0) if hasattr(status, "exception") else None
+        cause = status.exception(0.0) if status is not None else None
         if isinstance(cause, QlabError):
             raise cause from None
         raise

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from bluesky import RunEngine
-
     from qlab.clock import Hold
     from qlab.lab.build import Lab
     from qlab.run.options import RunOptions
@@ -52,11 +50,12 @@ class Session:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self.journal = Journal(self.data_dir / "runs")
         main = threading.current_thread() is threading.main_thread()
-        self.RE: RunEngine = RunEngine(
+        engine: Any = RunEngine  # untyped by its makers
+        self.RE = engine(
             self._metadata(),
             call_returns_result=True,
             scan_id_source=self._next_scan_id,
-            **({} if main else {"context_managers": []}),
+            context_managers=None if main else [],  # outside the main thread no signal handler can be set
         )
         self._hold: Hold | None = None
         self.RE.register_command("sleep", self._sleep)

@@ -163,7 +163,7 @@ def _page(record: RunRecord, results: dict[str, Any], pictures: list[tuple[str, 
     parts.append("<h2>Results</h2>" + _table(_flat(results)))
     if "chsh_counts" in results:
         parts.append("<h2>Counts</h2>" + _counts(results))
-    conditions = {
+    conditions: dict[str, Any] = {
         key: start[key] for key in ("lab_file", "lab_sha256", "seed", "clock_mode", "data_dir") if key in start
     }
     conditions |= {f"{name} version": version for name, version in start.get("versions", {}).items()}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from qlab.twin.bench import Bench
     from qlab.twin.conversation import Twin
-    from sim_devices.taggers.id900_signals import InputBlock
+    from sim_devices.taggers.id900_signals import InputBlock, TscoBlock
 
 __all__ = ["ID900Twin"]
 
@@ -253,13 +253,24 @@ class ID900Twin:
 
             return store
 
+        def block(n: int) -> TscoBlock:
+            return self.signals.tscos[f"TSCO{n}"]
+
+        def word(text: str) -> str:
+            return choice(text, words)
+
         rows = [
-            Node("TSCO#:FIRst:LINK", lambda n: self.signals.tscos[f"TSCO{n}"].first, attribute("first", self._link), numbers),
-            Node("TSCO#:SECond:LINK", lambda n: self.signals.tscos[f"TSCO{n}"].second, attribute("second", self._link), numbers),
-            Node("TSCO#:OPIN", lambda n: self.signals.tscos[f"TSCO{n}"].inside, attribute("inside", lambda t: choice(t, words)), numbers),
-            Node("TSCO#:OPOUt", lambda n: self.signals.tscos[f"TSCO{n}"].outside, attribute("outside", lambda t: choice(t, words)), numbers),
-            Node("TSCO#:WINDow:ENABle", lambda n: "ON" if self.signals.tscos[f"TSCO{n}"].window else "OFF", attribute("window", switch), numbers),
-        ]  # fmt: skip
+            Node("TSCO#:FIRst:LINK", lambda n: block(n).first, attribute("first", self._link), numbers),
+            Node("TSCO#:SECond:LINK", lambda n: block(n).second, attribute("second", self._link), numbers),
+            Node("TSCO#:OPIN", lambda n: block(n).inside, attribute("inside", word), numbers),
+            Node("TSCO#:OPOUt", lambda n: block(n).outside, attribute("outside", word), numbers),
+            Node(
+                "TSCO#:WINDow:ENABle",
+                lambda n: "ON" if block(n).window else "OFF",
+                attribute("window", switch),
+                numbers,
+            ),
+        ]
         for node, name in (("BEGIn", "begin"), ("END", "end")):
             head = f"TSCO#:WINDow:{node}"
             rows += [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import itertools
 import math
 import subprocess
 import sys

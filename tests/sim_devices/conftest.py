@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
 from qlab.physics.knob import Knob
 from qlab.tags.stream import TagBlock
 
