@@ -14,11 +14,13 @@ from qlab.tags.clean import Echo, find_echo, without_echoes
 from qlab.tags.coincidence import coincidence_matrix
 from qlab.tags.delays import find_delays
 from qlab.tags.files.sniff import open_tags, sniff
+from qlab.tags.one_to_one import one_to_one_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from qlab.tags.delays import DelaySolution
     from qlab.tags.stream import TagBlock
 
 __all__ = ["BasisErrors", "ChannelInfo", "TagsCoincidences", "TagsInfo", "tags_coincidences", "tags_info"]
@@ -85,8 +87,9 @@ class BasisErrors:
 class TagsCoincidences:
     """Delays, coincidences and error rates of two parties.
 
-    `matrix` has Alice's channels as rows and Bob's as columns, both in the order H, V, A, D where there are four.
-    `accidentals` is what the rates of the channels alone would give.
+    `matrix` has Alice's channels as rows and Bob's as columns, both in the order H, V, A, D where there are four, and
+    counts all pairs; `one_to_one` uses every tag at most once, as a key does.  `bases` and `bases_one_to_one` are the
+    error rates of either.  `accidentals` is what the rates of the channels alone would give for all pairs.
     """
 
     path: str
@@ -94,12 +97,16 @@ class TagsCoincidences:
     alice: tuple[int, ...]
     bob: tuple[int, ...]
     delays_ps: dict[int, float]
+    groups: tuple[tuple[int, ...], ...]
     unresolved: tuple[int, ...]
     echoes: tuple[Echo, ...]
     matrix: tuple[tuple[int, ...], ...]
+    one_to_one: tuple[tuple[int, ...], ...]
     accidentals: tuple[tuple[float, ...], ...]
     total: int
+    total_one_to_one: int
     bases: tuple[BasisErrors, ...]
+    bases_one_to_one: tuple[BasisErrors, ...]
 
     def render(self) -> str:
         """Return a report for people."""
@@ -108,6 +115,9 @@ class TagsCoincidences:
         lines = [f"{self.path}: {self.total} coincidences with |dt| <= {self.window_ps / 2000:.4g} ns, all pairs"]
         lines += [f"echo of channel {e.channel}: {_echo_text(e)}; removed" for e in self.echoes]
         lines.append("delays/ns: " + ", ".join(f"{c}: {d / 1000:.3f}" for c, d in self.delays_ps.items()))
+        if len(self.groups) > 1:
+            groups = " | ".join(",".join(map(str, group)) for group in self.groups)
+            lines.append(f"nothing ties these channels together: {groups}; coincidences across may be missed")
         if self.unresolved:
             lines.append(f"no correlations found for channels {list(self.unresolved)}: their delay is taken as 0")
         lines.append("Alice \\ Bob" + "".join(f"{label[c]:>8s}" for c in self.bob))
@@ -115,11 +125,13 @@ class TagsCoincidences:
             lines.append(f"{label[channel]:>11s}" + "".join(f"{n:8d}" for n in row))
         expected = sum(map(sum, self.accidentals))
         lines.append(f"accidentals expected from the rates: {expected:.0f} of {self.total}")
-        lines += [
-            f"error rate in {b.basis}: {100 * b.error_rate:.2f} % +- {100 * b.error_rate_sigma:.2f} %"
-            f" ({b.errors} of {b.coincidences}, outcomes {b.relation})"
-            for b in self.bases
-        ]
+        lines.append(f"every tag used at most once: {self.total_one_to_one} coincidences")
+        for counting, bases in (("all pairs", self.bases), ("one to one", self.bases_one_to_one)):
+            lines += [
+                f"error rate in {b.basis}, {counting}: {100 * b.error_rate:.2f} % +- {100 * b.error_rate_sigma:.2f} %"
+                f" ({b.errors} of {b.coincidences}, outcomes {b.relation})"
+                for b in bases
+            ]
         return "\n".join(lines)
 
     def to_json(self) -> str:
@@ -191,7 +203,7 @@ def tags_coincidences(
     block = without_echoes(block.select((*a, *b)), echoes)
     width_ps = max(int(window_ps), 4)
     solution = find_delays(block, a, b, width_ps=width_ps)
-    return _counted(str(path), block, a, b, window_ps, solution.delays_ps, solution.unresolved, echoes, bin_ps)
+    return _counted(str(path), block, a, b, window_ps, solution, echoes, bin_ps)
 
 
 def _counted(
@@ -200,36 +212,37 @@ def _counted(
     a: tuple[int, ...],
     b: tuple[int, ...],
     window_ps: float,
-    delays_ps: dict[int, int],
-    unresolved: tuple[int, ...],
+    solution: DelaySolution,
     echoes: tuple[Echo, ...],
     bin_ps: float | None,
 ) -> TagsCoincidences:
     resolution_ps = float(bin_ps or 1)
-    delays = {c: round(_whole_bins(d, resolution_ps)) for c, d in delays_ps.items()}
+    delays = {c: round(_whole_bins(d, resolution_ps)) for c, d in solution.delays_ps.items()}
     # Rounding times of fractional bins to whole ps moves a difference by up to 1 ps: the edge has room for it.
     slack_ps = 0 if float(resolution_ps).is_integer() else 1
     half_ps = int(window_ps / 2) + slack_ps
     matrix = coincidence_matrix(block, a, b, 2 * half_ps, delays)
+    single = one_to_one_matrix(block, a, b, 2 * half_ps, delays)
     # On times of a coarse bin a window holds a whole number of differences, both edges included.
     effective_ps = (2 * int(half_ps / resolution_ps) + 1) * resolution_ps
     rates = block.counts(256) / max(block.live_s, 1e-12)
     accidentals = np.outer(rates[list(a)], rates[list(b)]) * effective_ps * 1e-12 * block.live_s
-    bases = []
-    if len(a) == len(b) == 4:
-        bases = [_basis_errors(name, matrix[s, s]) for name, s in zip(_BASES, (slice(0, 2), slice(2, 4)), strict=True)]
     return TagsCoincidences(
         path,
         window_ps,
         a,
         b,
-        {c: float(_whole_bins(d, resolution_ps)) for c, d in delays_ps.items()},
-        unresolved,
+        {c: float(_whole_bins(d, resolution_ps)) for c, d in solution.delays_ps.items()},
+        solution.groups,
+        solution.unresolved,
         echoes,
         tuple(tuple(row) for row in matrix.tolist()),
+        tuple(tuple(row) for row in single.tolist()),
         tuple(tuple(row) for row in accidentals.tolist()),
         int(matrix.sum()),
-        tuple(bases),
+        int(single.sum()),
+        _errors(matrix),
+        _errors(single),
     )
 
 
@@ -239,7 +252,14 @@ def _whole_bins(delay_ps: float, bin_ps: float) -> Fraction:
     return round(Fraction(delay_ps) / length) * length
 
 
-def _basis_errors(name: str, counts: np.ndarray[tuple[int, int], np.dtype[np.int64]]) -> BasisErrors:
+def _errors(matrix: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> tuple[BasisErrors, ...]:
+    """Return the error rate of each basis, where there are two bases."""
+    if matrix.shape != (4, 4):
+        return ()
+    return tuple(_basis_errors(name, matrix[s, s]) for name, s in zip(_BASES, (slice(0, 2), slice(2, 4)), strict=True))
+
+
+def _basis_errors(name: str, counts: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> BasisErrors:
     same, total = int(np.trace(counts)), int(counts.sum())
     errors = min(same, total - same)
     rate = errors / total if total else 0.0

@@ -63,17 +63,21 @@ class DelaySolution:
     Parameters
     ----------
     delays_ps:
-        What to subtract from each channel's times, int ps.
+        What to subtract from each channel's times, int ps; channels that correlate with nothing are left out.
     peaks:
         The peak of each pair of channels, significant or not.
+    groups:
+        Channels tied together by peaks.  The first channel of each group has delay 0: what lies between two groups
+        the data do not say, and coincidences from one to the other may be missed.
     unresolved:
-        Channels that correlate with no other in reach of the reference; they have no delay.
+        Channels that correlate with no other.
     residual_ps:
         Weighted rms of lag - (d_b - d_a) over the pairs used.
     """
 
     delays_ps: dict[int, int]
     peaks: tuple[PairPeak, ...]
+    groups: tuple[tuple[int, ...], ...]
     unresolved: tuple[int, ...]
     residual_ps: float
 
@@ -146,16 +150,18 @@ def find_delays(
             break
         suspects = [k for k in range(len(good)) if abs(residuals[k]) > width_ps / 2]
         good.pop(min(suspects, key=lambda k: good[k].significance))
-    reached = _reached(good, channels[0])
+    groups = _groups(good, channels)
+    tied = {c: round(delays[c] - delays[group[0]]) for group in groups for c in group}
     weights = np.array([p.count for p in good])
     rms = float(np.sqrt(np.average(residuals**2, weights=weights))) if good else 0.0
-    used = {(p.a, p.b) for p in good if p.a in reached}
+    used = {(p.a, p.b) for p in good}
     return DelaySolution(
-        {c: round(delays[c] - delays[channels[0]]) for c in channels if c in reached},
+        {c: tied.get(c, 0) for c in channels if c in tied or c == channels[0]},
         tuple(
             PairPeak(p.a, p.b, p.lag_ps, p.error_ps, p.count, p.significance, used=(p.a, p.b) in used) for p in peaks
         ),
-        tuple(c for c in channels if c not in reached),
+        groups,
+        tuple(c for c in channels if c not in tied),
         rms,
     )
 
@@ -174,10 +180,11 @@ def _solve(peaks: Sequence[PairPeak], channels: Sequence[int]) -> tuple[dict[int
     return {c: float(solution[k]) for c, k in index.items()}, lags - matrix @ solution
 
 
-def _reached(peaks: Sequence[PairPeak], reference: int) -> set[int]:
-    reached = {reference}
-    while True:
-        more = {c for p in peaks if {p.a, p.b} & reached for c in (p.a, p.b)} - reached
-        if not more:
-            return reached
-        reached |= more
+def _groups(peaks: Sequence[PairPeak], channels: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """Return the channels that peaks tie together, each group and all groups in the order of `channels`."""
+    groups = [{c} for c in channels]
+    for peak in peaks:
+        joined = [g for g in groups if peak.a in g or peak.b in g]
+        groups = [g for g in groups if g not in joined] + [set().union(*joined)]
+    ordered = (tuple(c for c in channels if c in g) for g in groups if len(g) > 1)
+    return tuple(sorted(ordered, key=lambda group: channels.index(group[0])))
