@@ -23,7 +23,7 @@ __all__ = ["Link"]
 LOOK_AGAIN_S = 0.01
 """Lab seconds between two looks at a twin that has nothing to say yet."""
 SETTLE_POLL_S = 0.0005
-SETTLE_LIMIT_S = 5.0
+SETTLE_LIMIT_S = 2.0
 """Wall seconds after which a twin that never took our bytes in is no longer waited for."""
 
 
@@ -365,6 +365,8 @@ class Link(ABC):
         while (peer.received < self._sent or peer.busy) and peer.emitted <= self._taken and waited_s < SETTLE_LIMIT_S:
             pause.wait(SETTLE_POLL_S)
             waited_s += SETTLE_POLL_S
+        if waited_s >= SETTLE_LIMIT_S:
+            self._sent = peer.received  # bytes that went into a broken connection will never arrive
         return peer.emitted > self._taken
 
     def _time_is_up(self, wanted: str) -> None:
