@@ -64,9 +64,9 @@ class Session:
         self.RE.subscribe(self.journal)
         self.catalogue: Any = None
         if options.catalogue_uri is not None:
-            from qlab.run.catalogue import ServedCatalogue
+            from qlab.run.catalogue import open_catalogue
 
-            self.catalogue = ServedCatalogue(options.catalogue_uri, self.data_dir / "unsent")
+            self.catalogue = open_catalogue(options.catalogue_uri, self.data_dir)
             self.RE.subscribe(self.catalogue.writer)
 
     def run(self, plan: Generator[Any, Any, Any], **md: Any) -> Any:

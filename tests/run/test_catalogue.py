@@ -1,0 +1,98 @@
+"""The embedded catalogue keeps a run of the Bell lab: events, arrays, tags in HDF5, analysis; and gives them back."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from plans.recording import record_tags
+from qlab.errors import BadRequestError, LinkClosedError
+from qlab.lab.build import open_lab
+from qlab.run.catalogue import EMBEDDED, EmbeddedCatalogue, open_catalogue
+from qlab.run.engine import Session
+from qlab.run.journal import find_run, read_run
+from qlab.run.options import RunOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NEEDED = ("tiled.server", "bluesky_tiled_plugins", "adbc_driver_sqlite", "obstore", "hdf5plugin")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Session, EmbeddedCatalogue]]:
+    for module in NEEDED:
+        pytest.importorskip(module, exc_type=ImportError)
+    import dask
+    from zarr.core.sync import cleanup_resources
+
+    folder = tmp_path_factory.mktemp("kept")
+    options = RunOptions(data_dir=folder, catalogue_uri=EMBEDDED)
+    try:
+        with (
+            dask.config.set(scheduler="synchronous"),  # else its pool of threads outlives the test
+            open_lab("bell", data_dir=folder) as lab,
+            Session(lab, options) as session,
+        ):
+            for _ in range(2):
+                session.run(record_tags([lab.devices["tagger"]], duration_s=0.2))
+            yield session, session.catalogue
+    finally:
+        cleanup_resources()
+
+
+def test_tags_come_back_as_they_were_written(kept: tuple[Session, EmbeddedCatalogue]) -> None:
+    session, catalogue = kept
+    block = session.lab.devices["tagger"].last_block
+
+    tags = catalogue.get(-1)["tagger_tags"]
+
+    valid = int(np.asarray(tags["tagger_tags_valid"][:]).sum())
+    # the writer may add filler entries on channel 255 where a gap is too long for 32 bits
+    channels = np.asarray(tags["tagger_tags_channel"][:]).ravel()[:valid]
+    assert np.count_nonzero(channels != 255) == block.n > 0
+
+
+def test_arrays_and_scalars_of_events_come_back(kept: tuple[Session, EmbeddedCatalogue]) -> None:
+    session, catalogue = kept
+    event = read_run(find_run(session.data_dir / "runs", "-1")).events["primary"][0]
+
+    primary = catalogue.get(-1)["primary"].read()
+
+    assert primary["tagger_counts"].to_numpy()[0].tolist() == event["tagger_counts"]
+    assert float(primary["tagger_live_s"].to_numpy()[0]) == event["tagger_live_s"] == pytest.approx(0.2)
+
+
+def test_a_run_is_found_by_uid_beginning_scan_id_and_from_the_end(kept: tuple[Session, EmbeddedCatalogue]) -> None:
+    _, catalogue = kept
+    first, last = catalogue.runs()
+
+    found = [catalogue.get(name).metadata["start"]["uid"] for name in (first, first[:8], 1, -2, 2, "-1")]
+
+    assert found == [first, first, first, first, last, last]
+    with pytest.raises(BadRequestError, match="names no run of the 2"):
+        catalogue.get("-3")
+
+
+def test_everything_is_in_one_folder_and_nothing_was_refused(kept: tuple[Session, EmbeddedCatalogue]) -> None:
+    session, catalogue = kept
+
+    assert {path.name for path in catalogue.folder.iterdir()} >= {"catalog.db", "data", "tables.db"}
+    assert not list(session.data_dir.glob("unsent/*"))
+
+
+def test_without_tiled_the_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(BadRequestError, match=r"pip install 'qlab\[tiled\]'"):
+        open_catalogue(EMBEDDED, tmp_path)
+
+
+def test_an_address_where_nobody_serves_is_named_without_its_key(tmp_path: Path) -> None:
+    pytest.importorskip("bluesky_tiled_plugins", exc_type=ImportError)
+    with pytest.raises(LinkClosedError, match=r"http://127\.0\.0\.1:9 cannot be reached") as caught:
+        open_catalogue("http://127.0.0.1:9?api_key=hush", tmp_path)
+    assert "hush" not in str(caught.value)
