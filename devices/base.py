@@ -190,7 +190,7 @@ class Instrument(Device):
 
     def ask(self, command: str, *, delay_s: float = 0.0, timeout_s: float | None = None) -> str:
         """Return the reply to a query."""
-        return self.link.ask(command, delay_s=delay_s, **({} if timeout_s is None else {"timeout_s": timeout_s}))
+        return self.link.ask(command, delay_s=delay_s, timeout_s=timeout_s)
 
     def tell(self, command: str) -> None:
         """Send a set; raises `InstrumentError` for what the instrument refuses."""

@@ -1,8 +1,8 @@
 """A polarisation analyser: a quarter-wave plate, a half-wave plate and a polarising splitter, in the light's order.
 
 To send the state with Bloch vector (Z, X, Y) = (cos 2e cos 2p, cos 2e sin 2p, sin 2e), an ellipse with azimuth p and
-ellipticity e, into the transmitted port: the quarter-wave plate at the azimuth p makes it linear, and the half-wave plate at
-half of that angle turns it horizontal.
+ellipticity e (Y = 1 is R = (H - iV)/sqrt 2), into the transmitted port: the quarter-wave plate at the azimuth p makes it
+linear at p + e, and the half-wave plate at half of that angle turns it horizontal.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def plate_angles_deg(vector: Sequence[float]) -> tuple[float, float]:
     azimuth = 0.5 * math.atan2(x, z) if math.hypot(x, z) > 1e-12 else 0.0
     ellipticity = 0.5 * math.asin(max(-1.0, min(1.0, y)))
     linear = azimuth + ellipticity
-    return math.degrees(azimuth) % 180.0, math.degrees(linear / 2.0) % 180.0
+    # Twice, because a tiny negative angle modulo 180 is 180.0 in floating point.
+    return math.degrees(azimuth) % 180.0 % 180.0, math.degrees(linear / 2.0) % 180.0 % 180.0
 
 
 class WavePlateAnalyser(Device):

@@ -15,7 +15,6 @@ from devices.lock import ClockLock
 from qlab.errors import BadReplyError, LinkClosedError, LinkTimeoutError
 
 if TYPE_CHECKING:
-    from qlab.clock import Peer
     from qlab.links.link import Link
 
 __all__ = ["ElliptecBus", "bus_of"]
@@ -23,8 +22,6 @@ __all__ = ["ElliptecBus", "bus_of"]
 FRAME = re.compile(r"[0-9A-F][A-Z][A-Z0-9][0-9A-F]*")
 BUTTONS = ("BS", "BO")
 BUSY_STATUS = "GS09"
-ARRIVAL_POLL_S = 0.0005
-ARRIVAL_LOOKS = 1000
 FOREIGN_LINES = 64
 """So many words of other modules are read before ours is given up."""
 
@@ -67,15 +64,14 @@ class ElliptecBus:
                         raise
         raise AssertionError  # pragma: no cover - the loop returns or raises
 
-    def start(self, unit: str, letters: str) -> None:
-        """Begin a move; its reply comes when the mount has arrived."""
+    def start(self, unit: str, letters: str, generation: int) -> None:
+        """Begin a move on the opening of the link that the way was reckoned on; its reply comes at its end."""
         with self.lock, self.link.transaction():
-            peer = self.link.peer
-            received = peer.received if peer is not None else 0
+            if generation != self.generation:
+                what, hint = "the bus was opened again before a move", "look where the mount stands"
+                raise LinkClosedError(what, device=self.link.name, command=f"{unit}{letters}", hint=hint)
             self._send(unit, letters)
             self._moves[unit] = None
-            if peer is not None and self.link.clock.mode == "stepped":
-                _wait_for_arrival(peer, received + len(unit) + len(letters))
 
     def finish(self, unit: str) -> str | None:
         """Return the reply to a move that should be over; None where it was lost and the module must be asked."""
@@ -125,15 +121,6 @@ class ElliptecBus:
         self.link.distrust()
         what = "other modules talk without end"
         raise BadReplyError(what, device=self.link.name, command=f"{unit}{letters}", found=line)
-
-
-def _wait_for_arrival(peer: Peer, count: int) -> None:
-    """Wait (on the wall) until the twin has the bytes: no reply proves it, and stepped time must not run ahead of them."""
-    pause = threading.Event()
-    for _ in range(ARRIVAL_LOOKS):
-        if peer.received >= count and not peer.busy:
-            return
-        pause.wait(ARRIVAL_POLL_S)
 
 
 _buses: weakref.WeakKeyDictionary[Link, ElliptecBus] = weakref.WeakKeyDictionary()

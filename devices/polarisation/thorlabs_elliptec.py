@@ -131,6 +131,7 @@ class ELL14(Instrument):
 
     def move(self, angle_deg: float) -> None:
         """Turn and wait; blocks for the wire."""
+        self._get_ready()
         if self.settings.home and not self.homed:
             self._home()
         turn = self._pulses_per_turn
@@ -159,7 +160,15 @@ class ELL14(Instrument):
         unknown = [] if self.homed or not self.settings.home else ["the mount does not know its zero; home it"]
         return [STATUS.get(code, f"status {code}"), *unknown] if code else unknown
 
+    def _get_ready(self) -> None:
+        """Prove the link, and clear the error of an earlier move; raises `InstrumentError` for what does not pass."""
+        reply = self._exchange("gs")
+        code = self._code(reply)
+        if code not in (0, 2):
+            self._raise(code, "gs", reply)
+
     def _home(self) -> None:
+        self._get_ready()
         self._go("ho0", 360.0)
         self.homed = True
 
@@ -167,11 +176,7 @@ class ELL14(Instrument):
         """Move, with the bus free for others until the mount should have arrived."""
         self._moving = True
         try:
-            with self._bus.lock:
-                code = self._code(self._exchange("gs"))  # clears the error of an earlier move, and proves the link
-                if code not in (0, 2):
-                    self._raise(code, "gs", "")
-                self._bus.start(self.unit, letters)
+            self._bus.start(self.unit, letters, self._generation)
             self.clock.sleep(way_deg / self._speed_deg_per_s + START_STOP_S)
             reply = self._bus.finish(self.unit)
             deadline_s = self.clock.now_s() + MOVE_TIMEOUT_S

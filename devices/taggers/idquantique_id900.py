@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -203,14 +204,21 @@ class ID900(Instrument):
         folder = self._folder()
         host = re.sub(r"^tcp://|:\d+$", "", self.link.address)
         jobs: dict[str, Path] = {}
-        counts: list[int | None] = []
+        counts: dict[str, int | None] = {}
+
+        def end(job: str) -> None:
+            counts[job] = datalink.stop(job)
+
         self.tell("REC:ENAB ON;NUM 1")
         self.tell(f"REC:DUR {duration_ps}TB")
-        try:
+        with ExitStack() as ends:  # whatever fails, the window is shut and every job is ended
             for n in range(1, INPUTS + 1):
                 path = folder / f"input{n}.bin"
                 path.unlink(missing_ok=True)
-                jobs[datalink.start(host, n, path)] = path
+                job = datalink.start(host, n, path)
+                jobs[job] = path
+                ends.callback(end, job)
+            ends.callback(self.make_safe)
             self._playing = True
             epoch_ps = self.clock.now_ps()
             self.tell("REC:PLAY")
@@ -218,10 +226,7 @@ class ID900(Instrument):
             self._wait_for_end(seconds)
             for job in jobs:
                 datalink.flush(job)
-        finally:
-            self.make_safe()
-            counts = [datalink.stop(job) for job in jobs]
-        times = [datalink.read(path, count) for path, count in zip(jobs.values(), counts, strict=True)]
+        times = [datalink.read(path, counts[job]) for job, path in jobs.items()]
         channels = [np.full(t.size, channel, dtype=np.uint8) for channel, t in enumerate(times)]
         block = TagBlock.from_unsorted(np.concatenate(times), np.concatenate(channels), 0, duration_ps)
         return block.moved(epoch_ps)
