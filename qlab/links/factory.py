@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["kind_of_address", "open_link"]
 
 _KINDS = (
-    (re.compile(r"^(TCPIP|USB|ASRL|GPIB|VXI|PXI)\d*::?.+", re.IGNORECASE), "visa"),
-    (re.compile(r"^ASRL.+::INSTR$", re.IGNORECASE), "visa"),
-    (re.compile(r"^(/|COM\d+$|socket://|loop://|rfc2217://)", re.IGNORECASE), "serial"),
+    (re.compile(r"^(TCPIP|USB|GPIB|VXI|PXI)\d*::.+|^ASRL.+::INSTR$", re.IGNORECASE), "visa"),
+    (re.compile(r"^(/|COM\d+$|socket://|rfc2217://)", re.IGNORECASE), "serial"),
     (re.compile(r"^(tcp|ipc)://"), "zmq"),
 )
 
@@ -45,7 +44,10 @@ def open_link(
     policy: LinkPolicy | None = None,
     terminator: bytes = b"\n",
     command_terminator: bytes | None = None,
+    encoding: str = "ascii",
+    backend: str = "@py",
     baud: int = 115200,
+    **line: Any,
 ) -> Link:
     """Make the link for an address; it opens at its first use, or by `Link.open`.
 
@@ -53,10 +55,14 @@ def open_link(
     ----------
     address:
         A VISA resource, a serial port or URL, or a ZeroMQ end point.
-    name, clock, peer, policy, terminator, command_terminator:
-        As for `qlab.links.link.Link`.
+    name, clock, peer, policy, terminator, command_terminator, encoding:
+        As for `qlab.links.link.Link`; a ZeroMQ frame needs no terminators.
+    backend:
+        For VISA.
     baud:
-        For serial ports.
+        For serial ports, by pyserial or by VISA.
+    **line:
+        More settings of a serial port, as for `qlab.links.serial.SerialLink`.
     """
     common: dict[str, Any] = {
         "name": name,
@@ -65,16 +71,20 @@ def open_link(
         "policy": policy,
         "terminator": terminator,
         "command_terminator": command_terminator,
+        "encoding": encoding,
     }
     kind = kind_of_address(address)
+    if line and kind != "serial":
+        msg = f"{name}: {', '.join(sorted(line))} cannot be set at {address!r}; expected a serial port for these"
+        raise BadRequestError(msg)
     if kind == "visa":
         from qlab.links.visa import VisaLink
 
-        return VisaLink(address, **common)
+        return VisaLink(address, backend=backend, baud=baud, **common)
     if kind == "serial":
         from qlab.links.serial import SerialLink
 
-        return SerialLink(address, baud=baud, **common)
+        return SerialLink(address, baud=baud, **line, **common)
     from qlab.links.zmq import ZmqLink
 
     return ZmqLink(address, **common)

@@ -1,14 +1,21 @@
-"""What all links share: buffer, time-outs on the lab's clock, resync, reconnect, one transaction at a time."""
+"""What drivers talk to: queries, sets and dialogues under one policy (see `qlab.links.policy`)."""
 
 from __future__ import annotations
 
-import threading
-from abc import ABC, abstractmethod
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from qlab.clock import PS_PER_S
-from qlab.errors import BadReplyError, LinkClosedError, LinkError, LinkTimeoutError
+from qlab.errors import (
+    BadReplyError,
+    BadRequestError,
+    InstrumentError,
+    LinkClosedError,
+    LinkError,
+    LinkTimeoutError,
+    WrongIdentityError,
+)
+from qlab.links.channel import SHOWN, Channel
+from qlab.links.lock import ClockLock
 from qlab.links.policy import LinkPolicy
 
 if TYPE_CHECKING:
@@ -20,15 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Link"]
 
-LOOK_AGAIN_S = 0.01
-"""Lab seconds between two looks at a twin that has nothing to say yet."""
-SETTLE_POLL_S = 0.0005
-SETTLE_LIMIT_S = 2.0
-"""Wall seconds after which a twin that never took our bytes in is no longer waited for."""
+T = TypeVar("T")
 
 
-class Link(ABC):
-    """The byte channel to one instrument.
+class Link(Channel):
+    """The byte channel to one instrument; safe to use from several threads, one dialogue at a time.
 
     Parameters
     ----------
@@ -44,7 +47,23 @@ class Link(ABC):
         Time-outs and repetitions.
     terminator:
         What ends a reply; also put behind each command unless `command_terminator` says otherwise.
+    encoding:
+        Of commands and replies in text; a reply that it cannot decode is a bad reply.
+
+    Attributes
+    ----------
+    identify:
+        Called after each opening and resynchronisation; asks who answers and raises `WrongIdentityError`.
+    restore:
+        Called after each opening and resynchronisation but the first; sets again what was set.
+    on_bytes:
+        Called with "write" or "read" and the bytes, for recordings; must be quick and not use the link.
+    openings:
+        How often the link was opened.
     """
+
+    drains: ClassVar[bool] = False
+    """Whether closing and opening leaves late bytes on the wire, so that they must be waited out."""
 
     def __init__(
         self,
@@ -56,73 +75,33 @@ class Link(ABC):
         policy: LinkPolicy | None = None,
         terminator: bytes = b"\n",
         command_terminator: bytes | None = None,
+        encoding: str = "ascii",
     ) -> None:
-        self.address = address
-        self.name = name
-        self.clock = clock
-        self.peer = peer
+        super().__init__(address, name=name, clock=clock, peer=peer)
         self.policy = policy or LinkPolicy()
         self.terminator = terminator
         self.command_terminator = terminator if command_terminator is None else command_terminator
+        self.encoding = encoding
         self.identify: Callable[[Link], None] | None = None
         self.restore: Callable[[Link], None] | None = None
-        self.on_bytes: Callable[[str, bytes], None] | None = None
-        self.lock = threading.RLock()
-        self.is_open = False
-        self.reopened = 0
-        self._buffer = bytearray()
-        self._sent = 0
-        self._taken = 0
-        self._suspect = False
-        self._opening = False
-
-    # What a transport implements; it raises the exceptions of its `_lost`, and returns no bytes after a time-out.
-
-    @abstractmethod
-    def _open(self) -> None: ...
-
-    @abstractmethod
-    def _close(self) -> None: ...
-
-    @abstractmethod
-    def _send(self, data: bytes) -> None: ...
-
-    @abstractmethod
-    def _receive(self, wall_timeout_s: float, want: int | None) -> bytes:
-        """Return at least one byte; up to `want`, or up to a terminator where that is None."""
-
-    @property
-    def _lost(self) -> tuple[type[Exception], ...]:
-        """Exceptions of this transport that mean: refused or lost."""
-        return (OSError,)
+        self.openings = 0
+        self.lock = ClockLock(clock)
+        self._depth = 0
+        self._known = False
+        self._recovering = False
 
     # Life.
 
     def open(self) -> None:
         """Open, identify and restore; raises `LinkClosedError` where nobody answers at the address."""
         with self.lock:
-            if self.is_open:
-                return
-            tries = self.policy.reconnects + 1
-            for attempt in range(tries):
-                try:
-                    self._connect()
-                except LinkClosedError:
-                    if attempt + 1 == tries:
-                        raise
-                    self.clock.sleep(self.policy.reconnect_delay_s)
-                else:
-                    return
+            if not self.is_open:
+                self._recover()
 
     def close(self) -> None:
-        """Close; safe at any moment."""
+        """Close; safe at any moment, and waits for another thread's dialogue to end."""
         with self.lock:
-            if self.is_open:
-                self.is_open = False
-                try:
-                    self._close()
-                except self._lost:
-                    return  # it was lost already
+            self._unplug()
 
     def __enter__(self) -> Self:
         self.open()
@@ -131,16 +110,32 @@ class Link(ABC):
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
+    def distrust(self) -> None:
+        """Make the link resynchronise before the next byte is believed."""
+        self.suspect = True
+
     @contextmanager
     def transaction(self) -> Iterator[Self]:
-        """Keep other threads away for a dialogue of several steps; an error inside makes the link suspect."""
+        """Keep other threads away for a dialogue of several steps.
+
+        The dialogue runs on one connection or fails as a whole: nothing inside is repeated, and where the connection is
+        lost in the middle the rest raises `LinkClosedError`.  Whatever ends it early makes the link suspect, unless it
+        is an `InstrumentError`: then the instrument did answer.
+        """
         with self.lock:
-            self._ready()
+            if self._depth == 0:
+                self._ready()
+                self._begun = False
+            self._depth += 1
             try:
                 yield self
-            except LinkError:
-                self._suspect = True
+            except InstrumentError:
                 raise
+            except BaseException:
+                self.suspect = True
+                raise
+            finally:
+                self._depth -= 1
 
     # Bytes.
 
@@ -148,256 +143,260 @@ class Link(ABC):
         """Send bytes as they are; raises `LinkClosedError` where the connection is lost."""
         with self.lock:
             self._ready()
-            try:
-                self._send(data)
-            except self._lost as error:
-                raise self._closed(error, data) from error
-            self._sent += len(data)
-            if self.on_bytes is not None:
-                self.on_bytes("write", data)
-            if self.peer is not None and self.clock.mode == "stepped":
-                # Who writes and then waits must not let time pass while the bytes are still on their way.
-                self._under_way(self.peer)
+            self._begun = True
+            self._put(data)
 
     def read_until(self, terminator: bytes | None = None, timeout_s: float | None = None) -> bytes:
         """Read up to and including a terminator; returns without it."""
         end = self.terminator if terminator is None else terminator
         with self.lock:
-            deadline_ps = self._deadline(timeout_s)
+            deadline_ps = self._deadline(self._patience_s(timeout_s))
             searched = 0
             while (found := self._buffer.find(end, searched)) < 0:
                 searched = max(len(self._buffer) - len(end) + 1, 0)
-                self._more(deadline_ps, None, f"a reply that ends with {end!r}")
-            line = bytes(self._buffer[:found])
-            del self._buffer[: found + len(end)]
-            return line
+                self._need(deadline_ps, end)
+            return self._consume(found, len(end))
 
     def read_exact(self, count: int, timeout_s: float | None = None) -> bytes:
         """Read exactly `count` bytes."""
         with self.lock:
-            deadline_ps = self._deadline(timeout_s)
-            while len(self._buffer) < count:
-                self._more(deadline_ps, count - len(self._buffer), f"{count} bytes")
-            data = bytes(self._buffer[:count])
-            del self._buffer[:count]
-            return data
+            return self._read_exact(count, self._deadline(self._patience_s(timeout_s)))
 
     def read_block(self, timeout_s: float | None = None) -> bytes:
         """Read an IEEE-488.2 definite-length block and the terminator behind it."""
-        head = self.read_exact(2, timeout_s)
-        if head[:1] != b"#" or not head[1:].isdigit() or head == b"#0":
-            self._suspect = True
-            what = "the reply is not a block"
-            raise BadReplyError(what, device=self.name, found=head, expected="'#' and a digit from 1 to 9")
-        length = self.read_exact(int(head[1:]), timeout_s)
-        if not length.isdigit():
-            self._suspect = True
-            what = "the block's length is not a number"
-            raise BadReplyError(what, device=self.name, found=length, expected="decimal digits")
-        data = self.read_exact(int(length), timeout_s)
-        self.read_exact(len(self.terminator), timeout_s)
-        return data
+        with self.lock:
+            deadline_ps = self._deadline(self._patience_s(timeout_s))
+            head = self._read_exact(2, deadline_ps)
+            if head[:1] != b"#" or head[1:] not in b"123456789":
+                raise self._bad(head, "the reply is not a block", "'#' and a digit from 1 to 9")
+            length = self._read_exact(int(head[1:]), deadline_ps)
+            if not length.isdigit():
+                raise self._bad(length, "the block's length is not a number", "decimal digits")
+            data = self._read_exact(int(length), deadline_ps)
+            end = self._read_exact(len(self.terminator), deadline_ps)
+            if end != self.terminator:
+                raise self._bad(end, "the block is longer than it says", repr(self.terminator))
+            return data
+
+    def discard(self) -> None:
+        """Drop what came unasked: on a bus, the late word of another unit."""
+        with self.lock:
+            if self.is_open:
+                if self.peer is not None:
+                    while self.peer.emitted > self._taken and self._arrive(self.clock.now_ps(), 1):
+                        pass
+                self._look()
+            self._forget()
 
     # Dialogue.
 
     def query(
         self,
-        command: bytes,
+        command: bytes | str,
         *,
+        terminator: bytes | None = None,
         delay_s: float = 0.0,
         timeout_s: float | None = None,
         retry: bool = True,
         read: Callable[[], bytes] | None = None,
     ) -> bytes:
-        """Send a command and return its reply; repeated by the policy unless `retry` is false.
+        """Send a command and return its reply; repeated by the policy, but not within a transaction.
 
         Parameters
         ----------
         command:
-            The bytes to send, terminator included.
+            The bytes to send, terminator included; or text, to which the link's terminator is added.
+        terminator:
+            What ends this reply, instead of the link's.
         delay_s:
             Lab seconds that the instrument is known to need before it answers.
         timeout_s:
             Lab seconds for the reply, instead of the policy's.
+        retry:
+            False for a command that must not be executed twice.
         read:
             How to read the reply, instead of up to the terminator.
         """
-        tries = self.policy.retries + 1 if retry else 1
-        with self.lock:
-            for attempt in range(tries):
-                try:
-                    with self.transaction():
-                        self._expect_silence(command)
-                        self.write(command)
-                        if delay_s:
-                            self.clock.sleep(delay_s)
-                        reply = read() if read is not None else self.read_until(timeout_s=timeout_s)
-                        if self._buffer:
-                            self._suspect = True
-                            what = "more bytes than one reply came"
-                            extra = bytes(self._buffer[:80])
-                            raise BadReplyError(
-                                what, device=self.name, command=command, found=extra, expected="one reply"
-                            )
-                        return reply
-                except LinkTimeoutError as error:
-                    if attempt + 1 == tries:
-                        raise self._timeout(command, timeout_s, tries, error.found) from error
-                except (LinkClosedError, BadReplyError):
-                    if attempt + 1 == tries:
-                        raise
-            raise AssertionError  # pragma: no cover - the loop returns or raises
+        data = self._encode(command) if isinstance(command, str) else command
+        reader = read or (lambda: self.read_until(terminator, timeout_s))
+        return self._exchange(data, reader, delay_s=delay_s, timeout_s=timeout_s, retry=retry)
 
-    def ask(self, text: str, **how: float | bool) -> str:
+    def ask(self, text: str, *, delay_s: float = 0.0, timeout_s: float | None = None, retry: bool = True) -> str:
         """Query in text, terminators added and taken away."""
-        reply = self.query(text.encode("latin-1") + self.command_terminator, **how)  # type: ignore[arg-type]
-        return reply.decode("latin-1").rstrip("\r\n")
+        return self.ask_value(text, str, delay_s=delay_s, timeout_s=timeout_s, retry=retry)
+
+    def ask_value(
+        self,
+        text: str,
+        parse: Callable[[str], T],
+        *,
+        delay_s: float = 0.0,
+        timeout_s: float | None = None,
+        retry: bool = True,
+    ) -> T:
+        """Query in text and parse the reply; what `parse` refuses with `ValueError` is a bad reply, so asked again."""
+
+        def read() -> T:
+            reply = self.read_until(timeout_s=timeout_s)
+            try:
+                return parse(reply.decode(self.encoding).rstrip("\r\n"))
+            except ValueError as error:
+                raise self._bad(reply[:SHOWN], "the reply makes no sense", str(error)) from error
+
+        return self._exchange(self._encode(text), read, delay_s=delay_s, timeout_s=timeout_s, retry=retry)
 
     def tell(self, text: str) -> None:
         """Send a command that has no reply; never repeated."""
-        self.write(text.encode("latin-1") + self.command_terminator)
-
-    def discard(self) -> None:
-        """Drop what came unasked: on a bus, the late word of another unit."""
-        with self.lock:
-            if self.peer is not None:
-                while self.is_open and self.peer.emitted > self._taken:
-                    left = self.peer.emitted - self._taken
-                    data = self._receive(self.clock.wall_s(0.0), left)
-                    if not data:
-                        break
-                    self._take(data)
-            elif self.is_open:
-                self._take(self._receive(0.0, None))
-            self._buffer.clear()
-
-    def distrust(self) -> None:
-        """Make the link resynchronise before the next byte is believed."""
-        self._suspect = True
+        with self.transaction():
+            self._expect_silence()
+            self.write(self._encode(text))
 
     # Inside.
 
-    def _ready(self) -> None:
-        if self._suspect and not self._opening:
-            self._suspect = False
-            self.close()
-        if not self.is_open:
-            if self._opening:
-                raise self._closed(None, None)
-            self.open()
+    def _exchange(
+        self, command: bytes, read: Callable[[], T], *, delay_s: float, timeout_s: float | None, retry: bool
+    ) -> T:
+        with self.lock:
+            whole = self._depth == 0 and not self._recovering
+            tries = self.policy.retries + 1 if retry and whole else 1
+            with self._limited(self.policy.limit_s(timeout_s, delay_s)):
+                for left in reversed(range(tries)):
+                    try:
+                        return self._exchange_once(command, read, delay_s)
+                    except LinkTimeoutError as error:
+                        if not left:
+                            raise self._timeout(command, self._patience_s(timeout_s), tries, error) from error
+                    except (LinkClosedError, BadReplyError):
+                        if not left:
+                            raise
+            raise AssertionError  # pragma: no cover - the loop returns or raises
 
-    def _connect(self) -> None:
-        self._opening, again = True, self.reopened > 0
+    def _exchange_once(self, command: bytes, read: Callable[[], T], delay_s: float) -> T:
+        with self.transaction():
+            self._expect_silence()
+            self.write(command)
+            if delay_s:
+                self._sleep(delay_s)
+            reply = read()
+            if self._buffer:
+                raise self._bad(bytes(self._buffer[:SHOWN]), "more bytes than one reply came", "one reply")
+            return reply
+
+    def _ready(self) -> None:
+        """Be open and in step before a dialogue begins; in the middle of one it is too late for that."""
+        if self.is_open and (self._recovering or not self.suspect):
+            return
+        if self._recovering or self._depth:
+            raise self._gone(None)
+        self._recover()
+
+    def _expect_silence(self) -> None:
+        """Resynchronise where the connection was lost, or bytes came that belong to no question of ours."""
         try:
-            self._buffer.clear()
-            try:
-                self._open()
-            except self._lost as error:
-                raise self._closed(error, None) from error
-            self.is_open = True
-            self.reopened += 1
-            self._sent = self.peer.received if self.peer is not None else 0
-            self._taken = self.peer.emitted if self.peer is not None else 0
-            if self.identify is not None:
-                self.identify(self)
-            if again and self.restore is not None:
-                self.restore(self)
-        except LinkError as error:
-            self.close()
-            if isinstance(error, LinkTimeoutError):
-                raise self._closed(error, None) from error
+            unasked = self._look() or (self.peer is not None and self.peer.emitted > self._taken)
+        except LinkClosedError:
+            if self._recovering or self._begun:
+                raise
+            unasked = True
+        if unasked and not self._recovering:
+            if self._begun:
+                raise self._bad(bytes(self._buffer[:SHOWN]), "bytes came that nobody asked for", "silence")
+            self._recover()  # nothing of this dialogue was sent yet, so it may still begin
+
+    def _recover(self) -> None:
+        """Open, or resynchronise; identify and restore; as often and as long as the policy allows."""
+        late, begun = self.suspect and self.drains, self._begun
+        self.suspect = self._recovering = True
+        try:
+            with self._limited(self.policy.recovery_s):
+                for left in reversed(range(self.policy.reconnects + 1)):
+                    try:
+                        self._recover_once(late)
+                        break
+                    except (LinkClosedError, LinkTimeoutError, BadReplyError, WrongIdentityError) as error:
+                        again = self.drains or not isinstance(error, WrongIdentityError)
+                        late = self.drains
+                        if isinstance(error, LinkClosedError) or not late:
+                            self._unplug()
+                        if not left or not again or self._time_is_over():
+                            raise self._unreachable(error) from error
+                    self._sleep(self.policy.reconnect_delay_s)
+            self.suspect = False
+        except LinkError:
+            self._unplug()
             raise
         finally:
-            self._opening = False
+            self._recovering, self._begun = False, begun
 
-    def _expect_silence(self, command: bytes) -> None:
-        """Bytes that are there before we ask belong to no question of ours: resynchronise."""
-        if self._opening:
-            return
-        if self.peer is not None:
-            stale = self.peer.emitted > self._taken
-        else:
-            try:
-                self._take(self._receive(0.0, None))
-            except self._lost as error:
-                raise self._closed(error, command) from error
-            stale = bool(self._buffer)
-        if stale:
-            self._suspect = True
-            self._ready()
+    def _recover_once(self, late: bool) -> None:
+        """Do one attempt; `late` where bytes of an earlier dialogue may still come over the line."""
+        if not (late and self.is_open):
+            self._plug()
+            self.openings += 1
+        if late:
+            self._wait_for_silence()
+        if self.identify is not None:
+            self.identify(self)
+        if late and self._wait_for_silence():
+            # Two replies to the identity query were under way: the one that we believed was not the last.
+            raise self._bad(None, "bytes came that nobody asked for", "silence")
+        if self._known and self.restore is not None:
+            self.restore(self)
+        self._known = True
 
-    def _deadline(self, timeout_s: float | None) -> int:
-        wait_s = self.policy.timeout_s if timeout_s is None else timeout_s
-        return self.clock.now_ps() + round(wait_s * PS_PER_S)
+    def _wait_for_silence(self) -> bool:
+        """Drop what comes until nothing does for `silence_s`; return whether anything came."""
+        came = bool(self._buffer)
+        self._forget()
+        while self._arrive(self._deadline(self.policy.silence_s), 1):
+            came = True
+            self._forget()
+            if self._time_is_over():
+                raise self._bad(None, "the instrument does not fall silent", f"{self.policy.silence_s:g} s of silence")
+        return came
 
-    def _more(self, deadline_ps: int, want: int | None, wanted: str) -> None:
-        """Wait for at least one more byte."""
-        if not self.is_open:
-            raise self._closed(None, None)
-        left_s = (deadline_ps - self.clock.now_ps()) / PS_PER_S
-        if self.clock.mode == "stepped" and self.peer is not None:
-            while not self._under_way(self.peer):
-                if self.clock.now_ps() >= deadline_ps:
-                    self._time_is_up(wanted)
-                self.clock.sleep(min(LOOK_AGAIN_S, max(deadline_ps - self.clock.now_ps(), 1) / PS_PER_S))
-            want = self.peer.emitted - self._taken
-        elif left_s <= 0:
-            self._time_is_up(wanted)
+    def _time_is_over(self) -> bool:
+        return self._limit_ps is not None and self.clock.now_ps() >= self._limit_ps
+
+    def _read_exact(self, count: int, deadline_ps: int) -> bytes:
+        while len(self._buffer) < count:
+            self._need(deadline_ps, count - len(self._buffer))
+        return self._consume(count)
+
+    def _patience_s(self, timeout_s: float | None) -> float:
+        return self.policy.timeout_s if timeout_s is None else timeout_s
+
+    def _encode(self, text: str) -> bytes:
         try:
-            data = self._receive(self.clock.wall_s(left_s), want)
-        except self._lost as error:
-            raise self._closed(error, None) from error
-        if not data:
-            self._time_is_up(wanted)
-        self._take(data)
+            return text.encode(self.encoding) + self.command_terminator
+        except UnicodeEncodeError as error:
+            msg = f"{self.name}: command {text!r} cannot be sent as {self.encoding}; nothing was sent"
+            raise BadRequestError(msg) from error
 
-    def _take(self, data: bytes) -> None:
-        if data:
-            self._taken += len(data)
-            self._buffer += data
-            if self.on_bytes is not None:
-                self.on_bytes("read", data)
+    def _bad(self, found: bytes | None, what: str, expected: str) -> BadReplyError:
+        self.suspect = True
+        return BadReplyError(what, device=self.name, command=self._command, found=found, expected=expected)
 
-    def _under_way(self, peer: Peer) -> bool:
-        """Wait (on the wall, microseconds) until the twin has digested our bytes; return whether it answered."""
-        pause = threading.Event()
-        waited_s = 0.0
-        while (peer.received < self._sent or peer.busy) and peer.emitted <= self._taken and waited_s < SETTLE_LIMIT_S:
-            pause.wait(SETTLE_POLL_S)
-            waited_s += SETTLE_POLL_S
-        if waited_s >= SETTLE_LIMIT_S:
-            self._sent = peer.received  # bytes that went into a broken connection will never arrive
-        return peer.emitted > self._taken
-
-    def _time_is_up(self, wanted: str) -> None:
-        self._suspect = True
-        found = bytes(self._buffer[-80:]) or None
-        self._buffer.clear()
-        what = "no complete reply came in time"
-        raise LinkTimeoutError(what, device=self.name, found=found, expected=wanted)
-
-    def _timeout(
-        self, command: bytes, timeout_s: float | None, tries: int, found: str | bytes | None
-    ) -> LinkTimeoutError:
-        wait_s = self.policy.timeout_s if timeout_s is None else timeout_s
+    def _timeout(self, command: bytes, wait_s: float, tries: int, error: LinkError) -> LinkTimeoutError:
         return LinkTimeoutError(
             f"no complete reply within {wait_s:g} s, tried {tries} times",
             device=self.name,
             command=command,
-            found=found,
-            expected=f"a reply that ends with {self.terminator!r}",
+            found=error.found,
+            expected=error.expected,
             hint=f"is the instrument at {self.address} switched on, and not in use by another program?",
         )
 
-    def _closed(self, error: Exception | None, data: bytes | None) -> LinkClosedError:
-        self._suspect = True
-        if data is None and not self.is_open:
-            what, hint = (
-                f"cannot be reached at {self.address}",
-                "check address, cable, power, and that nobody else uses it",
-            )
-        else:
-            what, hint = f"the connection to {self.address} was lost", None
-            if data is not None:
-                hint = "whether the command was executed is unknown; look at the instrument before you repeat it"
-        return LinkClosedError(what, device=self.name, command=data, found=str(error) if error else None, hint=hint)
+    def _unreachable(self, error: LinkError) -> LinkError:
+        """Say what a failed recovery means: who answers nothing, or nonsense, cannot be reached."""
+        if isinstance(error, (LinkClosedError, WrongIdentityError)):
+            return error
+        self._unplug()
+        return LinkClosedError(
+            f"cannot be reached at {self.address}: {error.what}",
+            device=self.name,
+            command=error.command,
+            found=error.found,
+            expected=error.expected,
+            hint="is it switched on, is the address right, does another program use it?",
+        )

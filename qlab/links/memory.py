@@ -10,7 +10,7 @@ __all__ = ["MemoryLink", "MemoryPort"]
 
 
 class MemoryPort(Protocol):
-    """What `qlab.twin.host.MemoryMount` offers."""
+    """What `qlab.twin.mount_memory.MemoryMount` offers."""
 
     address: str
 
@@ -44,5 +44,6 @@ class MemoryLink(Link):
     def _send(self, data: bytes) -> None:
         self._port.write(data)
 
-    def _receive(self, wall_timeout_s: float, want: int | None) -> bytes:
+    def _receive(self, wanted: int | bytes, wall_timeout_s: float) -> bytes:
+        del wanted
         return self._port.read(1 << 20, wall_timeout_s)

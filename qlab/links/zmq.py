@@ -1,9 +1,16 @@
-"""Request and reply over ZeroMQ: a REQ socket that waited in vain is thrown away (the lazy pirate)."""
+"""Request and reply over ZeroMQ: a REQ socket that waited in vain is thrown away (the lazy pirate).
+
+ZeroMQ itself hides refused and lost connections: it tries again for ever and leaves the request in the queue, where it
+would be sent, late, to whoever appears.  The socket's monitor tells of them, so that here they are what they are
+elsewhere: `LinkClosedError`.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from qlab.errors import BadReplyError
 from qlab.links.link import Link
 
 if TYPE_CHECKING:
@@ -13,13 +20,41 @@ __all__ = ["ZmqLink"]
 
 
 class ZmqLink(Link):
-    """A ZeroMQ REQ socket.  A frame is a whole message, so a terminator is put behind each reply to frame it here."""
+    """A ZeroMQ REQ socket.  A frame is a whole message: nothing ends it, and `read_until` without a terminator returns it.
+
+    An empty reply cannot be told from none.
+    """
 
     def __init__(self, address: str, **common: Any) -> None:
-        common["command_terminator"] = b""
-        super().__init__(address, **common)
+        super().__init__(address, **(common | {"terminator": b"", "command_terminator": b""}))
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._socket: zmq.Socket[bytes] | None = None
+        self._monitor: zmq.Socket[bytes] | None = None
+        self._frames: deque[int] = deque()
+
+    def read_until(self, terminator: bytes | None = None, timeout_s: float | None = None) -> bytes:
+        """Read a whole frame; or up to a terminator that the instrument puts into its frames."""
+        if terminator:
+            return super().read_until(terminator, timeout_s)
+        with self.lock:
+            deadline_ps = self._deadline(self._patience_s(timeout_s))
+            while not self._frames:
+                self._need(deadline_ps, b"")
+            return self._consume(self._frames[0])
+
+    def _consume(self, count: int, end: int = 0) -> bytes:
+        left = count + end
+        while left and self._frames:
+            used = min(left, self._frames[0])
+            left -= used
+            self._frames[0] -= used
+            if not self._frames[0]:
+                self._frames.popleft()
+        return super()._consume(count, end)
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._frames.clear()
 
     def _open(self) -> None:
         import zmq
@@ -27,28 +62,69 @@ class ZmqLink(Link):
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.REQ)
         self._socket.linger = 0
+        self._monitor = self._socket.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_CONNECT_RETRIED | zmq.EVENT_CLOSED | zmq.EVENT_DISCONNECTED
+        )
+        self._monitor.linger = 0
         self._socket.connect(self.address)
+        wait_ms = round(self.clock.wall_s(self.policy.timeout_s) * 1000)
+        if not self._monitor.poll(wait_ms):
+            msg = "no answer to the connection"
+            raise TimeoutError(msg)
+        self._watch()
 
     def _close(self) -> None:
         if self._socket is not None:
+            self._socket.disable_monitor()
             self._socket.close(linger=0)
+        if self._monitor is not None:
+            self._monitor.close(linger=0)
         if self._context is not None:
             self._context.term()
-        self._socket = self._context = None
+        self._monitor = self._socket = self._context = None
 
     def _send(self, data: bytes) -> None:
-        self._opened().send(data)
+        import zmq
 
-    def _receive(self, wall_timeout_s: float, want: int | None) -> bytes:
-        socket = self._opened()
-        if not socket.poll(round(wall_timeout_s * 1000)):
-            return b""
-        return socket.recv() + self.terminator
+        self._watch()
+        try:
+            self._opened().send(data, zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EFSM:
+                what, hint = "a request was sent before the last one was answered", "read the reply first"
+                raise BadReplyError(what, device=self.name, command=data, hint=hint) from error
+            raise
 
-    def _take(self, data: bytes) -> None:
-        super()._take(data)
-        if data:
-            self._taken -= len(self.terminator)  # ours, not the peer's
+    def _receive(self, wanted: int | bytes, wall_timeout_s: float) -> bytes:
+        import zmq
+
+        del wanted
+        socket, monitor = self._opened(), self._monitor
+        poller = zmq.Poller()
+        for each in (socket, monitor):
+            if each is not None:
+                poller.register(each, zmq.POLLIN)
+        ready = dict(poller.poll(round(wall_timeout_s * 1000)))
+        if socket in ready:
+            data = b"".join(socket.recv_multipart())
+            self._frames.append(len(data))
+            return data
+        self._watch()
+        return b""
+
+    def _watch(self) -> None:
+        """Raise where the connection was refused or lost."""
+        import zmq
+        from zmq.utils.monitor import recv_monitor_message
+
+        while self._monitor is not None and self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)["event"]
+            if event in (zmq.EVENT_CLOSED, zmq.EVENT_CONNECT_RETRIED):
+                msg = "the connection was refused"
+                raise ConnectionRefusedError(msg)
+            if event == zmq.EVENT_DISCONNECTED:
+                msg = "the instrument closed the connection"
+                raise ConnectionResetError(msg)
 
     def _opened(self) -> zmq.Socket[bytes]:
         if self._socket is None:

@@ -40,15 +40,25 @@ _STREAM_ATTEMPTS = 20
 class _Socket:
     """A bound ZeroMQ socket; once made, it is used in the loop's thread only."""
 
-    def __init__(self, mount: ZmqMount, kind: int, port: int, readable: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        mount: ZmqMount,
+        kind: int,
+        port: int,
+        readable: Callable[[], bool],
+        undelivered: Callable[[list[bytes]], None] = lambda frames: None,
+    ) -> None:
         self._loop = mount.host.loop
         self._readable = readable
+        self._undelivered = undelivered
         self._serving = False
         self.queue: deque[list[bytes]] = deque()
         self.raw: zmq.Socket[bytes] = mount.context.socket(kind)
         try:
             self.raw.setsockopt(zmq.LINGER, 0)
             self.raw.setsockopt(zmq.SNDHWM, 0)
+            if kind == zmq.ROUTER:
+                self.raw.setsockopt(zmq.ROUTER_MANDATORY, 1)  # tell us of clients that are gone
             self.raw.bind(f"tcp://{LOOPBACK}:{port or '*'}")
         except zmq.ZMQError:
             self.raw.close()
@@ -82,6 +92,10 @@ class _Socket:
                 self.raw.send_multipart(self.queue[0], zmq.NOBLOCK)
             except zmq.Again:
                 return False
+            except zmq.ZMQError as exc:
+                if exc.errno != zmq.EHOSTUNREACH:
+                    raise
+                self._undelivered(self.queue[0])
             self.queue.popleft()
             return True
         return bool(events & zmq.POLLIN) and self._readable()
@@ -158,7 +172,7 @@ class _Endpoint:
     def open(self) -> None:
         """Bind; the port stays the same over power cycles."""
         if self._socket is None:
-            self._socket = _Socket(self._mount, zmq.ROUTER, self.port, self._read)
+            self._socket = _Socket(self._mount, zmq.ROUTER, self.port, self._read, self._undelivered)
             self.port = self._socket.port
             self._socket.watch()
 
@@ -182,6 +196,12 @@ class _Endpoint:
         head = frames.index(b"") + 1 if b"" in frames[1:-1] else 1
         self._mount.take(self._session(tuple(frames[:head])), b"".join(frames[head:]))
         return True
+
+    def _undelivered(self, frames: list[bytes]) -> None:
+        session = self._clients.pop(tuple(frames[:-1]), None)
+        if session is not None:
+            session.take_back(len(frames[-1]))
+            self._mount.end(session)
 
     def _session(self, envelope: tuple[bytes, ...]) -> Session:
         session = self._clients.get(envelope)

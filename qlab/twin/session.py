@@ -199,3 +199,10 @@ class Session:
             self.tally.emitted += len(data)
         self.outbox.append(data)
         self._mount.in_loop(self.flush)
+
+    def take_back(self, size: int) -> None:
+        """Uncount bytes that the wire could not send, as their client is gone; runs in the host's loop."""
+        with self._mount.lock:
+            self._mount.emitted -= size
+            if self.tally is not None:
+                self.tally.emitted -= size
