@@ -28,8 +28,8 @@ def ask(link: Link, number: int) -> int | None:
     try:
         answer = link.ask_value(f"ECHO? {number}", unsealed)
     except LinkError as error:
-        assert error.device == "echo"
-        assert str(error).startswith("echo: ")
+        assert error.device == "echo"  # noqa: PT017
+        assert str(error).startswith("echo: ")  # noqa: PT017
         answer = None
     else:
         assert answer == number, "a stale answer"
