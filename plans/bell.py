@@ -1,11 +1,10 @@
 """From fibres that turn the polarisation as they like to a violated inequality."""
 
-import math
-
 import bluesky.plan_stubs as bps
 import numpy as np
 
-from plans.stubs import coincidences, measure_setting, recording_run, set_analysers, with_source_on
+from plans.pairs import PairCounter
+from plans.stubs import measure_setting, publish_counts, recording_run, with_source_on
 
 __all__ = ["align_polarisation", "measure_chsh", "measure_visibility"]
 
@@ -16,14 +15,6 @@ AXES_XYZ = ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0))
 BELL = ("phi+", "phi-", "psi+", "psi-")
 ZXY = [2, 0, 1]
 """Where an analyser's axes stand in x, y, z."""
-
-
-def _delays(block, alice, bob):
-    from qlab.tags.peak import find_channel_delays
-
-    a = [alice.transmitted - 1, alice.reflected - 1]
-    b = [bob.transmitted - 1, bob.reflected - 1]
-    return find_channel_delays(block, a, b)
 
 
 def _publish(name, values, clock, units=None):
@@ -39,6 +30,7 @@ def align_polarisation(
     source=None,
     acquisition_s: float = 0.5,
     window_ps: int = 2000,
+    delays_ps: list[int] | None = None,
     target: str = "phi+",
     md: dict[str, object] | None = None,
 ):
@@ -59,6 +51,8 @@ def align_polarisation(
         Seconds a setting.
     window_ps : int
         Full width of the coincidence window.
+    delays_ps : list of int
+        Delays of Alice's and Bob's transmitted and reflected channel; found from the data where not given.
     target : str
         phi+, phi-, psi+ or psi-.
     md : dict
@@ -70,20 +64,21 @@ def align_polarisation(
     if target not in BELL:
         msg = f"align_polarisation: target {target!r}; expected one of {', '.join(BELL)}"
         raise PlanError(msg)
+    pairs = PairCounter(alice, bob, window_ps, delays_ps)
 
     def body():
         bob.set_frame(np.eye(3))
         alice.set_frame(np.eye(3))
         yield from bps.abs_set(tagger.acquisition_s, acquisition_s, wait=True)
         counts = np.zeros((3, 3, 2, 2), dtype=np.int64)
-        delays: dict[int, int] = {}
         for i, a in enumerate(AXES_XYZ):
             for j, b in enumerate(AXES_XYZ):
-                yield from set_analysers(alice, a, bob, b)
-                yield from measure_setting([tagger], [alice, bob])
-                if not delays:
-                    delays = _delays(tagger.last_block, alice, bob)
-                counts[i, j] = coincidences(tagger.last_block, alice, bob, window_ps, delays)
+                yield from measure_setting([tagger], [alice, bob], [(alice, a), (bob, b)])
+                counted = pairs.add(3 * i + j, tagger.last_block)
+                for setting, table in counted:
+                    counts[divmod(setting, 3)] = table
+                yield from publish_counts(pairs.results, counted, tagger.clock)
+        pairs.settle()
         t, sigma = correlation_matrix(counts)
         turn = align_frames(t, target)  # type: ignore[arg-type]
         fidelity = bell_fidelity(t @ turn.T, target)  # type: ignore[arg-type]
@@ -96,10 +91,11 @@ def align_polarisation(
             "t_sigma": sigma,
             "frame": frame,
             "target": target,
-            "delays_ps": np.array([delays[c] for c in sorted(delays)]),
+            "channels": np.array(pairs.channels),
+            "delays_ps": np.array(pairs.delays()),
         }
-        yield from _publish("alignment", values, tagger.clock)
-        return {"fidelity": fidelity, "frame": frame, "t": t, "delays_ps": delays}
+        yield from _publish("alignment", values, tagger.clock, {"delays_ps": "ps"})
+        return values
 
     return (yield from with_source_on(source, recording_run("align_polarisation", [tagger], body, md)))
 
@@ -112,6 +108,7 @@ def measure_visibility(
     acquisition_s: float = 0.5,
     points: int = 8,
     window_ps: int = 2000,
+    delays_ps: list[int] | None = None,
     md: dict[str, object] | None = None,
 ):
     """Scan Bob's angle with Alice at 0 and at 45 degrees and fit the fringes.
@@ -130,46 +127,47 @@ def measure_visibility(
         Points a fringe, at least 4.
     window_ps : int
         Full width of the coincidence window.
+    delays_ps : list of int
+        Delays of Alice's and Bob's transmitted and reflected channel; found from the data where not given.
     md : dict
         Metadata.
     """
+    from qlab.analysis.visibility import fit_fringe
     from qlab.errors import PlanError
 
     if points < 4:
         msg = f"measure_visibility: points = {points}; a fringe needs at least 4"
         raise PlanError(msg)
+    pairs = PairCounter(alice, bob, window_ps, delays_ps)
 
     def body():
         yield from bps.abs_set(tagger.acquisition_s, acquisition_s, wait=True)
         angles = np.arange(points) * 180.0 / points
-        fringes = np.zeros((2, points), dtype=np.int64)
-        delays: dict[int, int] = {}
+        tables = np.zeros((2 * points, 2, 2), dtype=np.int64)
         for i, basis_deg in enumerate((0.0, 45.0)):
             for j, angle_deg in enumerate(angles):
                 # The first point is at 22.5 degrees from both bases: every pair of channels has coincidences there.
-                yield from set_analysers(alice, basis_deg, bob, float(angle_deg) + 22.5)
-                yield from measure_setting([tagger], [alice, bob])
-                if not delays:
-                    delays = _delays(tagger.last_block, alice, bob)
-                fringes[i, j] = coincidences(tagger.last_block, alice, bob, window_ps, delays)[0, 0]
-        values = {"angles_deg": angles + 22.5, "fringes": fringes}
+                settings = [(alice, basis_deg), (bob, float(angle_deg) + 22.5)]
+                yield from measure_setting([tagger], [alice, bob], settings)
+                counted = pairs.add(i * points + j, tagger.last_block)
+                for setting, table in counted:
+                    tables[setting] = table
+                yield from publish_counts(pairs.results, counted, tagger.clock)
+        pairs.settle()
+        fringes = tables[:, 0, 0].reshape(2, points)
+        values: dict[str, object] = {
+            "angles_deg": angles + 22.5,
+            "fringes": fringes,
+            "channels": np.array(pairs.channels),
+            "delays_ps": np.array(pairs.delays()),
+        }
         for i, name in enumerate(("hv", "da")):
-            visibility, sigma = _fringe_visibility(angles, fringes[i])
-            values |= {f"visibility_{name}": visibility, f"visibility_{name}_sigma": sigma}
+            fit = fit_fringe(angles + 22.5, fringes[i])
+            values |= {f"visibility_{name}": fit.visibility, f"visibility_{name}_sigma": fit.visibility_sigma}
         yield from _publish("visibility", values, tagger.clock)
         return values
 
     return (yield from with_source_on(source, recording_run("measure_visibility", [tagger], body, md)))
-
-
-def _fringe_visibility(angles_deg, counts):
-    """Fit N (1 + V cos(2 a - p)) on equidistant angles: the discrete Fourier sums are the least-squares solution."""
-    phase = np.exp(2j * np.radians(angles_deg))
-    mean = counts.mean()
-    amplitude = 2.0 * (counts * phase).mean()
-    visibility = abs(amplitude) / mean
-    # Poisson counts: var V = (2 - V^2)/N_total to first order.
-    return float(visibility), math.sqrt(max(2.0 - visibility**2, 0.0) / counts.sum())
 
 
 def measure_chsh(
@@ -181,6 +179,7 @@ def measure_chsh(
     sigma: float = 0.01,
     max_rounds: int = 20,
     window_ps: int = 2000,
+    delays_ps: list[int] | None = None,
     md: dict[str, object] | None = None,
 ):
     """Measure S at the four best settings, round by round, until its uncertainty is small enough.
@@ -201,35 +200,37 @@ def measure_chsh(
         Rounds after which the plan gives up waiting for it.
     window_ps : int
         Full width of the coincidence window.
+    delays_ps : list of int
+        Delays of Alice's and Bob's transmitted and reflected channel; found from the data where not given.
     md : dict
         Metadata.
     """
     from qlab.analysis.bell import chsh
     from qlab.errors import PlanError
 
+    if max_rounds < 1 or not acquisition_s > 0:
+        msg = f"measure_chsh: max_rounds = {max_rounds}, acquisition_s = {acquisition_s:g}; expected at least 1, and above 0"
+        raise PlanError(msg)
+    pairs = PairCounter(alice, bob, window_ps, delays_ps)
+
     def body():
         yield from bps.abs_set(tagger.acquisition_s, acquisition_s, wait=True)
         counts = np.zeros((4, 2, 2), dtype=np.int64)
         singles = np.zeros((4, 4), dtype=np.float64)
-        delays: dict[int, int] = {}
         live_s = 0.0
-        result = None
         for _ in range(max_rounds):
             for k, (a, b) in enumerate(CHSH_ANGLES_DEG):
-                yield from set_analysers(alice, a, bob, b)
-                yield from measure_setting([tagger], [alice, bob])
-                block = tagger.last_block
-                if not delays:
-                    delays = _delays(block, alice, bob)
-                counts[k] += coincidences(block, alice, bob, window_ps, delays)
-                singles[k] += block.counts(4)
-            live_s += acquisition_s
+                yield from measure_setting([tagger], [alice, bob], [(alice, a), (bob, b)])
+                counted = pairs.add(k, tagger.last_block)
+                for setting, table in counted:
+                    counts[setting] += table
+                singles[k] += pairs.singles(tagger.last_block)
+                live_s += tagger.last_block.live_s / 4.0
+                yield from publish_counts(pairs.results, counted, tagger.clock)
+            pairs.settle()
             result = chsh(list(counts))
             if result.sigma <= sigma:
                 break
-        if result is None:
-            msg = f"measure_chsh: max_rounds = {max_rounds}; expected at least 1"
-            raise PlanError(msg)
         rates = singles / live_s
         values = {
             "s": result.s,
@@ -240,7 +241,8 @@ def measure_chsh(
             "live_s_per_setting": live_s,
             "singles_hz": rates,
             "window_ps": window_ps,
-            "delays_ps": np.array([delays[c] for c in sorted(delays)]),
+            "channels": np.array(pairs.channels),
+            "delays_ps": np.array(pairs.delays()),
         }
         yield from _publish("chsh", values, tagger.clock, {"singles_hz": "Hz", "window_ps": "ps", "delays_ps": "ps"})
         return values

@@ -3,7 +3,7 @@
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 
-__all__ = ["coincidences", "measure_setting", "recording_run", "with_source_on"]
+__all__ = ["measure_setting", "publish_counts", "recording_run", "with_source_on"]
 
 
 class _Switch:
@@ -56,15 +56,33 @@ def recording_run(plan_name, taggers, body, md=None):
     def inner():
         for tagger in taggers:
             yield from bps.declare_stream(tagger.recorder, name=tagger.recorder.name, collect=True)
-        result.append((yield from body()))
+        # Rows that a failing acquisition still wrote are announced too, as long as the run is open.
+        result.append((yield from bpp.finalize_wrapper(body(), lambda: _announce(taggers))))
 
     yield from inner()
     return result[0]
 
 
-def measure_setting(taggers, readables, stream="primary"):
-    """Take one acquisition and one event and announce the tags: a point that a pause repeats whole."""
+def measure_setting(taggers, readables, settings=(), stream="primary"):
+    """Move, take one acquisition and one event and announce the tags: a unit that a pause repeats whole.
+
+    Parameters
+    ----------
+    taggers : list of TimeTagger
+        Triggered together.
+    readables : list of Readable
+        Read into the same event.
+    settings : list of (Movable, setting)
+        Set together beforehand.  They belong here: if a pause repeated the acquisition alone, it would take it again with
+        the devices already on their way to the next setting.
+    stream : str
+        The event's stream.
+    """
     yield from bps.checkpoint()
+    for device, setting in settings:
+        yield from bps.abs_set(device, setting, group="settings")
+    if settings:
+        yield from bps.wait(group="settings")
     for tagger in taggers:
         yield from bps.trigger(tagger, group="acquire")
     yield from bps.wait(group="acquire")
@@ -72,21 +90,19 @@ def measure_setting(taggers, readables, stream="primary"):
     for readable in (*taggers, *readables):
         yield from bps.read(readable)
     yield from bps.save()
+    yield from _announce(taggers)
+    yield from bps.checkpoint()
+
+
+def _announce(taggers):
     for tagger in taggers:
         yield from bps.collect(tagger.recorder, name=tagger.recorder.name)
 
 
-def set_analysers(alice, alice_setting, bob, bob_setting):
-    """Turn both analysers at once; a setting is an angle in degrees or a Bloch vector (Z, X, Y)."""
-    yield from bps.abs_set(alice, alice_setting, group="analysers")
-    yield from bps.abs_set(bob, bob_setting, group="analysers")
-    yield from bps.wait(group="analysers")
+def publish_counts(results, counted, clock):
+    """Emit each setting's coincidences, as `PairCounter.add` returns them, as an event of the stream `coincidences`."""
+    from qlab.run.results import publish
 
-
-def coincidences(block, alice, bob, window_ps, delays_ps):
-    """Return the 2x2 counts (transmitted, reflected) of two analysers on one tagger, int64."""
-    from qlab.tags.coincidence import coincidence_matrix
-
-    a = [alice.transmitted - 1, alice.reflected - 1]
-    b = [bob.transmitted - 1, bob.reflected - 1]
-    return coincidence_matrix(block, a, b, window_ps, delays_ps)
+    for setting, counts in counted:
+        values = {"setting": setting, "counts": counts, "total": int(counts.sum())}
+        yield from publish("coincidences", results, values, clock.now_s())

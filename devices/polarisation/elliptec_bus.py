@@ -11,8 +11,8 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
-from devices.lock import ClockLock
 from qlab.errors import BadReplyError, LinkClosedError, LinkTimeoutError
+from qlab.links.lock import ClockLock
 
 if TYPE_CHECKING:
     from qlab.links.link import Link

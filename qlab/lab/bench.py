@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qlab.errors import WorldError
-from qlab.lab.optics import oscillator_of, stable_id
+from qlab.lab.arms import stable_id
+from qlab.lab.wiring import ambient_c, oscillator_of
 from qlab.physics.detector import Detector
 from qlab.physics.keys import generator
 from qlab.physics.knob import Knob
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qlab.clock import Clock
-    from qlab.lab.models import LabFile
-    from qlab.lab.optics import Wiring
+    from qlab.lab.check import Checked
+    from qlab.lab.wiring import Wiring
     from qlab.physics.world import World
     from qlab.tags.stream import TagFeed
 
@@ -34,16 +35,17 @@ class LabBench:
 
     Parameters
     ----------
-    lab, wiring, clock:
+    checked, wiring, clock:
         The lab file, what was built from it, and the lab's clock.
     replay:
         Makes a feed for a tagger where a recording takes the world's place.
     """
 
     def __init__(
-        self, lab: LabFile, wiring: Wiring, clock: Clock, replay: Callable[[str], TagFeed] | None = None
+        self, checked: Checked, wiring: Wiring, clock: Clock, replay: Callable[[str], TagFeed] | None = None
     ) -> None:
-        self._lab = lab
+        self._checked = checked
+        self._lab = checked.lab
         self._wiring = wiring
         self._replay = replay
         self.clock = clock
@@ -87,11 +89,11 @@ class LabBench:
         inputs = self._wiring.inputs.get(name)
         if inputs is None:
             return _Nothing()
-        parameters = self._lab.instruments[name].twin
+        number = self._checked.number
         tagger = Tagger(
-            resolution_ps=int(parameters.get("resolution_ps", 1)),
-            dead_time_ps=int(parameters.get("dead_time_ps", 8000)),
-            max_rate_hz=float(parameters.get("max_rate_hz", 10e6)),
+            resolution_ps=round(number(name, "resolution_ps", 1)),
+            dead_time_ps=round(number(name, "dead_time_ps", 0)),
+            max_rate_hz=number(name, "max_rate_hz", 1e9),
             oscillator=oscillator_of(self._lab, name),
         )
         return WorldFeed(self.world, tagger, inputs)
@@ -103,8 +105,7 @@ class LabBench:
 
     def ambient_c(self, name: str) -> float:
         """Return the room temperature where an instrument stands."""
-        node = self._lab.nodes.get(self._lab.instruments[name].node or "") if name in self._lab.instruments else None
-        return node.ambient_c if node is not None else 22.0
+        return ambient_c(self._lab, name)
 
     def write_bytes(self, path: str, data: bytes) -> None:
         """Append to a file of the instrument's own software."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qlab.errors import QlabError
-from qlab.lab import models
 from qlab.lab.build import open_lab
+from qlab.lab.optic_models import AttenuatorModel, FibreModel, PairSourceModel, SplitterModel, TapModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qlab.lab.build import Lab
+    from qlab.lab.models import Target
+    from qlab.lab.optic_models import Optic
 
 __all__ = ["DoctorReport", "doctor", "package_problems"]
 
@@ -49,7 +52,8 @@ class DoctorReport:
 
     def render(self) -> str:
         """Return the report as text."""
-        verdict = "nothing is wrong" if not self.problems else f"{self.problems} things are wrong"
+        things = "1 thing is" if self.problems == 1 else f"{self.problems} things are"
+        verdict = "nothing is wrong" if not self.problems else f"{things} wrong"
         return "\n".join([*self.lines, verdict])
 
 
@@ -65,11 +69,11 @@ def doctor(name: str, overrides: Sequence[str] = ()) -> DoctorReport:
         if importlib.util.find_spec(module) is None:
             report.lines.append(f"  note  {module} is not installed (pip install 'qlab[{extra}]')")
     with open_lab(name, overrides=overrides, connect=False) as lab:
-        report.head(f"lab {lab.file.name} ({lab.path}), {lab.clock.mode} time, seed {lab.seed}")
+        report.head(f"lab {lab.file.name} ({lab.path}), seed {lab.seed}")
+        _clock(lab, report)
         report.head("instruments")
         for instrument in lab.file.instruments:
             _instrument(lab, instrument, report)
-        report.head("paths")
         _paths(lab, report)
     return report
 
@@ -106,24 +110,59 @@ def _instrument(lab: Lab, name: str, report: DoctorReport) -> None:
         report.good(text)
 
 
+def _clock(lab: Lab, report: DoctorReport) -> None:
+    speed = f" at {lab.file.clock.speed:g} lab seconds a second" if lab.clock.mode == "paced" else ""
+    report.head(f"clock: {lab.clock.mode} time{speed}")
+    for name, node in lab.file.nodes.items():
+        report.good(f"node {name}: offset {node.clock.offset_ps} ps, frequency error {node.clock.drift:g}")
+
+
 def _paths(lab: Lab, report: DoctorReport) -> None:
-    used = {optic for path in lab.file.paths for optic in path.via}
+    report.head("paths")
     for path in lab.file.paths:
-        loss = 0.0
-        for name in path.via:
-            optic = lab.file.optics[name]
-            if isinstance(optic, models.FibreModel):
-                loss += optic.loss_db_per_km * optic.length_m / 1000.0
-            elif isinstance(optic, models.AttenuatorModel):
-                loss += optic.loss_db
-        target = path.to if isinstance(path.to, str) else ", ".join(f"{port} {to}" for port, to in path.to.items())
-        report.good(f"{path.from_} -> {' -> '.join(path.via) or '(free space)'} -> {target}: {loss:.2f} dB")
+        _way(lab, [path.from_], path.via, path.to, 0.0, report)
     for name, optic in lab.file.optics.items():
-        if not isinstance(optic, models.PairSourceModel) and name not in used:
+        if not isinstance(optic, PairSourceModel) and name not in lab.wiring.used:
             report.bad(f"optic {name} is on no path")
     wired = {cable.from_ for cable in lab.file.cables}
-    for path in lab.file.paths:
-        targets = path.to.values() if isinstance(path.to, dict) else [path.to]
-        for target in targets:
-            if isinstance(target, str) and "." in path.from_ and target in lab.file.instruments and target not in wired:
-                report.bad(f"detector {target} has no cable to a tagger")
+    for name in lab.wiring.ends:
+        if name not in wired:
+            report.bad(f"detector {name} has no cable to a tagger")
+    for cable in lab.file.cables:
+        if cable.from_ not in lab.wiring.ends:
+            report.bad(f"no path leads to detector {cable.from_}, whose cable ends at {cable.to}")
+
+
+def _way(lab: Lab, so_far: list[str], via: Sequence[str], to: Target, loss_db: float, report: DoctorReport) -> None:
+    """Report one line for each end that the light can reach, with the loss of fibres, attenuators, taps and splitters."""
+    for name in via:
+        loss_db += _loss_db(lab.file.optics[name])
+    here = [*so_far, *via]
+    if isinstance(to, str):
+        report.good(f"{' -> '.join([*here, to])}: {loss_db:.2f} dB")
+        return
+    last = lab.file.optics[via[-1]]
+    for port, target in to.items():
+        share_db = loss_db + _port_loss_db(last, port)
+        there = [*here[:-1], f"{here[-1]} ({port})"]
+        if isinstance(target, str):
+            _way(lab, there, [], target, share_db, report)
+        else:
+            _way(lab, there, target.via, target.to, share_db, report)
+
+
+def _loss_db(optic: Optic) -> float:
+    if isinstance(optic, FibreModel):
+        return optic.loss_db_per_km * optic.length_m / 1000.0
+    return optic.loss_db if isinstance(optic, AttenuatorModel) else 0.0
+
+
+def _port_loss_db(optic: Optic, port: str) -> float:
+    """Return what a port costs whatever the polarisation; a polarising splitter loses nothing."""
+    if isinstance(optic, SplitterModel):
+        share = optic.transmittance if port == "transmitted" else 1.0 - optic.transmittance
+    elif isinstance(optic, TapModel):
+        share = optic.fraction if port == "tapped" else 1.0 - optic.fraction
+    else:
+        return 0.0
+    return -10.0 * math.log10(share) if share > 0 else math.inf

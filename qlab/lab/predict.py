@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qlab.lab import models
+from qlab.lab import optic_models
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,8 +63,8 @@ def predict_chsh(lab: LabFile, singles_hz: NDArray[np.floating], coincidences_hz
     shrinks every Bloch vector by 1 - 2e.  Accidentals add S_A S_B T_w without correlation, T_w the full width including the
     discretisation of 1 ps.  S = sqrt(2) (t_z + t_x) at the CHSH angles.
     """
-    source = next(o for o in lab.optics.values() if isinstance(o, models.PairSourceModel))
-    leaks = [10.0 ** (-o.extinction_db / 10.0) for o in lab.optics.values() if isinstance(o, models.PbsModel)]
+    source = next(o for o in lab.optics.values() if isinstance(o, optic_models.PairSourceModel))
+    leaks = [10.0 ** (-o.extinction_db / 10.0) for o in lab.optics.values() if isinstance(o, optic_models.PbsModel)]
     contrast = math.prod(1.0 - 2.0 * leak for leak in leaks)
     state = source.state
     diagonal = _DIAGONALS[state.bell]

@@ -76,11 +76,16 @@ def bind_parameters(
         elif name in texts:
             kind = parameter.annotation if parameter.annotation is not inspect.Parameter.empty else str
             try:
-                arguments[name] = TypeAdapter(kind).validate_python(texts[name])
+                arguments[name] = _value(TypeAdapter(kind), texts[name])
             except ValidationError as error:
                 msg = f"{plan.__name__}: {name} = {texts[name]!r}: {error.errors()[0]['msg'].lower()}"
                 raise BadRequestError(msg) from error
     return arguments
+
+
+def _value(kind: TypeAdapter[Any], text: str) -> Any:
+    """Read a text as what it spells, or as JSON where it begins a list or mapping."""
+    return kind.validate_json(text) if text.startswith(("[", "{")) else kind.validate_python(text)
 
 
 def _device(

@@ -14,26 +14,29 @@ __all__ = ["Results", "publish"]
 
 
 class Results:
-    """A soft bluesky `Readable` that holds one set of results.
+    """A soft bluesky `Readable` that holds one set of results at a time.
+
+    bluesky wants the same object behind all events of a stream: who publishes more than once keeps it.
 
     Parameters
     ----------
     name:
         Prefix of the data keys.
-    values:
-        Numbers, texts, or arrays; a result NAME has its standard uncertainty in NAME_sigma.
     units:
         For some of them.
     """
 
     parent = None
 
-    def __init__(
-        self, name: str, values: Mapping[str, Any], timestamp: float, units: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, name: str, units: Mapping[str, str] | None = None) -> None:
         self.name = name
-        self._values = dict(values)
+        self._values: dict[str, Any] = {}
         self._units = dict(units or {})
+        self._timestamp = 0.0
+
+    def put(self, values: Mapping[str, Any], timestamp: float) -> None:
+        """Hold these: numbers, texts, or arrays; a result NAME has its standard uncertainty in NAME_sigma."""
+        self._values = dict(values)
         self._timestamp = timestamp
 
     def read(self) -> dict[str, dict[str, Any]]:
@@ -64,9 +67,15 @@ class Results:
 
 
 def publish(
-    stream: str, name: str, values: Mapping[str, Any], timestamp: float, units: Mapping[str, str] | None = None
+    stream: str,
+    results: Results | str,
+    values: Mapping[str, Any],
+    timestamp: float,
+    units: Mapping[str, str] | None = None,
 ) -> Generator[Any, Any, None]:
-    """Emit one event of results into a stream of the open run."""
+    """Emit one event of results into a stream of the open run; a name is enough where it is the only one."""
+    holder = Results(results, units) if isinstance(results, str) else results
+    holder.put(values, timestamp)
     yield from bps.create(name=stream)
-    yield from bps.read(Results(name, values, timestamp, units))
+    yield from bps.read(holder)
     yield from bps.save()

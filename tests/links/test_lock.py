@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devices.lock import ClockLock
 from devices.worker import AllStatus, run_in_thread
+from qlab.links.lock import ClockLock
 
 if TYPE_CHECKING:
     from qlab.clock import SteppedClock

@@ -1,0 +1,113 @@
+"""The passive parts of a lab file: no wire protocol, one model a kind."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "OPTIC_KINDS",
+    "AttenuatorModel",
+    "FibreModel",
+    "Optic",
+    "PairSourceModel",
+    "PbsModel",
+    "SplitterModel",
+    "StateModel",
+    "TapModel",
+    "WavePlateModel",
+]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class StateModel(_Model):
+    """A two-qubit state: a Bell state with white noise, and less coherence if asked."""
+
+    bell: Literal["phi+", "phi-", "psi+", "psi-"] = "phi+"
+    visibility: float = Field(1.0, ge=0, le=1, description="Werner visibility")
+    coherence: float = Field(1.0, ge=0, le=1, description="further factor on the coherences between H and V outcomes")
+
+
+class PairSourceModel(_Model):
+    """A crystal that makes photon pairs; paths begin at NAME.signal and NAME.idler."""
+
+    kind: Literal["pair_source"]
+    pump: str = Field(description="the laser")
+    oven: str | None = Field(None, description="the heater; without one, the phase matching is perfect")
+    state: StateModel = StateModel()
+    brightness_hz_per_mw: float = Field(gt=0, description="pairs made in the collected modes")
+    phase_match_c: float = 25.0
+    phase_match_fwhm_c: float = Field(2.0, gt=0)
+    signal_nm: float = Field(810.0, gt=0)
+    idler_nm: float = Field(810.0, gt=0)
+    bandwidth_nm: float = Field(1.0, gt=0, description="full width at half maximum of the signal")
+
+
+class TapModel(_Model):
+    """A pick-off for a power meter; its path ends `to: {tapped: METER, through: ...}`."""
+
+    kind: Literal["tap"]
+    fraction: float = Field(0.01, ge=0, le=1)
+
+
+class FibreModel(_Model):
+    """A fibre."""
+
+    kind: Literal["fibre"]
+    length_m: float = Field(ge=0)
+    loss_db_per_km: float = Field(0.2, ge=0)
+    group_index: float = Field(1.468, ge=1)
+    dispersion_ps_nm_km: float = 0.0
+    rotation_seed: int | None = Field(None, ge=0, description="draws the fixed rotation; without it there is none")
+    drift_rad_per_sqrt_s: float = Field(0.0, ge=0, description="random walk of the rotation, rms after 1 s")
+
+
+class AttenuatorModel(_Model):
+    """A loss: a filter, a coupling, a connector."""
+
+    kind: Literal["attenuator"]
+    loss_db: float = Field(ge=0)
+
+
+class WavePlateModel(_Model):
+    """A retarder on a rotation mount."""
+
+    kind: Literal["wave_plate"]
+    retardance: Literal["half", "quarter"] | float = Field(description="half, quarter, or radians")
+    retardance_error_rad: float = Field(0.0, description="what the plate has too much")
+    mount: str = Field(description="the instrument that turns it")
+    offset_deg: float = Field(0.0, description="where the mount stands when the fast axis is horizontal")
+
+
+class PbsModel(_Model):
+    """A polarising beam splitter, last of its path: `to: {transmitted: ..., reflected: ...}`."""
+
+    kind: Literal["pbs"]
+    extinction_db: float = Field(30.0, ge=0)
+
+
+class SplitterModel(_Model):
+    """A beam splitter that does not look at the polarisation, last of its path like a pbs."""
+
+    kind: Literal["beam_splitter"]
+    transmittance: float = Field(0.5, ge=0, le=1)
+
+
+Optic = Annotated[
+    PairSourceModel | TapModel | FibreModel | AttenuatorModel | WavePlateModel | PbsModel | SplitterModel,
+    Field(discriminator="kind"),
+]
+
+OPTIC_KINDS: dict[str, type[BaseModel]] = {
+    "pair_source": PairSourceModel,
+    "tap": TapModel,
+    "fibre": FibreModel,
+    "attenuator": AttenuatorModel,
+    "wave_plate": WavePlateModel,
+    "pbs": PbsModel,
+    "beam_splitter": SplitterModel,
+}

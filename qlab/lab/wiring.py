@@ -1,0 +1,220 @@
+"""From the lab file's optics, paths and cables to the world, and to the handles on it that twins get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from qlab.lab.arms import ArmBuilder, stable_id
+from qlab.lab.optic_models import AttenuatorModel, FibreModel, PairSourceModel, TapModel
+from qlab.lab.source import nearest
+from qlab.physics.detector import Detector
+from qlab.physics.knob import Knob
+from qlab.physics.line import PairLine
+from qlab.physics.oscillator import Oscillator
+from qlab.physics.source import PairSource
+from qlab.physics.states import dephased, werner
+from qlab.physics.world import World
+
+if TYPE_CHECKING:
+    from qlab.lab.check import Checked
+    from qlab.lab.models import LabFile, PathModel
+    from qlab.lab.source import Key
+    from qlab.physics.arm import Arm
+
+__all__ = ["Wiring", "ambient_c", "build_wiring", "oscillator_of"]
+
+ROOM_C = 22.0
+_PHOTONS = ("signal", "idler")
+
+
+@dataclass(slots=True)
+class Wiring:
+    """The world and the handles that twins get, by instrument name.
+
+    Attributes
+    ----------
+    meters:
+        For a power meter, the laser whose light it sees and its share of it.
+    shares:
+        For a pair source, the share of its pump's light that reaches it.
+    inputs:
+        For a tagger, by channel (from 0), the detector's number in the world and the cable's delay in ps.
+    ends, used:
+        Instruments that light reaches, with the place in the file; optics that light passes.
+    """
+
+    pumps: dict[str, Knob] = field(default_factory=dict)
+    ovens: dict[str, Knob] = field(default_factory=dict)
+    plates: dict[str, Knob] = field(default_factory=dict)
+    detectors: dict[str, Detector] = field(default_factory=dict)
+    meters: dict[str, tuple[str, float]] = field(default_factory=dict)
+    shares: dict[str, float] = field(default_factory=dict)
+    lines: list[PairLine] = field(default_factory=list)
+    inputs: dict[str, dict[int, tuple[int, int]]] = field(default_factory=dict)
+    ends: dict[str, Key] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    world: World | None = None
+
+
+def build_wiring(checked: Checked) -> Wiring:
+    """Build the world of a lab file; complaints go to `checked`, and there is no world after one."""
+    wiring = Wiring()
+    _detectors(checked, wiring)
+    begins = _begins(checked)
+    for start, i in begins.items():
+        if start in checked.lab.instruments:
+            _pump_path(checked, wiring, checked.lab.paths[i], ("paths", i))
+    arms = ArmBuilder(checked, wiring.plates)
+    for name, optic in checked.lab.optics.items():
+        if isinstance(optic, PairSourceModel):
+            _source(checked, wiring, name, optic, {p: _arm(checked, arms, begins, f"{name}.{p}") for p in _PHOTONS})
+    wiring.ends |= arms.ends
+    wiring.used |= arms.used
+    for name in arms.ends:
+        wiring.detectors.setdefault(name, Detector(efficiency=Knob(0.0)))  # a real one: the world's light ends there
+    _cables(checked, wiring)
+    if not checked.problems:
+        by_id = {stable_id(name): detector for name, detector in wiring.detectors.items()}
+        wiring.world = World(checked.lab.seed, wiring.lines, by_id)
+    return wiring
+
+
+def ambient_c(lab: LabFile, instrument: str | None) -> float:
+    """Return the room temperature where an instrument stands."""
+    node = lab.instruments[instrument].node if instrument in lab.instruments else None
+    return lab.nodes[node].ambient_c if node in lab.nodes else ROOM_C
+
+
+def oscillator_of(lab: LabFile, instrument: str) -> Oscillator:
+    """Return the clock of the node at which an instrument stands."""
+    node = lab.nodes.get(lab.instruments[instrument].node or "")
+    return Oscillator(node.clock.offset_ps, node.clock.drift) if node is not None else Oscillator()
+
+
+def _detectors(checked: Checked, wiring: Wiring) -> None:
+    for name, instrument in checked.lab.instruments.items():
+        if instrument.is_twin and checked.is_detector(name):
+            wiring.detectors[name] = Detector(
+                efficiency=Knob(checked.number(name, "efficiency", 0.5)),
+                dark_rate_hz=Knob(checked.number(name, "dark_rate_hz", 0.0)),
+                afterpulse_probability=Knob(checked.number(name, "afterpulse_probability", 0.0)),
+                jitter_fwhm_ps=checked.number(name, "jitter_fwhm_ps", 0.0),
+                dead_time_ps=round(checked.number(name, "dead_time_ns", 0.0) * 1000.0),
+                afterpulse_tau_ps=checked.number(name, "afterpulse_tau_ns", 50.0) * 1000.0,
+            )
+
+
+def _begins(checked: Checked) -> dict[str, int]:
+    """Return for each start the number of its path."""
+    lab = checked.lab
+    crystals = [name for name, optic in lab.optics.items() if isinstance(optic, PairSourceModel)]
+    starts = [*lab.instruments, *(f"{name}.{photon}" for name in crystals for photon in _PHOTONS)]
+    begins: dict[str, int] = {}
+    for i, path in enumerate(lab.paths):
+        if path.from_ not in starts:
+            hint = nearest(path.from_, starts)
+            checked.complain(
+                ("paths", i, "from"), f"found {path.from_!r}; a path begins at a laser or a crystal; {hint}"
+            )
+        elif path.from_ in begins:
+            text = f"path {begins[path.from_]} begins at {path.from_} as well; split the light by a beam splitter"
+            checked.complain(("paths", i, "from"), text)
+        else:
+            begins[path.from_] = i
+    return begins
+
+
+def _pump_path(checked: Checked, wiring: Wiring, path: PathModel, key: Key) -> None:
+    lab, share, tapped = checked.lab, 1.0, False
+    ports = path.to if isinstance(path.to, dict) else {"through": path.to}
+    for j, name in enumerate(path.via):
+        here = (*key, "via", j)
+        if not checked.known("optic", name, lab.optics, here):
+            return
+        optic = lab.optics[name]
+        wiring.used.add(name)
+        if isinstance(optic, AttenuatorModel):
+            share *= 10.0 ** (-optic.loss_db / 10.0)
+        elif isinstance(optic, FibreModel):
+            share *= 10.0 ** (-optic.loss_db_per_km * optic.length_m / 1e4)
+        elif isinstance(optic, TapModel) and not tapped:
+            tapped = True
+            meter = ports.get("tapped")
+            if isinstance(meter, str) and checked.instrument(meter, (*key, "to", "tapped")):
+                wiring.meters[meter] = (path.from_, share * optic.fraction)
+            share *= 1.0 - optic.fraction
+        else:
+            checked.complain(here, f"{name!r} cannot stand in a laser's path; expected one tap, attenuators and fibres")
+    if not set(ports) <= ({"tapped", "through"} if tapped else {"through"}) or "through" not in ports:
+        expected = "to: {tapped: METER, through: CRYSTAL}" if tapped else "one target, as there is no tap before"
+        checked.complain((*key, "to"), f"found the ports {', '.join(ports)}; expected {expected}")
+        return
+    _pump_end(checked, wiring, path, (*key, "to", "through") if isinstance(path.to, dict) else (*key, "to"), share)
+
+
+def _pump_end(checked: Checked, wiring: Wiring, path: PathModel, key: Key, share: float) -> None:
+    target = path.to["through"] if isinstance(path.to, dict) else path.to
+    lab = checked.lab
+    crystals = [name for name, optic in lab.optics.items() if isinstance(optic, PairSourceModel)]
+    if not isinstance(target, str):
+        checked.complain(key, "a laser's path does not branch further; expected a crystal or a power meter")
+    elif target in lab.instruments:
+        wiring.meters[target] = (path.from_, share)
+    elif checked.known("pair source or instrument", target, [*crystals, *lab.instruments], key):
+        optic = lab.optics[target]
+        if isinstance(optic, PairSourceModel) and optic.pump != path.from_:
+            checked.complain(key, f"the path begins at {path.from_}, but {target} says that its pump is {optic.pump}")
+        wiring.shares[target] = share
+
+
+def _arm(checked: Checked, arms: ArmBuilder, begins: dict[str, int], start: str) -> Arm | None:
+    if start not in begins:
+        checked.complain(("optics", start.partition(".")[0]), f"no path begins at {start}")
+        return None
+    path = checked.lab.paths[begins[start]]
+    return arms.build(path.via, path.to, ("paths", begins[start]))
+
+
+def _source(checked: Checked, wiring: Wiring, name: str, optic: PairSourceModel, arms: dict[str, Arm | None]) -> None:
+    key: Key = ("optics", name)
+    known = [checked.instrument(optic.pump, (*key, "pump"))]
+    if optic.oven is not None:
+        known.append(checked.instrument(optic.oven, (*key, "oven")))
+    signal, idler = arms["signal"], arms["idler"]
+    if not all(known) or signal is None or idler is None:
+        return
+    oven = Knob(optic.phase_match_c)
+    if optic.oven is not None:
+        oven = wiring.ovens.setdefault(optic.oven, Knob(ambient_c(checked.lab, optic.oven)))
+    source = PairSource(
+        brightness_hz_per_w=optic.brightness_hz_per_mw * 1000.0,
+        state=dephased(werner(optic.state.bell, optic.state.visibility), optic.state.coherence),
+        pump_power_w=wiring.pumps.setdefault(optic.pump, Knob(0.0)),
+        temperature_c=oven,
+        transmission=wiring.shares.get(name, 1.0),
+        phase_match_c=optic.phase_match_c,
+        phase_match_fwhm_c=optic.phase_match_fwhm_c,
+        signal_nm=optic.signal_nm,
+        idler_nm=optic.idler_nm,
+        bandwidth_nm=optic.bandwidth_nm,
+    )
+    wiring.lines.append(PairLine(stable_id(name), source, signal, idler))
+
+
+def _cables(checked: Checked, wiring: Wiring) -> None:
+    lab = checked.lab
+    for i, cable in enumerate(lab.cables):
+        key: Key = ("cables", i)
+        tagger, _, number = cable.to.partition(".")
+        known = checked.instrument(cable.from_, (*key, "from"))
+        if not checked.instrument(tagger, (*key, "to")) or not known:
+            continue
+        if cable.from_ not in wiring.detectors:
+            if lab.instruments[cable.from_].is_twin and cable.from_ in checked.parameters:
+                checked.complain((*key, "from"), f"{cable.from_!r} is no single-photon detector")
+            continue  # a real one: its clicks never come to a twin
+        inputs = wiring.inputs.setdefault(tagger, {})
+        if int(number) - 1 in inputs:
+            checked.complain((*key, "to"), f"two cables end at input {number} of {tagger}")
+        inputs[int(number) - 1] = (stable_id(cable.from_), cable.delay_ps)
