@@ -27,7 +27,13 @@ DEFAULT_LAB = "bell"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments, more = parser.parse_known_args(argv)
+    if more:
+        # Plan parameters may stand behind options, which argparse does not see.
+        if not hasattr(arguments, "parameters") or any(text.startswith("-") for text in more):
+            parser.error(f"unrecognized arguments: {' '.join(more)}")
+        arguments.parameters += more
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         return command(arguments)
@@ -127,7 +133,9 @@ def _data_options(parser: argparse.ArgumentParser) -> None:
         "--data-dir", metavar="DIR", type=Path, help="where data and the catalogue go (default: ./qlab-data)"
     )
     parser.add_argument(
-        "--catalogue", metavar="URI", help="also send the run's documents to this served Tiled catalogue"
+        "--catalogue",
+        metavar="URI",
+        help="Tiled catalogue: a served one's address, 'embedded' (the default where Tiled is installed), or 'none'",
     )
 
 
@@ -183,7 +191,7 @@ def _options(arguments: argparse.Namespace) -> RunOptions:
     return RunOptions(
         overrides=tuple(arguments.set),
         data_dir=arguments.data_dir,
-        catalogue_uri=arguments.catalogue,
+        catalogue_uri=arguments.catalogue or "default",
     )
 
 
@@ -247,3 +255,7 @@ def _channels(text: str | None, option: str) -> tuple[int, ...] | None:
 
 def _say(text: str) -> None:
     print(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""No test leaves a thread, a socket, a child process or a file descriptor behind."""
+"""No test leaves a thread, a socket, a child process or a file descriptor behind; real recordings where they are present."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # Daemon threads of libraries that live as long as the process does, once they were used.
 _LASTING_THREADS = ("pymonitor", "ZMQbg", "asyncio_", "tiled", "AnyIO", "ophyd")
@@ -54,3 +54,17 @@ def _nothing_left_behind() -> Iterator[None]:
     left += [f"descriptor {s}" for s in _sockets() - sockets]
     left += [f"process {c}" for c in _children() - children]
     assert not left, f"left behind by this module's tests: {left}"
+
+
+@pytest.fixture(scope="session")
+def recording() -> Callable[[str], Path]:
+    """Return the path of a real recording, or skip: their licences do not let us ship them."""
+    root = Path(os.environ.get("QLAB_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+    def find(name: str) -> Path:
+        path = root / name
+        if not path.exists():
+            pytest.skip(f"recording {name} is not present in {root}")
+        return path
+
+    return find

@@ -147,7 +147,7 @@ class LabFile(_Model):
     analysers: dict[Name, AnalyserModel] = {}
     world: WorldModel = WorldModel()
     data_directory: Annotated[Path, Field(strict=False)] | None = Field(None, description="default: ./qlab-data")
-    catalogue: str | None = Field(None, description="URI of a served Tiled catalogue that also gets the documents")
+    catalogue: str | None = Field(None, description="Tiled catalogue: a served one's address, `embedded` or `none`")
 
 
 Target = Annotated[

@@ -33,7 +33,8 @@ def replay_feeds(loaded: Loaded) -> Callable[[str], TagFeed] | None:
     try:
         block = open_tags(replay.file, bin_ps=replay.bin_ps)
     except (TagFileError, BadRequestError) as error:
-        raise LabFileError(source.complain(("world", "replay", "file"), str(error))) from error
+        hint = "" if replay.file.exists() else "; name yours with --set world.replay.file=FILE"
+        raise LabFileError(source.complain(("world", "replay", "file"), f"{error}{hint}")) from error
     recorded = set(block.ch.tolist())
     complaints = []
     for tagger, inputs in replay.inputs.items():

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import secrets
+import subprocess
+import sys
 import threading
+from contextlib import redirect_stdout, suppress
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from qlab.errors import BadRequestError, LinkClosedError
@@ -13,12 +18,41 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["EMBEDDED", "Catalogue", "EmbeddedCatalogue", "ServedCatalogue", "open_catalogue"]
+__all__ = [
+    "DEFAULT",
+    "EMBEDDED",
+    "NONE",
+    "Catalogue",
+    "EmbeddedCatalogue",
+    "ServedCatalogue",
+    "choose_catalogue",
+    "open_catalogue",
+]
 
 EMBEDDED = "embedded"
+DEFAULT = "default"
+NONE = "none"
 """What `--catalogue` says instead of an address."""
-START_S = 60.0
-"""Wall seconds that our own server may take to start."""
+_NEEDED = ("tiled", "bluesky_tiled_plugins", "adbc_driver_sqlite", "hdf5plugin", "obstore", "uvicorn")
+START_S, STOP_S = 60.0, 10.0
+"""Wall seconds that our own server may take to start and to end."""
+
+
+def choose_catalogue(said: str, lab_says: str | None = None) -> str | None:
+    """Return which catalogue to open, None for none.
+
+    Parameters
+    ----------
+    said:
+        An address, `embedded`, `none`, or `default`: what the lab file says, or else our own where Tiled is installed.
+    lab_says:
+        The lab file's key `catalogue`.
+    """
+    if said == DEFAULT:
+        if lab_says is not None:
+            return choose_catalogue(lab_says)
+        return EMBEDDED if all(find_spec(module) is not None for module in _NEEDED) else None
+    return None if said == NONE else said
 
 
 def open_catalogue(uri: str, data_dir: Path) -> Catalogue:
@@ -46,12 +80,7 @@ class Catalogue:
     """
 
     def __init__(self, uri: str, unsent: Path) -> None:
-        # Imported here: together they take seconds, and most sessions do without.
-        try:
-            from bluesky_tiled_plugins import TiledWriter
-            from tiled.client import from_uri
-        except ImportError as error:
-            raise _missing(error) from error
+        TiledWriter, from_uri = import_client()  # noqa: N806
         import httpx
 
         try:
@@ -122,15 +151,23 @@ class EmbeddedCatalogue(Catalogue):
     data_dir:
         The session's data folder.
 
-    It must be closed: its server's thread would keep the interpreter alive.
+    The server is a process of its own, which ends with `close`, or with us.
     """
 
     def __init__(self, data_dir: Path) -> None:
+        for module in _NEEDED:  # Tiled would only miss some of them in the middle of a run
+            if find_spec(module) is None:
+                raise _missing(module)
         self.folder = data_dir / "catalogue"
-        self._server, self._thread = _serve(self.folder, data_dir / "tags", key := secrets.token_hex(16))
+        command = [sys.executable, "-m", "qlab.run.catalogue_server", str(self.folder), str(data_dir / "tags")]
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with (data_dir / "catalogue.log").open("wb") as log:
+            self._server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         try:
-            port = self._server.servers[0].sockets[0].getsockname()[1]
-            self.uri = f"http://127.0.0.1:{port}/api/v1?api_key={key}"
+            key = secrets.token_hex(16)
+            self._say(key)
+            import_client()  # takes as long as the server takes to start
+            self.uri = f"http://127.0.0.1:{self._port()}/api/v1?api_key={key}"
             super().__init__(self.uri, data_dir / "unsent")
         except BaseException:
             self._stop()
@@ -141,57 +178,53 @@ class EmbeddedCatalogue(Catalogue):
         super().close()
         self._stop()
 
-    def _stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
+    def _say(self, text: str) -> None:
+        if self._server.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._server.stdin.write(f"{text}\n".encode())
+                self._server.stdin.flush()
 
-
-def _serve(folder: Path, tags: Path, key: str) -> tuple[Any, threading.Thread]:
-    """Start a server; returns it and its thread when it answers."""
-    try:
-        import adbc_driver_sqlite  # noqa: F401 - Tiled would only miss it in the middle of a run
-        import hdf5plugin  # noqa: F401
-        import obstore  # noqa: F401
-        import uvicorn
-        from tiled.catalog import from_uri as open_tree
-        from tiled.config import Authentication
-        from tiled.server.app import build_app
-    except ImportError as error:
-        raise _missing(error) from error
-    for place in (folder / "data", tags):
-        place.mkdir(parents=True, exist_ok=True)
-    tree = open_tree(
-        folder / "catalog.db",
-        writable_storage=[folder / "data", f"sqlite:///{folder / 'tables.db'}"],
-        readable_storage=[tags],
-        init_if_not_exists=True,
-    )
-    app = build_app(tree, authentication=Authentication(single_user_api_key=key))
-    ready = threading.Event()
-
-    class Server(uvicorn.Server):  # type: ignore[misc, unused-ignore]
-        async def startup(self, *args: Any, **kwargs: Any) -> None:
-            await super().startup(*args, **kwargs)
-            ready.set()
-
-    server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, loop="asyncio", log_config=None))
-
-    def run() -> None:
+    def _port(self) -> int:
+        """Wait for the server's first word; it says nothing where it could not start."""
+        watchdog = threading.Timer(START_S, self._server.kill)
+        watchdog.start()
         try:
-            server.run()
+            line = self._server.stdout.readline() if self._server.stdout is not None else b""
         finally:
-            ready.set()
+            watchdog.cancel()
+            watchdog.join()
+        if not line.strip().isdigit():
+            what = f"the embedded catalogue in {self.folder} did not start"
+            hint = (
+                f"see {self.folder.parent / 'catalogue.log'}, or use --catalogue none: documents are kept in any case"
+            )
+            raise LinkClosedError(what, device="catalogue", hint=hint)
+        return int(line)
 
-    thread = threading.Thread(target=run, name="qlab-catalogue", daemon=True)
-    thread.start()
-    if not ready.wait(START_S) or not server.started:
-        server.should_exit = True
-        thread.join()
-        what = f"the embedded catalogue in {folder} did not start"
-        raise LinkClosedError(what, device="catalogue", hint="run without --catalogue: documents are kept in any case")
-    return server, thread
+    def _stop(self) -> None:
+        if self._server.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._server.stdin.close()
+        try:
+            self._server.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+        if self._server.stdout is not None:
+            self._server.stdout.close()
 
 
-def _missing(error: ImportError) -> BadRequestError:
-    name = error.name or str(error)
-    return BadRequestError(f"--catalogue needs Tiled ({name} is missing): pip install 'qlab[tiled]'")
+def import_client() -> tuple[Any, Any]:
+    """Import Tiled's client, which takes seconds; returns its writer's class and its opener."""
+    try:
+        from bluesky_tiled_plugins import TiledWriter
+
+        with redirect_stdout(io.StringIO()):  # it introduces itself
+            from tiled.client import from_uri
+    except ImportError as error:
+        raise _missing(error.name or str(error)) from error
+    return TiledWriter, from_uri
+
+
+def _missing(module: str) -> BadRequestError:
+    return BadRequestError(f"--catalogue needs Tiled ({module} is missing): pip install 'qlab[lab]'")

@@ -5,23 +5,25 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qlab.clock import PS_PER_S
 from qlab.errors import BadRequestError, QlabError
 from qlab.lab.build import open_lab
+from qlab.lab.load import load_lab
 from qlab.run.engine import Session
 from qlab.run.journal import find_run, read_run
 from qlab.run.loader import bind_parameters, find_plans
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from qlab.lab.build import Lab
     from qlab.run.options import RunOptions
 
-__all__ = ["list_plans", "report_run", "run_plan", "say", "warm_up"]
+__all__ = ["list_plans", "report_run", "run_plan", "run_to_its_end", "say", "warm_up"]
 
 
 def say(text: str) -> None:
@@ -47,7 +49,7 @@ def run_plan(
         msg = f"there is no plan {plan_name!r}; known are {', '.join(sorted(plans))}"
         raise BadRequestError(msg)
     with (
-        open_lab(lab_name, overrides=options.overrides, data_dir=_data_dir(options)) as lab,
+        open_lab(lab_name, overrides=options.overrides, data_dir=options.data_dir) as lab,
         Session(lab, options) as session,
     ):
         plan = plans[plan_name]
@@ -55,11 +57,43 @@ def run_plan(
         session.subscribe(_Progress())
         if lab.file.world.replay is None:
             warm_up(lab)
-        result = session.run(_reraised(plan(**arguments)))
-        say_result(result)
+        say_result(run_to_its_end(session, plan(**arguments)))
         if report:
             write_report(session.data_dir, "-1", None)
     return 0
+
+
+def run_to_its_end(session: Session, plan: Generator[Any, Any, Any]) -> Any:
+    """Run a plan; when Ctrl-C has paused it, ask how to go on, or abort where there is nobody to ask.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        The plan was aborted.
+    """
+    from bluesky.utils import RunEngineInterrupted
+
+    steps: Iterator[Callable[[], Any]] = chain([lambda: session.run(_reraised(plan))], repeat(session.resume))
+    for step in steps:
+        try:
+            return step()
+        except RunEngineInterrupted:
+            if session.RE.state != "paused" or not _wants_to_go_on():
+                if session.RE.state == "paused":
+                    session.abort("interrupted")
+                raise KeyboardInterrupt from None
+    raise AssertionError  # pragma: no cover - the steps never end
+
+
+def _wants_to_go_on() -> bool:
+    while sys.stdin.isatty():
+        try:
+            answer = input("paused: r to resume, a to abort > ").strip().lower()
+        except (EOFError, KeyboardInterrupt):
+            return False
+        if answer in ("r", "resume", "a", "abort"):
+            return answer.startswith("r")
+    return False
 
 
 def warm_up(lab: Lab) -> None:
@@ -73,8 +107,8 @@ def warm_up(lab: Lab) -> None:
 
 def report_run(lab_name: str, run: str, options: RunOptions, *, output: Path | None = None) -> int:
     """Render the report of a run."""
-    del lab_name
-    write_report(_data_dir(options).resolve(), run, output)
+    folder = options.data_dir or load_lab(lab_name, options.overrides).lab.data_directory or Path("qlab-data")
+    write_report(folder.resolve(), run, output)
     return 0
 
 
@@ -91,6 +125,9 @@ def write_report(data_dir: Path, run: str, output: Path | None) -> Path:
 def say_result(result: Any, indent: str = "  ") -> None:
     """Print a plan's result, each value with its uncertainty."""
     if not isinstance(result, dict):
+        return
+    if "text" in result:
+        say(str(result["text"]))
         return
     for key, value in result.items():
         if key.endswith("_sigma"):
@@ -118,10 +155,6 @@ def _reraised(plan: Any) -> Any:
         if isinstance(cause, QlabError):
             raise cause from None
         raise
-
-
-def _data_dir(options: RunOptions) -> Path:
-    return options.data_dir or Path("qlab-data")
 
 
 class _Progress:

@@ -9,7 +9,7 @@ import numpy as np
 from qlab.clock import PS_PER_S, RealClock
 from qlab.lab.build import open_lab
 from qlab.lab.predict import predict_chsh
-from qlab.run.commands import _data_dir, _reraised, say, warm_up, write_report
+from qlab.run.commands import run_to_its_end, say, warm_up, write_report
 from qlab.run.engine import Session
 from qlab.run.loader import bind_parameters, find_plans
 
@@ -22,7 +22,7 @@ __all__ = ["demo"]
 def demo(lab_name: str, options: RunOptions) -> int:
     """Warm up, align, measure visibility and S, and render the report; returns 0 if S agrees with theory."""
     plans = find_plans()
-    with RealClock() as wall, open_lab(lab_name, overrides=options.overrides, data_dir=_data_dir(options)) as lab:
+    with RealClock() as wall, open_lab(lab_name, overrides=options.overrides, data_dir=options.data_dir) as lab:
         links = ", ".join(sorted({device.link.address for device in lab.devices.values() if hasattr(device, "link")}))
         say(f"lab {lab.file.name}: {len(lab.file.instruments)} instruments on {links}")
         warm_up(lab)
@@ -30,7 +30,7 @@ def demo(lab_name: str, options: RunOptions) -> int:
             results = {}
             for name in ("align_polarisation", "measure_visibility", "measure_chsh"):
                 plan = plans[name]
-                results[name] = session.run(_reraised(plan(**bind_parameters(plan, {}, lab.devices))))
+                results[name] = run_to_its_end(session, plan(**bind_parameters(plan, {}, lab.devices)))
             seen, test = results["measure_visibility"], results["measure_chsh"]
             say(f"alignment: fidelity to phi+ {results['align_polarisation']['fidelity']:.3f}")
             for basis in ("hv", "da"):

@@ -64,18 +64,37 @@ class Session:
         self.RE.subscribe(self.journal)
         self.catalogue: Any = None
         if options.catalogue_uri is not None:
-            from qlab.run.catalogue import open_catalogue
+            from qlab.run.catalogue import choose_catalogue, open_catalogue
 
-            self.catalogue = open_catalogue(options.catalogue_uri, self.data_dir)
-            self.RE.subscribe(self.catalogue.writer)
+            uri = choose_catalogue(options.catalogue_uri, lab.file.catalogue)
+            if uri is not None:
+                self.catalogue = open_catalogue(uri, self.data_dir)
+                self.RE.subscribe(self.catalogue.writer)
 
     def run(self, plan: Generator[Any, Any, Any], **md: Any) -> Any:
         """Run a plan; returns its result.  Whatever ends it, the instruments are left safe."""
         try:
             return self.RE(plan, **md).plan_result
         finally:
-            if self.RE.state == "idle":
-                self.lab.make_safe()
+            self._make_safe()
+
+    def resume(self) -> Any:
+        """Go on with a paused plan, from the beginning of the point it was at; returns its result."""
+        try:
+            return self.RE.resume().plan_result
+        finally:
+            self._make_safe()
+
+    def abort(self, reason: str) -> None:
+        """End a paused plan: its finalisers run, its run is marked as aborted, the instruments are left safe."""
+        try:
+            self.RE.abort(reason)
+        finally:
+            self._make_safe()
+
+    def _make_safe(self) -> None:
+        if self.RE.state == "idle":
+            self.lab.make_safe()
 
     def subscribe(self, callback: Callable[[str, dict[str, Any]], None]) -> None:
         """Send all documents to a callback."""

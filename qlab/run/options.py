@@ -20,9 +20,11 @@ class RunOptions:
     overrides:
         `key.path=value` texts for the lab file.
     data_dir:
-        Where data and the embedded catalogue go; None: `./qlab-data`.
+        Where data and the embedded catalogue go; None: what the lab file says, or `./qlab-data`.
     catalogue_uri:
-        A served Tiled catalogue that gets the documents as well; they are kept as JSON lines in any case.
+        A Tiled catalogue that gets the documents as well: the address of a served one, `embedded` for one of our own in
+        the data folder, `default` for what the lab file says or else our own where Tiled is installed, `none` or None for
+        none.  Documents are kept as JSON lines in any case.
     """
 
     overrides: tuple[str, ...] = ()

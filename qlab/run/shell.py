@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from qlab.errors import BadRequestError
 from qlab.lab.build import open_lab
-from qlab.run.commands import _data_dir
 from qlab.run.engine import Session
 from qlab.run.loader import find_plans
 
@@ -28,7 +27,7 @@ def shell(lab_name: str, options: RunOptions) -> int:
     import bluesky.preprocessors as bpp
 
     with (
-        open_lab(lab_name, overrides=options.overrides, data_dir=_data_dir(options)) as lab,
+        open_lab(lab_name, overrides=options.overrides, data_dir=options.data_dir) as lab,
         Session(lab, options) as session,
     ):
         names = {**lab.devices, **find_plans()}

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from qlab.tags.delays import DelaySolution
     from qlab.tags.stream import TagBlock
 
-__all__ = ["BasisErrors", "ChannelInfo", "TagsCoincidences", "TagsInfo", "tags_coincidences", "tags_info"]
+__all__ = [
+    "BasisErrors",
+    "ChannelInfo",
+    "TagsCoincidences",
+    "TagsInfo",
+    "count_parties",
+    "tags_coincidences",
+    "tags_info",
+]
 
 _BASES = ("HV", "AD")
 _OUTCOMES = ("H", "V", "A", "D")
@@ -189,7 +197,28 @@ def tags_coincidences(
     alice, bob:
         The parties' channels, as H, V, A, D where there are four (default 0 to 3 and 4 to 7).
     """
-    block = open_tags(path, bin_ps=bin_ps)
+    return count_parties(open_tags(path, bin_ps=bin_ps), str(path), bin_ps, window_ps, alice, bob)
+
+
+def count_parties(
+    block: TagBlock,
+    name: str,
+    bin_ps: float | None = None,
+    window_ps: float | None = None,
+    alice: Sequence[int] | None = None,
+    bob: Sequence[int] | None = None,
+) -> TagsCoincidences:
+    """Do what `tags_coincidences` does with a file, on tags that are here already.
+
+    Parameters
+    ----------
+    block:
+        The tags.
+    name:
+        What they are called in the result.
+    bin_ps, window_ps, alice, bob:
+        As for `tags_coincidences`.
+    """
     a, b = tuple(alice or (0, 1, 2, 3)), tuple(bob or (4, 5, 6, 7))
     if set(a) & set(b) or len(set(a)) < len(a) or len(set(b)) < len(b):
         msg = f"channels of Alice {list(a)} and Bob {list(b)}: every channel belongs to one party, once"
@@ -203,7 +232,7 @@ def tags_coincidences(
     block = without_echoes(block.select((*a, *b)), echoes)
     width_ps = max(int(window_ps), 4)
     solution = find_delays(block, a, b, width_ps=width_ps)
-    return _counted(str(path), block, a, b, window_ps, solution, echoes, bin_ps)
+    return _counted(name, block, a, b, window_ps, solution, echoes, bin_ps)
 
 
 def _counted(

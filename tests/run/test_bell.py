@@ -105,7 +105,7 @@ def test_sleep_in_a_plan_is_lab_time(session: Session) -> None:
 def test_the_command_line_runs_a_plan_and_renders_its_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = ["--data-dir", str(tmp_path), "--set", "optics.alice_fibre.rotation_seed=2"]
+    data = ["--data-dir", str(tmp_path), "--catalogue", "none", "--set", "optics.alice_fibre.rotation_seed=2"]
     assert main(["run", "measure_visibility", "acquisition_s=0.05", "points=4", *data, "--report"]) == 0
     out = capsys.readouterr().out
     assert "visibility_hv" in out

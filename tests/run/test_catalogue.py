@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
+import bluesky.plan_stubs as bps
 import numpy as np
 import pytest
 
 from plans.recording import record_tags
 from qlab.errors import BadRequestError, LinkClosedError
 from qlab.lab.build import open_lab
-from qlab.run.catalogue import EMBEDDED, EmbeddedCatalogue, open_catalogue
+from qlab.run.catalogue import EMBEDDED, EmbeddedCatalogue, choose_catalogue, open_catalogue
 from qlab.run.engine import Session
 from qlab.run.journal import find_run, read_run
 from qlab.run.options import RunOptions
@@ -19,6 +19,8 @@ from qlab.run.options import RunOptions
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from bluesky.utils import Msg
 
 NEEDED = ("tiled.server", "bluesky_tiled_plugins", "adbc_driver_sqlite", "obstore", "hdf5plugin")
 
@@ -43,6 +45,11 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Session, Em
             yield session, session.catalogue
     finally:
         cleanup_resources()
+
+
+def align_nothing() -> Iterator[Msg]:
+    yield from bps.open_run({"plan_name": "align_nothing"})
+    yield from bps.close_run()
 
 
 def test_tags_come_back_as_they_were_written(kept: tuple[Session, EmbeddedCatalogue]) -> None:
@@ -85,9 +92,33 @@ def test_everything_is_in_one_folder_and_nothing_was_refused(kept: tuple[Session
     assert not list(session.data_dir.glob("unsent/*"))
 
 
+def test_a_served_catalogue_takes_the_documents_too(kept: tuple[Session, EmbeddedCatalogue], tmp_path: Path) -> None:
+    _, served = kept  # our own server is a Tiled server like any other
+    before = len(served.runs())
+    with (
+        open_lab("bell", data_dir=tmp_path) as lab,
+        Session(lab, RunOptions(data_dir=tmp_path, catalogue_uri=served.uri)) as session,
+    ):
+        session.run(align_nothing())
+    assert len(served.runs()) == before + 1
+    assert served.get(-1).metadata["stop"]["exit_status"] == "success"
+
+
+@pytest.mark.parametrize(
+    ("said", "lab_says", "chosen"),
+    [
+        ("none", "http://somewhere", None),
+        ("default", "http://somewhere", "http://somewhere"),
+        ("default", "none", None),
+    ],
+)
+def test_the_command_line_goes_before_the_lab_file(said: str, lab_says: str, chosen: str | None) -> None:
+    assert choose_catalogue(said, lab_says) == chosen
+
+
 def test_without_tiled_the_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "obstore", None)
-    with pytest.raises(BadRequestError, match=r"pip install 'qlab\[tiled\]'"):
+    monkeypatch.setattr("qlab.run.catalogue.find_spec", lambda name: None)
+    with pytest.raises(BadRequestError, match=r"pip install 'qlab\[lab\]'"):
         open_catalogue(EMBEDDED, tmp_path)
 
 
