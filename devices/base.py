@@ -7,6 +7,7 @@ worker threads: `trigger` fetches, `read` returns what was fetched, `set` return
 from __future__ import annotations
 
 import re
+import threading
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ophyd import Device, Kind
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from devices.signals import QuerySignal, ScpiSignal
 from devices.worker import WorkerStatus, run_in_thread
+from qlab.clock import PS_PER_S
 from qlab.errors import BadReplyError, BadRequestError, InstrumentError, QlabError, WrongIdentityError
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from qlab.links.link import Link
 
 __all__ = ["Instrument", "InstrumentSettings", "ScpiInstrument"]
+
+LONGEST_WAIT_S = 0.5
+"""Lab seconds after which a waiting job looks whether it is still wanted."""
 
 
 class InstrumentSettings(BaseModel):
@@ -68,6 +73,9 @@ class Instrument(Device):
         self.link = link
         self.clock = clock
         self.identity_text = ""
+        self._jobs: list[WorkerStatus] = []
+        self._turn = 0
+        self._turns: dict[int, int] = {}
         try:
             self.settings: Any = type(self).Settings.model_validate(dict(settings or {}))
         except ValidationError as error:
@@ -94,7 +102,8 @@ class Instrument(Device):
         """Bring the dialogue into a known state, at connection and after each reconnection."""
 
     def disconnect(self) -> None:
-        """Leave the instrument safe and close the link."""
+        """Leave the instrument safe, whatever it is at, and close the link."""
+        self.interrupt_jobs()
         if self.link.is_open:
             try:
                 self.make_safe()
@@ -159,18 +168,55 @@ class Instrument(Device):
                 signal.fetch()
 
     def unstage(self) -> WorkerStatus:
-        """Leave the instrument safe; the run engine waits for the status."""
+        """Leave the instrument safe, whatever it is at; the run engine waits for the status."""
+        self.interrupt_jobs()
         super().unstage()
         return self.in_thread("make safe", self.make_safe)
 
     def stop(self, *, success: bool = False) -> WorkerStatus | None:
         """Leave the instrument safe at once, unless all went well."""
         super().stop(success=success)
+        if not success:
+            self.interrupt_jobs()
         return None if success else self.in_thread("make safe", self.make_safe)
 
     def in_thread(self, what: str, work: Callable[[], object]) -> WorkerStatus:
         """Do wire I/O in a thread."""
-        return run_in_thread(self.clock, f"{self.name} {what}", work)
+        turn = self._turn
+
+        def job() -> None:
+            self._turns[threading.get_ident()] = turn
+            try:
+                work()
+            finally:
+                del self._turns[threading.get_ident()]
+
+        self._jobs = [status for status in self._jobs if not status.join(0.0)]
+        status = run_in_thread(self.clock, f"{self.name} {what}", job)
+        self._jobs.append(status)
+        return status
+
+    def interrupt_jobs(self) -> None:
+        """Let every job that waits in `wait_s` fail now; jobs that begin later are not meant."""
+        self._turn += 1
+
+    def join_jobs(self, timeout: float | None = None) -> bool:
+        """Wait for all jobs, each for at most so many wall seconds; returns whether all have ended."""
+        ended = [status.join(timeout) for status in self._jobs]
+        return all(ended)
+
+    def wait_s(self, seconds: float) -> None:
+        """Let lab time pass within a job; raises `InstrumentError` when the job is interrupted."""
+        turn = self._turns.get(threading.get_ident(), self._turn)
+        end_ps = self.clock.now_ps() + round(seconds * PS_PER_S)
+        while True:
+            if turn != self._turn:
+                what = f"was interrupted in a wait of {seconds:g} s"
+                raise InstrumentError(what, device=self.name)
+            now_ps = self.clock.now_ps()
+            if now_ps >= end_ps:
+                return
+            self.clock.wait_until(min(now_ps + round(LONGEST_WAIT_S * PS_PER_S), end_ps))
 
     def wire_signals(self) -> Iterator[QuerySignal]:
         """Yield the signals that go over the wire, those of inner devices too, in the order of their declaration."""

@@ -35,6 +35,7 @@ class WorkerStatus:
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[WorkerStatus], None]] = []
         self._exception: BaseException | None = None
+        self._thread: threading.Thread | None = None
 
     @property
     def done(self) -> bool:
@@ -76,6 +77,18 @@ class WorkerStatus:
         for callback in callbacks:
             callback(self)
 
+    def start(self, work: Callable[[], None]) -> None:
+        """Do `work`, which ends this status, in a thread of its own."""
+        self._thread = threading.Thread(target=work, name=f"qlab-{self.name}", daemon=True)
+        self._thread.start()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until the worker's thread is gone, callbacks included; returns whether it is.  From itself: at once."""
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+            return not self._thread.is_alive()
+        return True
+
     def __repr__(self) -> str:
         return f"WorkerStatus({self.name}, done={self.done}, success={self.success})"
 
@@ -104,7 +117,7 @@ def run_in_thread(clock: Clock, name: str, work: Callable[[], object]) -> Worker
             work()
         status.finish(outcome.exception)
 
-    threading.Thread(target=thread, name=f"qlab-{name}", daemon=True).start()
+    status.start(thread)
     return status
 
 

@@ -17,6 +17,7 @@ from devices.base import Instrument, InstrumentSettings
 from devices.polarisation.elliptec_bus import bus_of
 from devices.signals import QuerySignal
 from qlab.errors import BadReplyError, BadRequestError, InstrumentError
+from qlab.links.lock import ClockLock
 
 if TYPE_CHECKING:
     from devices.worker import WorkerStatus
@@ -88,6 +89,7 @@ class ELL14(Instrument):
         self._speed_deg_per_s = SPEED_DEG_PER_S
         self._position = 0
         self._moving = False
+        self._turning = ClockLock(self.clock)
 
     def connect(self) -> None:
         """Identify this unit, whoever opened the bus, and find its zero."""
@@ -130,10 +132,14 @@ class ELL14(Instrument):
         return self.in_thread("move", lambda: self.move(angle_deg))
 
     def move(self, angle_deg: float) -> None:
-        """Turn and wait; blocks for the wire."""
+        """Turn and wait, after what an earlier move has left to do; blocks for the wire."""
+        with self._turning:
+            self._move(angle_deg)
+
+    def _move(self, angle_deg: float) -> None:
         self._get_ready()
         if self.settings.home and not self.homed:
-            self._home()
+            self._find_zero()
         turn = self._pulses_per_turn
         target = round((angle_deg + self.settings.offset_deg) / 360.0 * turn) % turn
         way = (target - self._position + turn // 2) % turn - turn // 2
@@ -168,6 +174,10 @@ class ELL14(Instrument):
             self._raise(code, "gs", reply)
 
     def _home(self) -> None:
+        with self._turning:
+            self._find_zero()
+
+    def _find_zero(self) -> None:
         self._get_ready()
         self._go("ho0", 360.0)
         self.homed = True

@@ -181,9 +181,9 @@ class CLD1015(ScpiInstrument):
                 found = f"{self.measured_temperature_c.get():.3f} degC"
                 expected = f"{self.temperature_c.get():.3f} degC"
                 raise InstrumentError(what, device=self.name, found=found, expected=expected)
-            self.clock.sleep(TEC_POLL_S)
+            self.wait_s(TEC_POLL_S)
         self.tell("OUTP:STAT 1")
-        self.clock.sleep(SOFT_START_S)
+        self.wait_s(SOFT_START_S)
         if not self.emission.fetch():
             self.refused("OUTP:STAT 1", "0")
         self.emission.wanted = 1

@@ -120,7 +120,7 @@ class TC200(Instrument):
         deadline_s = self.clock.now_s() + SETTLING_TIMEOUT_S
         good = 0
         while good < SETTLED_READINGS:
-            self.clock.sleep(POLL_S)
+            self.wait_s(POLL_S)
             good = good + 1 if abs(self.actual_c.fetch() - temperature_c) <= TOLERANCE_C else 0
             if good == 0:
                 self._checked_status()

@@ -222,7 +222,7 @@ class ID900(Instrument):
             self._playing = True
             epoch_ps = self.clock.now_ps()
             self.tell("REC:PLAY")
-            self.clock.sleep(seconds)
+            self.wait_s(seconds)
             self._wait_for_end(seconds)
             for job in jobs:
                 datalink.flush(job)

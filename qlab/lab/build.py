@@ -179,6 +179,16 @@ class Lab:
             if hasattr(device, "make_safe"):
                 device.guard(device.make_safe)
 
+    def join_jobs(self, timeout: float | None = None) -> bool:
+        """Interrupt what instruments are at and wait for it, each for at most so many wall seconds."""
+        ended = True
+        for name in self.file.instruments:
+            device = self.devices.get(name)
+            if device is not None:
+                device.interrupt_jobs()
+                ended = device.join_jobs(timeout) and ended
+        return ended
+
     def close(self) -> None:
         """Leave everything safe and close links, mounts and clock."""
         if self._closed:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
+JOIN_S = 10.0
+"""Wall seconds that the end of a session waits for a job; they notice within half a second that nobody wants them."""
+
 PACKAGES = ("bluesky", "ophyd", "event-model", "numpy", "h5py", "pyvisa", "pyvisa-py", "pyserial", "pyzmq")
 
 
@@ -104,6 +107,8 @@ class Session:
         """End the engine's loop and thread, the journal and the catalogue."""
         if self.RE.state not in ("idle", "panicked"):
             self.RE.abort("the session was closed")
+        # Jobs that an interrupted plan left behind report to the engine's loop when they end.
+        self.lab.join_jobs(JOIN_S)
         self.journal.close()
         if self.catalogue is not None:
             self.catalogue.close()
