@@ -10,8 +10,8 @@ from qlab.clock import Clock, PacedClock, RealClock, SteppedClock
 from qlab.errors import LabFileError, LinkError, QlabError
 from qlab.lab.bench import LabBench
 from qlab.lab.check import Checked, check_lab
-from qlab.lab.classes import find_device_class
-from qlab.lab.load import load_lab
+from qlab.lab.classes import find_device_class, look_beside
+from qlab.lab.load import load_lab, shipped_labs
 from qlab.lab.mounting import TwinRack
 from qlab.lab.replaying import replay_feeds
 from qlab.lab.wiring import Wiring, build_wiring
@@ -106,6 +106,8 @@ class Lab:
 
     def build(self) -> None:
         """Build everything without connecting; raises `LabFileError` with every mistake at once."""
+        if self.path not in shipped_labs().values():
+            look_beside(self.path)
         checked = check_lab(self.loaded, self._foreign_clock)
         self.wiring = build_wiring(checked)
         checked.raise_problems()

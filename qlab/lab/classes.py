@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import sys
 from functools import lru_cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
@@ -16,6 +17,7 @@ from qlab.lab.source import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from qlab.clock import Clock
     from qlab.links.link import Link
@@ -29,6 +31,7 @@ __all__ = [
     "find_device_class",
     "find_twin_class",
     "known_devices",
+    "look_beside",
     "parameters_of",
 ]
 
@@ -123,6 +126,13 @@ def find_class(name: str, group: str) -> object:
         msg = f"module {module} has no class {attribute!r}; {near}"
         raise LabFileError(msg)
     return getattr(found, attribute)
+
+
+def look_beside(lab_file: Path) -> None:
+    """Find modules beside a lab file too; what is installed goes first."""
+    folder = str(lab_file.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
 
 
 @lru_cache(maxsize=4)
