@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Brownian", "generator", "mix", "normal_table"]
+__all__ = ["Brownian", "KeyedStream", "generator", "hash_key", "mix", "normal_table"]
 
 _MASK = (1 << 64) - 1
 QUANTILES = 65536
@@ -20,6 +20,47 @@ QUANTILES = 65536
 def generator(seed: int, *key: int) -> np.random.Generator:
     """Return the generator of this key."""
     return np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence((seed, *(k & _MASK for k in key)))))
+
+
+class KeyedStream:
+    """One component's randomness: the same generator, put to a place of its own for each cell and offset.
+
+    Making a generator from a seed sequence costs 20 us, putting one to another place 3 us; a world does it for every
+    component in every cell.  The places are 128-bit hashes in the period of 2^128 of PCG64DXSM, the increment is the
+    component's own.
+
+    Parameters
+    ----------
+    seed, component:
+        What makes the stream this one.
+    """
+
+    def __init__(self, seed: int, *component: int) -> None:
+        words = np.random.SeedSequence((seed, *(k & _MASK for k in component))).generate_state(3, np.uint64)
+        self._key, high, low = (int(word) for word in words)
+        self._increment = (high << 64) | low | 1
+        self._bits = np.random.PCG64DXSM(0)
+        self._rng = np.random.Generator(self._bits)
+
+    def at(self, cell: int, offset: int = 0) -> np.random.Generator:
+        """Return the generator at the beginning of a place; it is the same object each time."""
+        high = _finalise(self._key + _finalise(cell))
+        low = _finalise(high + _finalise(offset))
+        self._bits.state = {
+            "bit_generator": "PCG64DXSM",
+            "state": {"state": (high << 64) | low, "inc": self._increment},
+            "has_uint32": 0,
+            "uinteger": 0,
+        }
+        return self._rng
+
+
+def _finalise(value: int) -> int:
+    """Return SplitMix64's finaliser of an integer, as `mix` does with arrays."""
+    x = (value * 0x9E3779B97F4A7C15 + 0x632BE59BD9B4E019) & _MASK
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
+    return x ^ (x >> 31)
 
 
 def mix(t_ps: NDArray[np.int64], key: int) -> NDArray[np.uint64]:

@@ -9,14 +9,16 @@ exact for a continuously pumped source whose coherence time is far below the win
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qlab.errors import WorldError
 from qlab.physics.arm import Path
-from qlab.physics.detector import FWHM_PER_SIGMA, jitter_table
-from qlab.physics.keys import generator, normal_table
+from qlab.physics.detector import FWHM_PER_SIGMA
+from qlab.physics.engine import MOST_PORTS, OutcomeTable, PortTable
+from qlab.physics.keys import KeyedStream, normal_table
 from qlab.physics.knob import CELL_PS
 
 if TYPE_CHECKING:
@@ -26,10 +28,13 @@ if TYPE_CHECKING:
 
     from qlab.physics.arm import Arm, Outcome
     from qlab.physics.detector import Detector
+    from qlab.physics.engine import Engine
     from qlab.physics.knob import Knob
     from qlab.physics.source import PairSource
 
-__all__ = ["Category", "PairLine", "arrivals_of_line", "poisson_times"]
+__all__ = ["Category", "LineDrawer", "PairLine", "categories", "poisson_times"]
+
+_KEPT_DRAWINGS = 64
 
 
 @dataclass(slots=True)
@@ -71,28 +76,35 @@ def categories(line: PairLine, detectors: Mapping[int, Detector], t_ps: int) -> 
     """Return the joint outcomes in which something is detected."""
     sides = []
     for arm in (line.signal, line.idler):
-        found: list[tuple[Outcome | None, NDArray[np.complex128]]] = []
-        lost = np.eye(2, dtype=np.complex128)
+        found: list[Outcome | None] = []
+        effects = []
         for outcome in arm.outcomes(t_ps, Path()):
             detector = detectors.get(outcome.port.detector_id)
-            effect = outcome.effect * (detector.efficiency.value(t_ps) if detector is not None else 0.0)
             if detector is not None:
-                found.append((outcome, effect))
-                lost = lost - effect
-        if float(np.linalg.eigvalsh(lost)[0]) < -1e-9:
+                found.append(outcome)
+                effects.append(outcome.effect * detector.efficiency.value(t_ps))
+        lost = np.eye(2, dtype=np.complex128) - np.sum(effects, axis=0) if effects else np.eye(2, dtype=np.complex128)
+        if _least_eigenvalue(lost) < -1e-9:
             msg = "an arm detects more than all photons: its efficiencies and transmissions sum to more than 1"
             raise WorldError(msg)
-        sides.append([*found, (None, lost)])
+        sides.append(([*found, None], np.array([*effects, lost])))
+    (signal, effects_a), (idler, effects_b) = sides
     rho = line.source.state.reshape(2, 2, 2, 2)
-    result = []
-    for a, effect_a in sides[0]:
-        for b, effect_b in sides[1]:
-            if a is None and b is None:
-                continue
-            p = float(np.einsum("ijkl,ki,lj->", rho, effect_a, effect_b).real)
-            if p > 0.0:
-                result.append(Category(a, b, p))
-    return result
+    p = np.einsum("ijkl,aki->ajl", rho, effects_a)
+    joint = np.einsum("ajl,blj->ab", p, effects_b).real
+    return [
+        Category(a, b, float(joint[i, j]))
+        for i, a in enumerate(signal)
+        for j, b in enumerate(idler)
+        if (a is not None or b is not None) and joint[i, j] > 0.0
+    ]
+
+
+def _least_eigenvalue(matrix: NDArray[np.complex128]) -> float:
+    """Return the smaller eigenvalue of a Hermitian 2 x 2 matrix."""
+    mean = (matrix[0, 0].real + matrix[1, 1].real) / 2.0
+    half = (matrix[0, 0].real - matrix[1, 1].real) / 2.0
+    return float(mean - np.hypot(half, abs(matrix[0, 1])))
 
 
 def poisson_times(rng: np.random.Generator, rate_hz: float, start_ps: int, end_ps: int) -> NDArray[np.int64]:
@@ -107,109 +119,126 @@ def poisson_times(rng: np.random.Generator, rate_hz: float, start_ps: int, end_p
     return times
 
 
-class Alias:
-    """Walker's alias table over a power of two of slots: one 32-bit word decides a category to 1 in 10^8."""
+@dataclass(frozen=True, slots=True)
+class _Drawing:
+    """What is needed to draw pairs while nothing changes.
 
-    def __init__(self, weights: list[float]) -> None:
-        self.bits = max((len(weights) - 1).bit_length(), 1)
-        size = 1 << self.bits
-        scaled = [w / sum(weights) * size for w in weights] + [0.0] * (size - len(weights))
-        self.other = np.arange(size, dtype=np.intp)
-        threshold = [1.0] * size
-        small = [i for i, w in enumerate(scaled) if w < 1.0]
-        large = [i for i, w in enumerate(scaled) if w >= 1.0]
-        while small and large:
-            i, j = small.pop(), large[-1]
-            threshold[i], self.other[i] = scaled[i], j
-            scaled[j] -= 1.0 - scaled[i]
-            if scaled[j] < 1.0:
-                small.append(large.pop())
-        span = 1 << (32 - self.bits)
-        self.threshold = np.array([min(round(t * span), span) for t in threshold], dtype=np.uint32)
-
-    def draw(self, word: NDArray[np.uint32]) -> NDArray[np.intp]:
-        """Return the category of each 32-bit word."""
-        slot = (word >> np.uint32(32 - self.bits)).astype(np.intp)
-        rest = word & np.uint32((1 << (32 - self.bits)) - 1)
-        return np.where(rest < self.threshold[slot], slot, self.other[slot])
-
-
-def arrivals_of_line(
-    line: PairLine, detectors: Mapping[int, Detector], seed: int, cell: int
-) -> dict[int, list[NDArray[np.int64]]]:
-    """Return for each detector the arrival times, jitter included, of the photons emitted in one cell.
-
-    A segment is drawn from its start to the end of the cell and cut where the next segment begins, so that a setting
-    which comes later cannot change what was drawn before it.
+    Attributes
+    ----------
+    share:
+        Of the pairs, those of which something is detected.
+    detectors:
+        The number of the detector behind each of `ports`.
     """
-    begin, end = cell * CELL_PS, (cell + 1) * CELL_PS
-    breaks = sorted({begin, *(t for knob in line.knobs(detectors) for t in knob.breaks(begin, end))})
-    result: dict[int, list[NDArray[np.int64]]] = {}
-    for start, stop in zip(breaks, [*breaks[1:], end], strict=True):
-        rate_hz = line.source.rate_hz(start)
-        found = categories(line, detectors, start) if rate_hz > 0.0 else []
+
+    share: float
+    table: OutcomeTable
+    ports: tuple[PortTable, ...]
+    detectors: tuple[int, ...]
+
+
+class LineDrawer:
+    """Draws the arrivals of one line cell by cell.
+
+    Parameters
+    ----------
+    line, detectors, seed:
+        Of the world.
+    engine:
+        Does the loops.
+    """
+
+    def __init__(self, line: PairLine, detectors: Mapping[int, Detector], seed: int, engine: Engine) -> None:
+        self._line = line
+        self._detectors = detectors
+        self._engine = engine
+        self._stream = KeyedStream(seed, line.line_id)
+        self.knobs = line.knobs(detectors)
+        self._drifts = line.signal.drifts() or line.idler.drifts()
+        self._drawings: dict[tuple[float, ...], _Drawing | None] = {}
+
+    def arrivals(self, cell: int) -> dict[int, list[NDArray[np.int64]]]:
+        """Return for each detector the arrivals, jitter included and not sorted, of the photons emitted in one cell.
+
+        A segment is drawn from its start to the end of the cell and cut where the next segment begins, so that a setting
+        which comes later cannot change what was drawn before it.
+        """
+        begin, end = cell * CELL_PS, (cell + 1) * CELL_PS
+        breaks = sorted({begin, *(t for knob in self.knobs for t in knob.breaks(begin, end))})
+        result: dict[int, list[NDArray[np.int64]]] = {}
+        for start, stop in zip(breaks, [*breaks[1:], end], strict=True):
+            rate_hz = self._line.source.rate_hz(start)
+            drawing = self._drawing(start) if rate_hz > 0.0 else None
+            if drawing is None:
+                continue
+            rng = self._stream.at(cell, start - begin)
+            t = poisson_times(rng, rate_hz * drawing.share, start, end)
+            bits = _raw(rng, t.size)
+            disperses = any(port.shift_ps is not None for port in drawing.ports)
+            detuning = _raw(rng, t.size) if disperses else None
+            if stop < end:
+                inside = int(np.searchsorted(t, stop))
+                t, bits = t[:inside], bits[:inside]
+                detuning = None if detuning is None else detuning[:inside]
+            arrived = self._engine.scatter(t, bits, detuning, drawing.table, drawing.ports)
+            for detector_id, times in zip(drawing.detectors, arrived, strict=True):
+                if times.size:
+                    result.setdefault(detector_id, []).append(times)
+        return result
+
+    def _drawing(self, t_ps: int) -> _Drawing | None:
+        """Return the tables for the settings at a time; the last few are kept."""
+        key = (*(knob.value(t_ps) for knob in self.knobs), float(t_ps // CELL_PS) if self._drifts else 0.0)
+        if key not in self._drawings:
+            if len(self._drawings) >= _KEPT_DRAWINGS:
+                self._drawings.clear()
+            self._drawings[key] = self._prepare(t_ps)
+        return self._drawings[key]
+
+    def _prepare(self, t_ps: int) -> _Drawing | None:
+        found = categories(self._line, self._detectors, t_ps)
         if not found:
-            continue
-        rng = generator(seed, line.line_id, cell, start - begin)
-        t = poisson_times(rng, rate_hz * sum(c.probability for c in found), start, end)
-        raw = rng.bit_generator.random_raw(t.size)
-        bits = np.asarray(raw, dtype=np.uint64)
-        detuning = rng.bit_generator.random_raw(t.size) if _disperses(found) else None
-        if stop < end:
-            inside = int(np.searchsorted(t, stop))
-            t, bits = t[:inside], bits[:inside]
-            detuning = None if detuning is None else detuning[:inside]
-        drawn = Alias([c.probability for c in found]).draw((bits >> np.uint64(32)).astype(np.uint32))
-        for side in (0, 1):
-            _collect(line, detectors, found, drawn, t, bits, detuning, side, result)
-    return result
+            return None
+        numbers: dict[tuple[int, int], int] = {}
+        outcomes: list[tuple[int, Outcome]] = []
+        masks = []
+        for category in found:
+            mask = 0
+            for side, outcome in enumerate((category.signal, category.idler)):
+                if outcome is not None:
+                    place = (side, id(outcome.port))
+                    if place not in numbers:
+                        numbers[place] = len(outcomes)
+                        outcomes.append((side, outcome))
+                    mask |= 1 << numbers[place]
+            masks.append(mask)
+        if len(outcomes) > MOST_PORTS:
+            msg = f"a pair source leads to {len(outcomes)} ports; at most {MOST_PORTS} can be drawn"
+            raise WorldError(msg)
+        weights = [category.probability for category in found]
+        ports = tuple(self._port(side, outcome) for side, outcome in outcomes)
+        detectors = tuple(outcome.port.detector_id for _, outcome in outcomes)
+        return _Drawing(sum(weights), OutcomeTable.build(weights, masks), ports, detectors)
 
-
-def _disperses(found: list[Category]) -> bool:
-    return any(o is not None and o.dispersion_ps_per_nm for c in found for o in (c.signal, c.idler))
-
-
-def _collect(
-    line: PairLine,
-    detectors: Mapping[int, Detector],
-    found: list[Category],
-    drawn: NDArray[np.intp],
-    t: NDArray[np.int64],
-    bits: NDArray[np.uint64],
-    detuning: NDArray[np.uint64] | None,
-    side: int,
-    result: dict[int, list[NDArray[np.int64]]],
-) -> None:
-    """Add the arrivals on one side, port by port."""
-    outcomes = [c.signal if side == 0 else c.idler for c in found]
-    ports = {id(o.port): o for o in outcomes if o is not None}
-    word = (bits >> np.uint64(16 * side)) & np.uint64(0xFFFF)
-    for outcome in ports.values():
-        members = np.array([o is not None and o.port is outcome.port for o in outcomes])
-        chosen = members[drawn]
-        arrived = t[chosen] + outcome.delay_ps
-        detector = detectors[outcome.port.detector_id]
-        if detector.jitter_fwhm_ps:
-            arrived += jitter_table(detector.jitter_fwhm_ps)[word[chosen].astype(np.intp)]
-        if detuning is not None and outcome.dispersion_ps_per_nm:
+    def _port(self, side: int, outcome: Outcome) -> PortTable:
+        source = self._line.source
+        shift = None
+        if outcome.dispersion_ps_per_nm:
             # Energy conservation: the idler's detuning is the signal's with the other sign (equal wavelengths), so that
             # opposite dispersion cancels (Franson, PRA 45, 3126, 1992).
-            sign = 1.0 if side == 0 else -((line.source.idler_nm / line.source.signal_nm) ** 2)
-            sigma_nm = line.source.bandwidth_nm / FWHM_PER_SIGMA
-            shift = _normal()[(detuning[chosen] & np.uint64(0xFFFF)).astype(np.intp)] * (
-                sign * sigma_nm * outcome.dispersion_ps_per_nm
-            )
-            # Moved to begin at 0, as the jitter is: no arrival may come to precede its emission.
-            bound = abs(sign * sigma_nm * outcome.dispersion_ps_per_nm * _normal()[0])
-            arrived += np.round(shift + bound).astype(np.int64)
-        if arrived.size:
-            result.setdefault(outcome.port.detector_id, []).append(arrived)
+            sign = 1.0 if side == 0 else -((source.idler_nm / source.signal_nm) ** 2)
+            sigma_nm = source.bandwidth_nm / FWHM_PER_SIGMA
+            shift = _shift_table(sign * sigma_nm * outcome.dispersion_ps_per_nm)
+        return PortTable(side, outcome.delay_ps, self._detectors[outcome.port.detector_id].jitter_ps, shift)
 
 
-_tables: list[NDArray[np.float64]] = []
+@lru_cache(maxsize=32)
+def _shift_table(ps_per_sigma: float) -> NDArray[np.int64]:
+    """Return delays by 16 bits of a normal detuning, moved to begin at 0: no arrival may come to precede its emission."""
+    shift = normal_table() * ps_per_sigma
+    table: NDArray[np.int64] = np.round(shift - shift.min()).astype(np.int64)
+    return table
 
 
-def _normal() -> NDArray[np.float64]:
-    if not _tables:
-        _tables.append(normal_table())
-    return _tables[0]
+def _raw(rng: np.random.Generator, n: int) -> NDArray[np.uint64]:
+    return np.asarray(rng.bit_generator.random_raw(n), dtype=np.uint64)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qlab.physics.detector import alive
+from qlab.physics.engine import alive
 from qlab.physics.oscillator import Oscillator
 from qlab.tags.stream import Gap, TagBlock, sort_tags
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from qlab.errors import WorldError
-from qlab.physics.keys import generator, hash_key
+from qlab.physics.engine import engine_of, followers
+from qlab.physics.keys import KeyedStream, hash_key
 from qlab.physics.knob import CELL_PS
-from qlab.physics.line import arrivals_of_line, poisson_times
+from qlab.physics.line import LineDrawer, poisson_times
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,6 +47,14 @@ class _Clicks:
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Emission:
+    """The arrivals of the photons emitted in one cell, by detector: in the same cell, and in the next."""
+
+    inside: dict[int, list[NDArray[np.int64]]]
+    later: dict[int, list[NDArray[np.int64]]]
+
+
 class World:
     """Sources, arms and detectors on one time axis.
 
@@ -59,21 +68,31 @@ class World:
         By number; the numbers key the draws, so they must be stable.
     history_s:
         How much of the past is kept ready; older cells are drawn again if somebody asks.
+    engine:
+        "numpy" or "numba": the same bits, at another speed.
     """
 
     def __init__(
-        self, seed: int, lines: Sequence[PairLine], detectors: Mapping[int, Detector], *, history_s: float = 16.0
+        self,
+        seed: int,
+        lines: Sequence[PairLine],
+        detectors: Mapping[int, Detector],
+        *,
+        history_s: float = 16.0,
+        engine: str = "numpy",
     ) -> None:
         self.seed = seed
         self.lines = list(lines)
         self.detectors = dict(detectors)
+        self._engine = engine_of(engine)
+        self._drawers = [LineDrawer(line, self.detectors, seed, self._engine) for line in self.lines]
+        self._dark_streams = {i: KeyedStream(seed, i, _DARKS) for i in self.detectors}
+        self._afterpulse_keys = {i: hash_key(seed, i, _AFTERPULSES) for i in self.detectors}
         keep = max(int(history_s * 1e12 / CELL_PS), 4)
         self._lock = threading.RLock()
         self._cells: _Cache[tuple[int, int], _Clicks] = _Cache(keep * max(len(self.detectors), 1))
-        self._emitted: _Cache[tuple[int, int], tuple[int, dict[int, list[NDArray[np.int64]]]]] = _Cache(
-            4 * max(len(self.lines), 1)
-        )
-        self._knobs = [line.knobs(self.detectors) for line in self.lines]
+        self._emitted: _Cache[tuple[int, int], tuple[int, _Emission]] = _Cache(4 * max(len(self.lines), 1))
+        self._knobs = [drawer.knobs for drawer in self._drawers]
         self._of_detector = {
             i: [knob for knobs in self._knobs for knob in knobs] + [d.dark_rate_hz, d.afterpulse_probability]
             for i, d in self.detectors.items()
@@ -128,21 +147,21 @@ class World:
         detector = self.detectors[detector_id]
         parts = [before.pending, self._darks(detector_id, cell)]
         for index in range(len(self.lines)):
-            for emitted in (cell - 1, cell):
-                for arrived in self._emission(index, emitted).get(detector_id, ()):
-                    inside = (arrived >= begin) & (arrived < end)
-                    parts.append(arrived[inside])
+            parts += self._emission(index, cell - 1).later.get(detector_id, ())
+            parts += self._emission(index, cell).inside.get(detector_id, ())
         candidates = np.sort(np.concatenate(parts), kind="stable")
-        late = candidates >= end
-        probability = detector.afterpulse_probability.value(begin)
-        key = hash_key(self.seed, detector_id, _AFTERPULSES)
-        t, _ = detector.clicks(candidates[~late], before.last_ps, probability, key)
-        inside = t < end
-        children = detector.afterpulses(t[inside], probability, key) if probability > 0.0 else np.empty(0, np.int64)
-        pending = np.concatenate([candidates[late], children[children >= end]])
-        t = t[inside]
+        split = int(np.searchsorted(candidates, end))
+        candidates, late = candidates[:split], candidates[split:]
+        law = detector.law(detector.afterpulse_probability.value(begin), self._afterpulse_keys[detector_id])
+        t = self._engine.clicks(candidates, detector.dead_time_ps, before.last_ps, law)
+        inside = int(np.searchsorted(t, end))
+        t = t[:inside]
         last = int(t[-1]) if t.size else before.last_ps
-        return _Clicks(t, last, np.sort(pending, kind="stable"), version)
+        if law is not None:
+            # Those that this cell's clicks leave to the next: also of a click whose afterpulse came too late for this one.
+            children = followers(t, law)[1]
+            late = np.sort(np.concatenate([late, children[children >= end]]), kind="stable")
+        return _Clicks(t, last, late, version)
 
     def _darks(self, detector_id: int, cell: int) -> NDArray[np.int64]:
         begin, end = cell * CELL_PS, (cell + 1) * CELL_PS
@@ -150,19 +169,27 @@ class World:
         starts = [begin, *knob.breaks(begin, end)]
         parts = []
         for start, stop in zip(starts, [*starts[1:], end], strict=True):
-            rng = generator(self.seed, detector_id, cell, start - begin, _DARKS)
+            rng = self._dark_streams[detector_id].at(cell, start - begin)
             t = poisson_times(rng, max(knob.value(start), 0.0), start, end)
-            parts.append(t[: np.searchsorted(t, stop)])
-        return np.concatenate(parts)
+            parts.append(t if stop == end else t[: np.searchsorted(t, stop)])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _emission(self, index: int, cell: int) -> dict[int, list[NDArray[np.int64]]]:
+    def _emission(self, index: int, cell: int) -> _Emission:
         version = self._version(self._knobs[index], (cell + 1) * CELL_PS)
         found = self._emitted.get((index, cell))
         if found is not None and found[0] == version:
             return found[1]
-        arrivals = arrivals_of_line(self.lines[index], self.detectors, self.seed, cell)
-        self._emitted.put((index, cell), (version, arrivals))
-        return arrivals
+        emission = _Emission({}, {})
+        end = (cell + 1) * CELL_PS
+        for detector_id, arrays in self._drawers[index].arrivals(cell).items():
+            t = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+            beyond = t >= end
+            if beyond.any():
+                emission.later[detector_id] = [t[beyond & (t < end + CELL_PS)]]
+                t = t[~beyond]
+            emission.inside[detector_id] = [t]
+        self._emitted.put((index, cell), (version, emission))
+        return emission
 
     @staticmethod
     def _version(knobs: list[Knob], before_ps: int) -> int:

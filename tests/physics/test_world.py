@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from qlab.errors import WorldError
 from qlab.physics.arm import Arm, Fibre, PolarisingSplitter, Port, WavePlate
-from qlab.physics.detector import Detector, alive
+from qlab.physics.detector import Detector
+from qlab.physics.engine import alive
 from qlab.physics.knob import CELL_PS, Knob, Ramp
 from qlab.physics.line import PairLine
 from qlab.physics.source import PairSource

@@ -1,0 +1,137 @@
+"""The world's two loops in numba: the same bits as `qlab.physics.engine.NumpyEngine`, in one pass each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qlab.physics.engine import AfterpulseLaw, OutcomeTable, PortTable
+
+__all__ = ["NumbaEngine"]
+
+Times = NDArray[np.int64]
+_NOTHING = np.zeros(0, dtype=np.int64)
+_NO_WORDS = np.zeros(0, dtype=np.uint64)
+
+
+class NumbaEngine:
+    """The quick engine; its first use compiles for some seconds, later ones take the code from numba's cache."""
+
+    def scatter(
+        self,
+        t: Times,
+        bits: NDArray[np.uint64],
+        detuning: NDArray[np.uint64] | None,
+        table: OutcomeTable,
+        ports: Sequence[PortTable],
+    ) -> list[Times]:
+        """Return each port's arrivals, not sorted."""
+        masks, counts = _decide(bits, table.masks, table.bounds, table.of_outcome, len(ports))
+        result = []
+        for n, port in enumerate(ports):
+            shift = _NOTHING if port.shift_ps is None or detuning is None else port.shift_ps
+            words = _NO_WORDS if detuning is None else detuning
+            arrived = np.empty(int(counts[n]), dtype=np.int64)
+            _gather(t, bits, words, masks, np.uint32(1 << n), port.side, port.delay_ps, port.jitter_ps, shift, arrived)
+            result.append(arrived)
+        return result
+
+    def clicks(self, t: Times, dead_time_ps: int, last_ps: int, law: AfterpulseLaw | None) -> Times:
+        """Return the clicks of a detector that sorted candidates lead to, afterpulses of every order included."""
+        dead = max(dead_time_ps, 1)
+        if law is None:
+            return _plain(t, dead, last_ps)
+        return _with_afterpulses(t, dead, last_ps, np.uint64(law.limit), np.uint64(law.key), law.delay_ps)
+
+
+@njit(cache=True, nogil=True)
+def _decide(bits, table, bounds, of_outcome, ports):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    masks = np.empty(bits.size, dtype=np.uint32)
+    counts = np.zeros(ports, dtype=np.int64)
+    for i in range(bits.size):
+        mask = table[np.int64(bits[i] >> np.uint64(48))]
+        if mask & np.uint32(1 << 31):
+            word = bits[i] >> np.uint64(32)
+            k = 0
+            while bounds[k] <= word:
+                k += 1
+            mask = of_outcome[k]
+        masks[i] = mask
+        for n in range(ports):
+            counts[n] += (mask >> np.uint32(n)) & np.uint32(1)
+    return masks, counts
+
+
+@njit(cache=True, nogil=True)
+def _gather(t, bits, detuning, masks, bit, side, delay_ps, jitter_ps, shift_ps, out):  # type: ignore[no-untyped-def]  # pragma: no cover
+    n = 0
+    lane = np.uint64(16 * side)
+    low = np.uint64(0xFFFF)
+    for i in range(t.size):
+        if masks[i] & bit:
+            arrived = t[i] + jitter_ps[np.int64((bits[i] >> lane) & low)] + delay_ps
+            if shift_ps.size:
+                arrived += shift_ps[np.int64(detuning[i] & low)]
+            out[n] = arrived
+            n += 1
+
+
+@njit(cache=True, nogil=True)
+def _plain(t, dead, last):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    out = np.empty(t.size, dtype=np.int64)
+    n = 0
+    for i in range(t.size):
+        if t[i] - last >= dead:
+            last = t[i]
+            out[n] = last
+            n += 1
+    return out[:n].copy()
+
+
+@njit(cache=True, nogil=True)
+def _with_afterpulses(t, dead, last, limit, key, delay_ps):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    out = np.empty(t.size + 64, dtype=np.int64)
+    pending = np.empty(64, dtype=np.int64)  # sorted, the next one last
+    waiting, n, i = 0, 0, 0
+    while i < t.size or waiting:
+        # of a tie, the candidate comes first
+        if waiting and (i >= t.size or pending[waiting - 1] < t[i]):
+            waiting -= 1
+            now = pending[waiting]
+        else:
+            now = t[i]
+            i += 1
+        if now - last < dead:
+            continue
+        last = now
+        if n == out.size:
+            more = np.empty(2 * out.size, dtype=np.int64)
+            more[:n] = out
+            out = more
+        out[n] = now
+        n += 1
+        x = np.uint64(now) * np.uint64(0x9E3779B97F4A7C15) + key
+        x ^= x >> np.uint64(30)
+        x *= np.uint64(0xBF58476D1CE4E5B9)
+        x ^= x >> np.uint64(27)
+        x *= np.uint64(0x94D049BB133111EB)
+        x ^= x >> np.uint64(31)
+        if (x & np.uint64(0xFFFFFFFF)) < limit:
+            due = now + delay_ps[np.int64(x >> np.uint64(48))]
+            if waiting == pending.size:
+                grown = np.empty(2 * pending.size, dtype=np.int64)
+                grown[:waiting] = pending
+                pending = grown
+            k = waiting
+            while k > 0 and pending[k - 1] < due:
+                pending[k] = pending[k - 1]
+                k -= 1
+            pending[k] = due
+            waiting += 1
+    return out[:n].copy()
