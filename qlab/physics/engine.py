@@ -6,7 +6,7 @@ All of their arithmetic is on integers and tables, so that no compiler and no in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["AfterpulseLaw", "Engine", "NumpyEngine", "OutcomeTable", "PortTable", "alive", "engine_of", "followers"]
 
 Times = NDArray[np.int64]
-UNDECIDED = np.uint32(1 << 31)
-"""In a table of 16-bit words: the next 16 bits decide."""
+Masks: TypeAlias = "NDArray[np.uint8] | NDArray[np.uint32]"
 MOST_PORTS = 31
 
 
@@ -32,14 +31,20 @@ class OutcomeTable:
     Attributes
     ----------
     masks:
-        By the word's upper half: a bit for each port, or `UNDECIDED`; uint32, shape (65536,).
+        By the word's upper half: a bit for each port; or the highest bit, where the lower half decides.  Shape (65536,),
+        uint8 for up to 7 ports, uint32 for more.
     bounds, of_outcome:
         Upper bounds of the outcomes' words (uint64), and their ports; shape (n,).
     """
 
-    masks: NDArray[np.uint32]
+    masks: Masks
     bounds: NDArray[np.uint64]
-    of_outcome: NDArray[np.uint32]
+    of_outcome: Masks
+
+    @property
+    def undecided(self) -> int:
+        """The highest bit of a mask."""
+        return 1 << (8 * self.masks.dtype.itemsize - 1)
 
     @classmethod
     def build(cls, weights: Sequence[float], ports: Sequence[int]) -> OutcomeTable:
@@ -50,12 +55,14 @@ class OutcomeTable:
             bounds.append(min(round(so_far / total * 2.0**32), 2**32))
         bounds[-1] = 2**32
         upper = np.array(bounds, dtype=np.uint64)
-        of_outcome = np.array(ports, dtype=np.uint32)
+        few = max(ports) < 1 << 7
+        of_outcome: Masks = np.array(ports, dtype=np.uint8) if few else np.array(ports, dtype=np.uint32)
         first = np.searchsorted(upper, np.arange(65536, dtype=np.uint64) << np.uint64(16), side="right")
-        masks = of_outcome[first]
+        masks: Masks = of_outcome.take(first)
         inner = upper[:-1]
-        masks[(inner[(inner & np.uint64(0xFFFF)) != 0] >> np.uint64(16)).astype(np.intp)] = UNDECIDED
-        return cls(masks, upper, of_outcome)
+        table = cls(masks, upper, of_outcome)
+        masks[(inner[(inner & np.uint64(0xFFFF)) != 0] >> np.uint64(16)).astype(np.intp)] = table.undecided
+        return table
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,11 @@ class AfterpulseLaw:
     key: int
     delay_ps: Times
 
+    @property
+    def longest_ps(self) -> int:
+        """The longest delay."""
+        return int(self.delay_ps[-1])
+
 
 class Engine(Protocol):
     """What an engine can do."""
@@ -133,21 +145,24 @@ class NumpyEngine:
         ports: Sequence[PortTable],
     ) -> list[Times]:
         """Return each port's arrivals."""
-        words = np.ascontiguousarray(bits, dtype="<u8").view("<u2")
-        masks = table.masks.take(words[3::4])
-        undecided = np.flatnonzero(masks & UNDECIDED)
+        masks = table.masks.take((bits >> np.uint64(48)).view(np.int64))
+        undecided = np.flatnonzero(masks >= table.undecided)
         if undecided.size:
             word = bits[undecided] >> np.uint64(32)
             masks[undecided] = table.of_outcome[np.searchsorted(table.bounds, word, side="right")]
         result = []
         for n, port in enumerate(ports):
-            chosen = np.flatnonzero(masks & np.uint32(1 << n))
+            chosen = ((masks & masks.dtype.type(1 << n)) != 0).nonzero()[0]  # quicker on truth values than on numbers
             arrived = t.take(chosen)
-            arrived += port.jitter_ps.take(words[port.side :: 4].take(chosen))
+            word = bits.take(chosen)
+            if port.side:
+                word >>= np.uint64(16)
+            word &= np.uint64(0xFFFF)
+            arrived += port.jitter_ps.take(word.view(np.int64))
             if port.delay_ps:
                 arrived += port.delay_ps
             if port.shift_ps is not None and detuning is not None:
-                arrived += port.shift_ps.take((detuning.take(chosen) & np.uint64(0xFFFF)).astype(np.intp))
+                arrived += port.shift_ps.take((detuning.take(chosen) & np.uint64(0xFFFF)).view(np.int64))
             result.append(arrived)
         return result
 
@@ -161,12 +176,14 @@ class NumpyEngine:
             return t[keep]
         parents, due = followers(t, law)
         extra = _sorted(due[keep[parents]])
+        if not extra.size:
+            return t[keep]
         while True:
-            place = np.searchsorted(t, extra, side="right")  # of a tie, the candidate comes first
+            place = t.searchsorted(extra, side="right")  # of a tie, the candidate comes first
             merged = np.insert(t, place, extra)
             keep = alive(merged, dead_time_ps, last_ps)
             survivors = extra[keep[place + np.arange(extra.size)]]
-            again = [due[keep[parents + np.searchsorted(place, parents, side="right")]], followers(survivors, law)[1]]
+            again = [due[keep[parents + place.searchsorted(parents, side="right")]], followers(survivors, law)[1]]
             found = _sorted(np.concatenate(again))
             if np.array_equal(found, extra):
                 clicks: Times = merged[keep]
@@ -176,8 +193,10 @@ class NumpyEngine:
 
 def followers(t: Times, law: AfterpulseLaw) -> tuple[NDArray[np.intp], Times]:
     """Return which events would be followed by an afterpulse, and when."""
+    if not t.size:
+        return np.empty(0, np.intp), t
     bits = mix(t, law.key)
-    parents = np.flatnonzero((bits & np.uint64(0xFFFFFFFF)) < np.uint64(law.limit))
+    parents = ((bits & np.uint64(0xFFFFFFFF)) < np.uint64(law.limit)).nonzero()[0]
     return parents, t[parents] + law.delay_ps[(bits[parents] >> np.uint64(48)).astype(np.intp)]
 
 
@@ -197,14 +216,16 @@ def alive(t: Times, dead_time_ps: int, last_ps: int) -> NDArray[np.bool_]:
     dead = max(dead_time_ps, 1)
     np.greater_equal(t[1:] - t[:-1], dead, out=keep[1:])
     keep[0] = t[0] - last_ps >= dead
-    short = np.flatnonzero(~keep)
+    short = (~keep).nonzero()[0]
     if not short.size:
         return keep
     # The first short event of a run follows an accepted one (or the last click) and is lost; the others are looked at.
-    breaks = np.flatnonzero(short[1:] - short[:-1] != 1) + 1
+    breaks = (short[1:] - short[:-1] != 1).nonzero()[0] + 1
     first = short[np.concatenate([[0], breaks])]
     length = np.diff(np.concatenate([[0], breaks, [short.size]]))
     long = length > 1
+    if not long.any():
+        return keep
     at, left = first[long], length[long] - 1
     last = np.where(at > 0, t[at - 1], last_ps)
     while at.size > _FEW:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from qlab.errors import WorldError
 
-__all__ = ["CELL_PS", "Knob", "Profile", "Ramp", "Relaxation"]
+__all__ = ["CELL_PS", "Changes", "Knob", "Profile", "Ramp", "Relaxation"]
 
 CELL_PS = 2**36
 """The world's time cell, 68.7 ms."""
@@ -74,6 +74,13 @@ class Relaxation:
 Profile: TypeAlias = Ramp | Relaxation
 
 
+class Changes:
+    """How many settings were made on all knobs of a world."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class Knob:
     """A number over lab time, set by one twin and read by the world.
 
@@ -89,6 +96,11 @@ class Knob:
         self._values: list[float | Profile] = []
         self._frozen_ps = -(2**62)
         self._revisions = 0
+        self._changes: list[Changes] = []
+
+    def report_to(self, changes: Changes) -> None:
+        """Count every setting there too."""
+        self._changes.append(changes)
 
     def set(self, value: float | Profile, t_ps: int) -> None:
         """Set the knob from `t_ps` on; the past cannot be changed.
@@ -108,6 +120,8 @@ class Knob:
         else:
             self._times.append(t_ps)
             self._values.append(value)
+        for changes in self._changes:
+            changes.count += 1
 
     def freeze(self, t_ps: int) -> None:
         """Settle the past: from now on only settings at `t_ps` or later are possible."""

@@ -17,7 +17,7 @@ import numpy as np
 from qlab.errors import WorldError
 from qlab.physics.engine import engine_of, followers
 from qlab.physics.keys import KeyedStream, hash_key
-from qlab.physics.knob import CELL_PS
+from qlab.physics.knob import CELL_PS, Changes
 from qlab.physics.line import LineDrawer, poisson_times
 
 if TYPE_CHECKING:
@@ -92,11 +92,17 @@ class World:
         self._lock = threading.RLock()
         self._cells: _Cache[tuple[int, int], _Clicks] = _Cache(keep * max(len(self.detectors), 1))
         self._emitted: _Cache[tuple[int, int], tuple[int, _Emission]] = _Cache(4 * max(len(self.lines), 1))
-        self._knobs = [drawer.knobs for drawer in self._drawers]
-        self._of_detector = {
-            i: [knob for knobs in self._knobs for knob in knobs] + [d.dark_rate_hz, d.afterpulse_probability]
-            for i, d in self.detectors.items()
+        of_lines = {("line", n): drawer.knobs for n, drawer in enumerate(self._drawers)}
+        light = list({id(knob): knob for knobs in of_lines.values() for knob in knobs}.values())
+        of_detectors = {
+            ("detector", i): [*light, d.dark_rate_hz, d.afterpulse_probability] for i, d in self.detectors.items()
         }
+        self._knobs_of: dict[tuple[str, int], list[Knob]] = of_lines | of_detectors
+        self._changes = Changes()
+        self._versions: _Cache[tuple[tuple[str, int], int], int] = _Cache(16 * len(self._knobs_of) + 16)
+        self._versions_of = -1
+        for knob in {id(knob): knob for knobs in self._knobs_of.values() for knob in knobs}.values():
+            knob.report_to(self._changes)
 
     def clicks(self, detector_id: int, start_ps: int, stop_ps: int) -> NDArray[np.int64]:
         """Return a detector's clicks in the half-open interval, int64 ps, sorted.
@@ -112,7 +118,7 @@ class World:
         if stop_ps <= start_ps:
             return np.empty(0, np.int64)
         with self._lock:
-            for knob in self._of_detector[detector_id]:
+            for knob in self._knobs_of["detector", detector_id]:
                 knob.freeze(stop_ps)
             parts = []
             for cell in range(start_ps // CELL_PS, -(-stop_ps // CELL_PS)):
@@ -127,13 +133,13 @@ class World:
 
     def _cell(self, detector_id: int, cell: int, *, warm: bool = True) -> _Clicks:
         key = (detector_id, cell)
-        version = self._version(self._of_detector[detector_id], (cell + 1) * CELL_PS)
+        version = self._version(("detector", detector_id), cell)
         found = self._cells.get(key)
         if found is not None and found.version == version:
             return found
         if warm:
             before = self._cells.get((detector_id, cell - 1))
-            if before is None or before.version != self._version(self._of_detector[detector_id], cell * CELL_PS):
+            if before is None or before.version != self._version(("detector", detector_id), cell - 1):
                 before = self._cell(detector_id, cell - 1, warm=False)
         else:
             before = _Clicks(np.empty(0, np.int64), FAR_PAST_PS, np.empty(0, np.int64), 0)
@@ -159,7 +165,7 @@ class World:
         last = int(t[-1]) if t.size else before.last_ps
         if law is not None:
             # Those that this cell's clicks leave to the next: also of a click whose afterpulse came too late for this one.
-            children = followers(t, law)[1]
+            children = followers(t[np.searchsorted(t, end - law.longest_ps) :], law)[1]
             late = np.sort(np.concatenate([late, children[children >= end]]), kind="stable")
         return _Clicks(t, last, late, version)
 
@@ -175,7 +181,7 @@ class World:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _emission(self, index: int, cell: int) -> _Emission:
-        version = self._version(self._knobs[index], (cell + 1) * CELL_PS)
+        version = self._version(("line", index), cell)
         found = self._emitted.get((index, cell))
         if found is not None and found[0] == version:
             return found[1]
@@ -191,10 +197,17 @@ class World:
         self._emitted.put((index, cell), (version, emission))
         return emission
 
-    @staticmethod
-    def _version(knobs: list[Knob], before_ps: int) -> int:
-        """Return how many settings were made before a time: it grows with each that could matter."""
-        return sum(knob.settings_before(before_ps) for knob in knobs)
+    def _version(self, component: tuple[str, int], cell: int) -> int:
+        """Return how many settings of a component were made before the end of a cell, which grows with each that matters."""
+        if self._changes.count != self._versions_of:
+            self._versions.clear()
+            self._versions_of = self._changes.count
+        version = self._versions.get((component, cell))
+        if version is None:
+            before_ps = (cell + 1) * CELL_PS
+            version = sum(knob.settings_before(before_ps) for knob in self._knobs_of[component])
+            self._versions.put((component, cell), version)
+        return version
 
 
 class _Cache(OrderedDict[K, T]):
