@@ -42,10 +42,13 @@ class MeterTwin(ScpiTwin):
 
     @query("READ?")
     def reading(self) -> str:
+        """Answer."""
         return "1.5"
 
 
 class FrameTwin(MeterTwin):
+    """The same in ZeroMQ frames."""
+
     wire = "zmq"
 
 
@@ -61,6 +64,7 @@ class FrameMeter(Instrument):
     reading = Cpt(QuerySignal, query="READ?", kind="hinted")
 
     def query_identity(self, link: object) -> str:
+        """Ask who it is."""
         return self.ask("*IDN?")
 
 

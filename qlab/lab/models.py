@@ -129,6 +129,7 @@ class ReplayModel(_Model):
 class WorldModel(_Model):
     """What is behind the twins."""
 
+    engine: Literal["numpy", "numba"] = Field("numpy", description="who draws the clicks: the same bits, numba faster")
     replay: ReplayModel | None = None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from qlab.errors import BadRequestError
 from qlab.lab.arms import ArmBuilder, stable_id
 from qlab.lab.optic_models import AttenuatorModel, FibreModel, PairSourceModel, TapModel
 from qlab.lab.source import nearest
@@ -76,7 +77,10 @@ def build_wiring(checked: Checked) -> Wiring:
     _cables(checked, wiring)
     if not checked.problems:
         by_id = {stable_id(name): detector for name, detector in wiring.detectors.items()}
-        wiring.world = World(checked.lab.seed, wiring.lines, by_id)
+        try:
+            wiring.world = World(checked.lab.seed, wiring.lines, by_id, engine=checked.lab.world.engine)
+        except BadRequestError as error:
+            checked.complain(("world", "engine"), str(error))
     return wiring
 
 

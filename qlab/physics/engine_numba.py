@@ -38,7 +38,18 @@ class NumbaEngine:
             shift = _NOTHING if port.shift_ps is None or detuning is None else port.shift_ps
             words = _NO_WORDS if detuning is None else detuning
             arrived = np.empty(int(counts[n]), dtype=np.int64)
-            _gather(t, bits, words, masks, masks.dtype.type(1 << n), port.side, port.delay_ps, port.jitter_ps, shift, arrived)
+            _gather(
+                t,
+                bits,
+                words,
+                masks,
+                masks.dtype.type(1 << n),
+                port.side,
+                port.delay_ps,
+                port.jitter_ps,
+                shift,
+                arrived,
+            )
             result.append(arrived)
         return result
 
@@ -49,10 +60,10 @@ class NumbaEngine:
             clicks: Times = _plain(t, dead, last_ps)
             return clicks
         size = 64
+        words = np.uint64(law.limit), np.uint64(law.key)
         while True:
             out, pending = np.empty(t.size + t.size // 8 + size, dtype=np.int64), np.empty(size, dtype=np.int64)
-            limit, key = np.uint64(law.limit), np.uint64(law.key)
-            n = int(_with_afterpulses(t, dead, last_ps, limit, key, law.delay_ps, out, pending))
+            n = int(_with_afterpulses(t, dead, last_ps, *words, law.delay_ps, out, pending))
             if n >= 0:
                 return out[:n].copy()
             size *= 8

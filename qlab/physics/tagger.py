@@ -85,15 +85,15 @@ class WorldFeed:
         if not times:
             return TagBlock(np.empty(0, np.int64), np.empty(0, np.uint8), *self._local(start_ps, stop_ps))
         t, ch = sort_tags(np.concatenate(times), np.concatenate(channels))
-        passed, gaps = self._overflow(t, stop_ps)
-        passed &= t >= start_ps
-        local = self._quantised(t[passed])
+        lost, gaps = self._overflow(t, stop_ps)
+        if lost.size:
+            t, ch = np.delete(t, lost), np.delete(ch, lost)
+        first = int(np.searchsorted(t, start_ps))
+        t, ch = self._quantised(t[first:]), ch[first:]
         if tagger.resolution_ps > 1:
-            local, ch = sort_tags(local, ch[passed])
-        else:
-            ch = ch[passed]
+            t, ch = sort_tags(t, ch)
         begin, end = self._local(start_ps, stop_ps)
-        return TagBlock(local, ch, begin, end, tuple(g for g in gaps if g.stop_ps > begin))
+        return TagBlock(t, ch, begin, end, tuple(g for g in gaps if g.stop_ps > begin))
 
     def _local(self, start_ps: int, stop_ps: int) -> tuple[int, int]:
         return self._tagger.oscillator.local(start_ps), self._tagger.oscillator.local(stop_ps)
@@ -103,17 +103,20 @@ class WorldFeed:
         step = self._tagger.resolution_ps
         return local // step * step if step > 1 else local
 
-    def _overflow(self, t: NDArray[np.int64], stop_ps: int) -> tuple[NDArray[np.bool_], list[Gap]]:
+    def _overflow(self, t: NDArray[np.int64], stop_ps: int) -> tuple[NDArray[np.intp], list[Gap]]:
+        """Return which tags the host never sees, and when it is blind."""
         most = int(self._tagger.max_rate_hz * BIN_PS * 1e-12)
-        keep = np.ones(t.size, dtype=np.bool_)
-        gaps: list[Gap] = []
+        nothing = np.empty(0, np.intp)
         if t.size <= most:
-            return keep, gaps
-        bins, first, counts = np.unique(t // BIN_PS, return_index=True, return_counts=True)
-        for b, i, n in zip(bins.tolist(), first.tolist(), counts.tolist(), strict=True):
-            if n > most:
-                keep[i + most : i + n] = False
-                start = self._tagger.oscillator.local(int(t[i + most]))
-                stop = self._tagger.oscillator.local(min((b + 1) * BIN_PS, stop_ps))
-                gaps.append(Gap(start, stop, n - most))
-        return keep, gaps
+            return nothing, []
+        edges = np.arange(int(t[0]) // BIN_PS, int(t[-1]) // BIN_PS + 2) * BIN_PS
+        first = np.searchsorted(t, edges)
+        counts = first[1:] - first[:-1]
+        lost, gaps = [nothing], []
+        for b in np.flatnonzero(counts > most).tolist():
+            i, j = int(first[b]) + most, int(first[b + 1])
+            lost.append(np.arange(i, j))
+            start = self._tagger.oscillator.local(int(t[i]))
+            stop = self._tagger.oscillator.local(min(int(edges[b + 1]), stop_ps))
+            gaps.append(Gap(start, stop, j - i))
+        return np.concatenate(lost), gaps
