@@ -91,7 +91,7 @@ def _decide(bits, table, undecided, bounds, of_outcome, ports):  # type: ignore[
 def _gather(t, bits, detuning, masks, bit, side, delay_ps, jitter_ps, shift_ps, out):  # type: ignore[no-untyped-def]  # pragma: no cover
     # Two loops: whether an event ends at this port is a coin toss, which a branch would mispredict half the time.
     chosen = np.empty(t.size + 1, dtype=np.int32)
-    n = 0
+    n = np.int64(0)
     for i in range(t.size):
         chosen[n] = i
         n += np.int64((masks[i] & bit) != 0)
