@@ -1,23 +1,35 @@
-"""A bench for twins that stand alone: knobs, clicks and light that the test chooses, and a clock it moves by hand."""
+"""A bench for twins that stand alone, with a clock moved by hand; real wires in stepped time, and clients for them."""
 
 from __future__ import annotations
 
 import itertools
+import os
 import zlib
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import pyvisa
+import serial
 
+from qlab.clock import SteppedClock
 from qlab.physics.knob import Knob
 from qlab.tags.stream import TagBlock
+from qlab.twin.host import TwinHost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from qlab.clock import Clock
+    from qlab.twin.conversation import Twin
+    from qlab.twin.mount import Mount
+
+    Reader = Callable[[int], bytes]
 
 PS = 1_000_000_000_000
 
@@ -72,7 +84,7 @@ class FakeFeed:
 class FakeBench:
     """The Bench protocol with nothing behind it."""
 
-    def __init__(self, clock: HandClock, folder: Path) -> None:
+    def __init__(self, clock: Clock | HandClock, folder: Path) -> None:
         self.clock = clock
         self.folder = folder
         self.knobs: dict[tuple[str, str], Knob] = {}
@@ -146,3 +158,103 @@ def split_at() -> Callable[[bytes, list[int]], list[bytes]]:
 def make_bench(tmp_path: Path) -> Callable[[], FakeBench]:
     """Make further benches, each with its own clock."""
     return lambda: FakeBench(HandClock(), tmp_path)
+
+
+class Wire:
+    """A client written by hand on a real wire, and the mount's counts that tell when the twin has digested its bytes."""
+
+    def __init__(self, mount: Mount, clock: SteppedClock, write: Callable[[bytes], object], read: Reader) -> None:
+        self.mount = mount
+        self.clock = clock
+        self._write = write
+        self._read = read
+        self._sent = mount.received
+        self._taken = mount.emitted
+
+    def say(self, *parts: bytes) -> bytes:
+        """Write each part by itself and return every byte that came: exactly these and no more."""
+        for part in parts:
+            self._write(part)
+            self._sent += len(part)
+            while self.mount.received < self._sent or self.mount.busy:
+                os.sched_yield()
+        return self.collect()
+
+    def collect(self) -> bytes:
+        """Read all that the twin has sent and nobody has read."""
+        size = self.mount.emitted - self._taken
+        self._taken += size
+        return self._read(size) if size else b""
+
+    def talk(self, *parts: bytes, wait_s: float = 0.0) -> bytes:
+        """Say something, let lab time pass, and return every byte that came."""
+        reply = self.say(*parts)
+        if wait_s:
+            self.clock.sleep(wait_s)
+            reply += self.collect()
+        return reply
+
+
+@pytest.fixture
+def stepped() -> Iterator[SteppedClock]:
+    """Lab time that moves only when the test waits."""
+    with SteppedClock() as clock:
+        yield clock
+
+
+@pytest.fixture
+def table(stepped: SteppedClock, tmp_path: Path) -> FakeBench:
+    """A bench in stepped time, for twins on real wires."""
+    return FakeBench(stepped, tmp_path)
+
+
+@pytest.fixture
+def host(stepped: SteppedClock) -> Iterator[TwinHost]:
+    with TwinHost(stepped) as host:
+        yield host
+
+
+@pytest.fixture
+def visa(host: TwinHost) -> Iterator[Callable[[Twin], Wire]]:
+    """Put twins on TCP and open them with pyvisa."""
+    manager = pyvisa.ResourceManager("@py")
+
+    def connect(twin: Twin) -> Wire:
+        mount = host.mount_tcp(twin)
+        session = manager.open_resource(mount.address)
+        session.timeout = 5000
+        session.read_termination = session.write_termination = None
+        return Wire(
+            mount, host.clock, session.write_raw, lambda size: session.read_bytes(size, break_on_termchar=False)
+        )
+
+    yield connect
+    manager.close()
+
+
+@pytest.fixture
+def serial_port(host: TwinHost) -> Iterator[Callable[[Twin], Wire]]:
+    """Put twins on ptys and open them with pyserial."""
+    with ExitStack() as ports:
+
+        def connect(twin: Twin) -> Wire:
+            mount = host.mount_pty(twin)
+            port = ports.enter_context(serial.Serial(mount.address, 115200, timeout=5))
+            return Wire(mount, host.clock, port.write, port.read)
+
+        yield connect
+
+
+def _pieces(data: bytes, how: str) -> list[bytes]:
+    if how == "bytes":
+        return [bytes([byte]) for byte in data]
+    if how == "whole":
+        return [data]
+    rng = np.random.default_rng(int(how))
+    return _split_at(data, sorted(rng.integers(0, len(data) + 1, 40).tolist()))
+
+
+@pytest.fixture(scope="session", params=["whole", "bytes", "1", "2", "3"])
+def pieces(request: pytest.FixtureRequest) -> Callable[[bytes], list[bytes]]:
+    """Cut bytes one by one, not at all, or at random places."""
+    return lambda data: [piece for piece in _pieces(data, request.param) if piece]
