@@ -97,7 +97,7 @@ def align_polarisation(
         yield from _publish("alignment", values, tagger.clock, {"delays_ps": "ps"})
         return values
 
-    return (yield from with_source_on(source, recording_run("align_polarisation", [tagger], body, md)))
+    return (yield from with_source_on(source, recording_run("align_polarisation", [tagger], body, 9, md)))
 
 
 def measure_visibility(
@@ -167,7 +167,7 @@ def measure_visibility(
         yield from _publish("visibility", values, tagger.clock)
         return values
 
-    return (yield from with_source_on(source, recording_run("measure_visibility", [tagger], body, md)))
+    return (yield from with_source_on(source, recording_run("measure_visibility", [tagger], body, 2 * points, md)))
 
 
 def measure_chsh(
@@ -247,4 +247,4 @@ def measure_chsh(
         yield from _publish("chsh", values, tagger.clock, {"singles_hz": "Hz", "window_ps": "ps", "delays_ps": "ps"})
         return values
 
-    return (yield from with_source_on(source, recording_run("measure_chsh", [tagger], body, md)))
+    return (yield from with_source_on(source, recording_run("measure_chsh", [tagger], body, 4 * max_rounds, md)))

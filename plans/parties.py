@@ -65,7 +65,7 @@ def measure_error_rates(
         yield from publish("analysis", "error_rates", values, clock.now_s(), {"delays_ps": "ps"})
         return {"text": counted.render(), **values}
 
-    return (yield from with_source_on(source, recording_run("measure_error_rates", taggers, body, md)))
+    return (yield from with_source_on(source, recording_run("measure_error_rates", taggers, body, 1, md)))
 
 
 def joined(taggers):

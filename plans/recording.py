@@ -28,4 +28,4 @@ def record_tags(taggers, source=None, duration_s: float = 1.0, md: dict[str, obj
         yield from measure_setting(taggers, [])
         return {tagger.name: {"tags": tagger.last_block.n, "file": str(tagger.recorder.path)} for tagger in taggers}
 
-    return (yield from with_source_on(source, recording_run("record_tags", taggers, body, md)))
+    return (yield from with_source_on(source, recording_run("record_tags", taggers, body, 1, md)))

@@ -44,15 +44,18 @@ def with_source_on(source, inner):
     return (yield from bpp.finalize_wrapper(body(), off()))
 
 
-def recording_run(plan_name, taggers, body, md=None):
+def recording_run(plan_name, taggers, body, points, md=None):
     """Open a run in which the taggers record; `body` is called inside and returns a plan, whose result is returned.
 
-    Staging opens a tag file for each tagger; the tags' stream is declared first and collected after each point.
+    Staging opens a tag file for each tagger; the tags' stream is declared first and collected after each point.  `points` is
+    the most that the run will have.
     """
     result = []
 
     @bpp.stage_decorator(list(taggers))
-    @bpp.run_decorator(md={"plan_name": plan_name, "detectors": [t.name for t in taggers], **(md or {})})
+    @bpp.run_decorator(
+        md={"plan_name": plan_name, "num_points": points, "detectors": [t.name for t in taggers], **(md or {})}
+    )
     def inner():
         for tagger in taggers:
             yield from bps.declare_stream(tagger.recorder, name=tagger.recorder.name, collect=True)

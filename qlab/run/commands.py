@@ -16,6 +16,7 @@ from qlab.lab.load import load_lab
 from qlab.run.engine import Session
 from qlab.run.journal import find_run, read_run
 from qlab.run.loader import bind_parameters, find_plans
+from qlab.run.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -54,7 +55,7 @@ def run_plan(
     ):
         plan = plans[plan_name]
         arguments = bind_parameters(plan, texts, lab.devices, light=lab.file.world.replay is None)
-        session.subscribe(_Progress())
+        session.subscribe(Progress(lab.clock))
         if lab.file.world.replay is None:
             warm_up(lab)
         say_result(run_to_its_end(session, plan(**arguments)))
@@ -155,24 +156,3 @@ def _reraised(plan: Any) -> Any:
         if isinstance(cause, QlabError):
             raise cause from None
         raise
-
-
-class _Progress:
-    """A line for the run and a count of its points, on a terminal."""
-
-    def __init__(self) -> None:
-        self._points = 0
-        self._plan = ""
-
-    def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        """Take one document."""
-        if name == "start":
-            self._plan, self._points = str(doc.get("plan_name", "run")), 0
-            say(f"run {doc['uid'][:8]} (scan {doc['scan_id']}): {self._plan}")
-        elif name == "event":
-            self._points += 1
-            if sys.stderr.isatty():
-                sys.stderr.write(f"\r{self._plan}: {self._points} points")
-                sys.stderr.flush()
-        elif name == "stop" and sys.stderr.isatty():
-            sys.stderr.write("\n")

@@ -8,6 +8,7 @@ from qlab.errors import BadRequestError
 from qlab.lab.build import open_lab
 from qlab.run.engine import Session
 from qlab.run.loader import find_plans
+from qlab.run.progress import Progress
 
 if TYPE_CHECKING:
     from qlab.run.options import RunOptions
@@ -30,6 +31,7 @@ def shell(lab_name: str, options: RunOptions) -> int:
         open_lab(lab_name, overrides=options.overrides, data_dir=options.data_dir) as lab,
         Session(lab, options) as session,
     ):
+        session.subscribe(Progress(lab.clock))
         names = {**lab.devices, **find_plans()}
         names |= {"RE": session.RE, "lab": lab, "catalogue": session.catalogue, "bps": bps, "bp": bp, "bpp": bpp}
         banner = (
