@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
-from qlab.twin.scpi import Later, ScpiError, ScpiTwin, command, parameter, query
+from qlab.twin.scpi import Later, ScpiError, ScpiTwin, command, number, parameter, query
+from qlab.twin.scpi_values import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,9 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["PM100DTwin"]
 
 SAMPLE_S = 0.02  # [INF] a single MEAS? takes 10 to 200 ms; multiplied by the averages
-OVER_RANGE = "9.91E+37"  # [INF] SCPI's not-a-number
-QUES_POWER = 1 << 3  # [V2] power out of range
+ZERO_S = 1.0  # [INF] a dark adjustment
+NO_SAMPLE_S = 10.0  # [V2] so long READ? blocks where no sample comes, then there is an error
 NO_SENSOR = (-330, "Self-test failed")  # [INF] -330 class
+STALE = (-230, "Data corrupt or stale")
+OVER_RANGE = math.nan  # [INF] written as SCPI's not-a-number, 9.91E+37
+QUES_POWER, QUES_TEMPERATURE = 1 << 3, 1 << 4  # [V2]
+OPER_MEASURING = 1 << 4  # [V2]
+AUX_HEAD = 1 << 1  # [INF] the position
+QUANTUM_EFFICIENCY = 0.8  # of a silicon photodiode, typical
+DARKEST_W = 1e-15  # what is shown in dBm where there is no light
 
 
 class Parameters(BaseModel):
@@ -43,21 +52,32 @@ class PM100DTwin(ScpiTwin):
     wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
     status_groups = ("OPERation", "QUEStionable", "MEASurement", "AUXiliary")
 
-    wavelength_nm = parameter("SENSe:CORRection:WAVelength", 810.0, limits=(400.0, 1100.0))
+    wavelength_nm = parameter(
+        "SENSe:CORRection:WAVelength", 810.0, limits=(400.0, 1100.0), units="NM", changed="_wavelength_changed"
+    )
     loss_db = parameter("SENSe:CORRection[:LOSS]", 0.0, limits=(-60.0, 60.0))
     averages = parameter("SENSe:AVERage[:COUNt]", 1.0, limits=(1.0, 3000.0), fmt=".0f")
-    range_w = parameter("SENSe:POWer:RANGe[:UPPer]", 3e-3, limits=(1e-9, 10.0), changed="_range_set")
+    range_w = parameter("SENSe:POWer:RANGe[:UPPer]", 3e-3, limits=(1e-9, 10.0), units="W", changed="_range_changed")
     auto_range = parameter("SENSe:POWer:RANGe:AUTO", True)
     unit = parameter("SENSe:POWer:UNIT", "W", choices=("W", "DBM"))
     low_pass = parameter("INPut[:PDIode]:FILTer[:LPASs][:STATe]", False)
+    frequency_upper_hz = parameter("SENSe:FREQuency:RANGe[:UPPer]", 1e5, limits=(1.0, 1e5))  # [INF] as those below
+    frequency_lower_hz = parameter("SENSe:FREQuency:RANGe:LOWer", 1.0, limits=(1.0, 1e5))
+    line_frequency_hz = parameter("SYSTem:LFRequency", 50.0, limits=(50.0, 60.0), fmt=".0f")
+    beeper = parameter("SYSTem:BEEPer:STATe", True)
+    brightness = parameter("DISPlay:BRIGhtness", 1.0, limits=(0.0, 1.0))
+    contrast = parameter("DISPlay:CONTrast", 0.5, limits=(0.0, 1.0))
 
     def __init__(self, name: str, bench: Bench, parameters: Parameters) -> None:
         super().__init__(bench.clock)
         self._bench = bench
         self._name = name
         self._parameters = parameters
+        self._faults: set[str] = set()
+        self._ready_ps: int | None = None
+        self._zero_ps: int | None = None
         self._zero_w = 0.0
-        self._sensor_present = True
+        self._responsivity: float | None = None
 
     @classmethod
     def build(cls, name: str, bench: Bench, parameters: Mapping[str, object]) -> PM100DTwin:
@@ -68,66 +88,128 @@ class PM100DTwin(ScpiTwin):
         """Answer `*IDN?`."""
         return f"Thorlabs,PM100D,{self._parameters.serial},{self._parameters.firmware}"
 
+    def on_reset(self) -> None:
+        """Forget the sample, the dark adjustment and the responsivity that was set."""
+        self._ready_ps = self._zero_ps = self._responsivity = None
+        self._zero_w = 0.0
+
     def device_fault(self, name: str, *, active: bool = True) -> None:
-        """Unplug the sensor, or plug it in again."""
-        if name != "sensor_unplugged":
-            msg = f"{self._name}: unknown device fault {name!r}; expected sensor_unplugged"
+        """Unplug the sensor or overheat it; or end it."""
+        if name not in ("sensor_unplugged", "over_temperature"):
+            msg = f"{self._name}: unknown device fault {name!r}; expected sensor_unplugged or over_temperature"
             raise TwinError(msg)
-        self._sensor_present = not active
+        self._faults = self._faults | {name} if active else self._faults - {name}
+        self.refresh_status()
+
+    def refresh_status(self) -> None:
+        """Say whether a measurement runs, the sensor is there and its temperature right."""
+        measuring = self._ready_ps is not None and self.clock.now_ps() < self._ready_ps
+        self.status["OPERation"].set_bits(OPER_MEASURING, on=measuring)
+        self.status["QUEStionable"].set_bits(QUES_TEMPERATURE, on="over_temperature" in self._faults)
+        self.status["AUXiliary"].set_bits(AUX_HEAD, on="sensor_unplugged" not in self._faults)
 
     @query("MEASure[:SCALar][:POWer]?", "READ?")
     def _measure(self) -> Later:
-        return Later(SAMPLE_S * float(self.averages), self._reading)
+        self._initiate()
+        return self._fetch()
+
+    @command("INITiate[:IMMediate]")
+    def _initiate(self) -> None:
+        seconds = NO_SAMPLE_S if "sensor_unplugged" in self._faults else SAMPLE_S * float(self.averages)
+        self._ready_ps = self.clock.now_ps() + round(seconds * PS_PER_S)
+        self.begin_operation(seconds)
 
     @query("FETCh?")
-    def _fetch(self) -> str:
-        return self._reading()
+    def _fetch(self) -> Later:
+        left_ps = 0 if self._ready_ps is None else self._ready_ps - self.clock.now_ps()
+        return Later(max(left_ps, 0) / PS_PER_S, self._reading)
 
-    @command("INITiate", "ABORt", "CONFigure[:SCALar][:POWer]")
-    def _initiate(self) -> None:
-        """Nothing to do: a sample is always at hand."""
+    @command("ABORt")
+    def _abort(self) -> None:
+        self._ready_ps = None
+        self.end_operations()
+
+    @command("CONFigure[:SCALar][:POWer]")
+    def _configure(self) -> None:
+        self._abort()
 
     @query("CONFigure?")
     def _configuration(self) -> str:
         return "POW"
 
-    @query("SYSTem:SENSor:IDN?", "SYSTem:SENS:IDN?")
+    @query("SYSTem:SENSor:IDN?")
     def _sensor(self) -> str:
-        return self._parameters.sensor if self._sensor_present else "no sensor,0,0,0,0,0"
+        return "no sensor,0,0,0,0,0" if "sensor_unplugged" in self._faults else self._parameters.sensor
 
     @query("SENSe:CORRection:POWer[:PDIode]:RESPonse?")
-    def _responsivity(self) -> str:
-        # A silicon diode's quantum efficiency of 0.8: R = 0.8 e lambda / (h c).
-        return f"{0.8 * float(self.wavelength_nm) / 1239.84:.6E}"
+    def _responsivity_query(self) -> float:
+        return self._photodiode_a_per_w() if self._responsivity is None else self._responsivity
+
+    @command("SENSe:CORRection:POWer[:PDIode]:RESPonse", number(1e-6, 1e3))
+    def _set_responsivity(self, amperes_per_watt: float) -> None:
+        self._responsivity = amperes_per_watt
 
     @command("SENSe:CORRection:COLLect:ZERO[:INITiate]")
     def _zero(self) -> None:
-        self._zero_w = self._parameters.dark_w
+        self._zero_ps = self.clock.now_ps() + round(ZERO_S * PS_PER_S)
+        self.begin_operation(ZERO_S)
 
     @query("SENSe:CORRection:COLLect:ZERO:STATe?")
-    def _zero_state(self) -> str:
-        return "0"
+    def _zero_state(self) -> bool:
+        self._end_zero()
+        return self._zero_ps is not None
+
+    @command("SENSe:CORRection:COLLect:ZERO:ABORt")
+    def _zero_abort(self) -> None:
+        self._end_zero()
+        self._zero_ps = None
+        self.end_operations()
 
     @query("SENSe:CORRection:COLLect:ZERO:MAGNitude?")
-    def _zero_magnitude(self) -> str:
-        return f"{self._zero_w:.6E}"
+    def _zero_magnitude(self) -> float:
+        self._end_zero()
+        return self._zero_w
 
-    def _range_set(self) -> None:
+    @command("SYSTem:BEEPer[:IMMediate]")
+    def _beep(self) -> None:
+        """Nobody hears it."""
+
+    def _range_changed(self) -> None:
         self.auto_range = False
 
+    def _wavelength_changed(self) -> None:
+        self._responsivity = None
+
+    def _photodiode_a_per_w(self) -> float:
+        # R = eta e lambda / (h c)
+        return QUANTUM_EFFICIENCY * float(self.wavelength_nm) / 1239.84
+
+    def _end_zero(self) -> None:
+        """Take over what the sensor saw at the end of a dark adjustment, light included."""
+        if self._zero_ps is not None and self._zero_ps <= self.clock.now_ps():
+            self._zero_w = self._parameters.dark_w + self._bench.optical_power_w(self._name, self._zero_ps)
+            self._zero_ps = None
+
     def _reading(self) -> str:
-        if not self._sensor_present:
+        return to_text(self._sample())
+
+    def _sample(self) -> float:
+        """Return the sample that was initiated, as it was when it was complete."""
+        if self._ready_ps is None:
+            raise ScpiError(*STALE)
+        if "sensor_unplugged" in self._faults:
             raise ScpiError(*NO_SENSOR)
-        now = self.clock.now_ps()
-        light = self._bench.optical_power_w(self._name, now)
-        top = self._parameters.maximum_w if self.auto_range else float(self.range_w)
-        over = light > top
-        self.status["QUEStionable"].set_bits(QUES_POWER, on=over)
-        if over:
+        self._end_zero()
+        light = self._bench.optical_power_w(self._name, self._ready_ps)
+        top = self._parameters.maximum_w if self.auto_range else min(float(self.range_w), self._parameters.maximum_w)
+        self.status["QUEStionable"].set_bits(QUES_POWER, on=light > top)
+        if light > top:
             return OVER_RANGE
         noise = math.hypot(self._parameters.noise_w, self._parameters.relative_noise * light)
-        noise *= float(self._bench.rng(self._name, now).standard_normal()) / math.sqrt(float(self.averages))
-        watts = (light + self._parameters.dark_w - self._zero_w + noise) * 10.0 ** (float(self.loss_db) / 10.0)
+        noise *= float(self._bench.rng(self._name, self._ready_ps).standard_normal()) / math.sqrt(float(self.averages))
+        watts = (light + self._parameters.dark_w - self._zero_w + noise) * math.pow(10.0, float(self.loss_db) / 10.0)
+        if self._responsivity is not None:
+            watts *= self._photodiode_a_per_w() / self._responsivity
         if self.unit == "DBM":
-            return f"{10.0 * math.log10(max(watts, 1e-15) * 1e3):.6E}"
-        return f"{watts:.6E}"
+            return 10.0 * math.log10(max(watts, DARKEST_W) * 1e3)
+        return watts
