@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,13 +13,14 @@ from qlab.physics.knob import Relaxation
 from qlab.twin.lines import LineError, LineTwin, line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from qlab.twin.bench import Bench
 
 __all__ = ["TC200Twin"]
 
-RANGE = "CMD_ARG_RANGE_ERR"
+RANGE = "CMD_ARG_RANGE_ERR"  # a word that the command does not know is answered with it too [INF]
+NUMBER = re.compile(r"[-+]?\d+(\.\d*)?|[-+]?\.\d+", re.ASCII)
 ENABLED, CYCLE, ALARM = 0x01, 0x02, 0x40
 SENSORS = {"th10k": 0x0, "ptc100": 0x4, "ptc1000": 0x8}
 UNITS = {"k": 0x00, "c": 0x10, "f": 0x20}
@@ -96,7 +98,7 @@ class TC200Twin(LineTwin):
     def _set_point_query(self) -> str:
         return f"{self._in_unit(self._set_c):.1f} {'Celsius' if self._unit == 'c' else WORDS[self._unit]}"
 
-    @line(r"tset=([-+0-9.]+)")
+    @line("tset=(.*)")
     def _set_point(self, value: str) -> None:
         self._set_c = _number(value, 20.0, min(200.0, self._max_c))
         self._drive()
@@ -105,15 +107,17 @@ class TC200Twin(LineTwin):
     def _max_query(self) -> str:
         return f"{self._max_c:.1f}"
 
-    @line(r"tmax=([-+0-9.]+)")
+    @line("tmax=(.*)")
     def _max(self, value: str) -> None:
         self._max_c = _number(value, 20.0, 205.0)
+        self._set_c = min(self._set_c, self._max_c)  # [INF]
+        self._drive()
 
     @line("pmax?")
     def _power_query(self) -> str:
         return f"{self._max_w:.1f}"
 
-    @line(r"pmax=([-+0-9.]+)")
+    @line("pmax=(.*)")
     def _power(self, value: str) -> None:
         self._max_w = _number(value, 0.1, 18.0)
 
@@ -121,7 +125,7 @@ class TC200Twin(LineTwin):
     def _pid_query(self) -> str:
         return " ".join(str(term) for term in self._pid)
 
-    @line(r"([pid])gain=(\d+)")
+    @line("([pid])gain=(.*)")
     def _gain(self, term: str, value: str) -> None:
         self._pid["pid".index(term)] = round(_number(value, 1.0 if term == "p" else 0.0, 250.0))
 
@@ -131,25 +135,31 @@ class TC200Twin(LineTwin):
             self._enabled = not self._enabled
             self._drive()
 
-    @line("mode=(normal|cycle)")
+    @line("mode=(.*)")
     def _mode(self, mode: str) -> None:
-        self._cycle = mode == "cycle"
+        self._cycle = _word(mode, ("normal", "cycle")) == "cycle"
 
-    @line("sns=(ptc100|ptc1000|th10k)")
+    @line("sns=(.*)")
     def _sensor(self, sensor: str) -> None:
-        self._sensor_type = sensor
+        self._sensor_type = _word(sensor, SENSORS)
 
     @line("sns?")
     def _sensor_query(self) -> str:
         return self._sensor_type
 
-    @line("unit=([cfk])")
+    @line("unit=(.*)")
     def _set_unit(self, unit: str) -> None:
-        self._unit = unit
+        self._unit = _word(unit, UNITS)
+
+    @line("tune")
+    def _tune(self) -> None:
+        """Calibrate the offset, which needs the sensor."""
+        if not self._alarm:
+            self._tuned = True
 
     @line("tune?")
-    def _tune(self) -> str:
-        return "0"
+    def _tune_query(self) -> str:
+        return str(int(self._tuned))
 
     @line("stat?")
     def _status(self) -> str:
@@ -166,7 +176,7 @@ class TC200Twin(LineTwin):
     def _defaults(self) -> None:
         self._set_c, self._max_c, self._max_w = 25.0, 200.0, 18.0
         self._pid = [125, 0, 0]
-        self._enabled = self._cycle = False
+        self._enabled = self._cycle = self._tuned = False
         self._unit, self._sensor_type = "c", "th10k"
 
     def _actual_c(self) -> float:
@@ -185,10 +195,13 @@ class TC200Twin(LineTwin):
 
 
 def _number(text: str, low: float, high: float) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise LineError(RANGE) from None
-    if not low <= value <= high:
+    """Read a number, which counts in steps of 0.1."""
+    if not NUMBER.fullmatch(text) or not low <= round(float(text), 1) <= high:
         raise LineError(RANGE)
-    return value
+    return round(float(text), 1)
+
+
+def _word(text: str, words: Iterable[str]) -> str:
+    if text not in words:
+        raise LineError(RANGE)
+    return text
