@@ -52,6 +52,7 @@ class Results:
             description = {"source": "analysis", "dtype": kind, "shape": list(array.shape)}
             if kind == "array":
                 description["dtype_numpy"] = array.dtype.str
+                description["dims"] = [f"{self.name}_{key}_{axis}" for axis in range(array.ndim)]
             if key in self._units:
                 description["units"] = self._units[key]
             result[f"{self.name}_{key}"] = description

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any
 
-from qlab.errors import BadRequestError
+from bluesky.utils import FailedStatus
+
+from qlab.errors import BadRequestError, QlabError
 from qlab.lab.build import open_lab
+from qlab.run.commands import say
 from qlab.run.engine import Session
 from qlab.run.loader import find_plans
 from qlab.run.progress import Progress
@@ -14,6 +18,16 @@ if TYPE_CHECKING:
     from qlab.run.options import RunOptions
 
 __all__ = ["shell"]
+
+
+def _one_message(
+    prompt: Any, kind: type[BaseException], value: BaseException, trace: object, tb_offset: object = None
+) -> None:
+    """Show what went wrong without the engine's traceback."""
+    del prompt, trace, tb_offset
+    status: Any = value.args[0] if kind is FailedStatus and value.args else None
+    cause = status.exception(0.0) if status is not None and hasattr(status, "exception") else None
+    say(f"{type(cause or value).__name__}: {cause or value}")
 
 
 def shell(lab_name: str, options: RunOptions) -> int:
@@ -39,5 +53,8 @@ def shell(lab_name: str, options: RunOptions) -> int:
             "RE(measure_chsh(tagger, alice, bob, pump)) runs a plan; Ctrl-C twice pauses it, RE.resume() goes on, "
             "RE.abort() ends it"
         )
-        InteractiveShellEmbed(banner1=banner, user_ns=names)()
+        logging.getLogger("bluesky").setLevel(logging.CRITICAL)  # it would print the traceback that we spare a person
+        prompt = InteractiveShellEmbed(banner1=banner, user_ns=names)
+        prompt.set_custom_exc((QlabError, FailedStatus), _one_message)
+        prompt()
     return 0
