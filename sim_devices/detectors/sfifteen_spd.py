@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from qlab.clock import PS_PER_S
 from qlab.physics.knob import Knob, Relaxation
-from qlab.twin.lines import LineTwin, line
+from qlab.twin.lines import LineError, LineTwin, line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from qlab.twin.bench import Bench
     from qlab.twin.conversation import Later
@@ -20,8 +23,20 @@ if TYPE_CHECKING:
 __all__ = ["SPDTwin"]
 
 MAXIMUM_V = 250.0  # [INF] a sane range
+MOST = 1e6  # [INF] of what has no published range
 REFUSED = "error: out of range"  # [INF] what a refused value is answered with
-NUMBER = r"([-+0-9.eE]+)"
+COOLING_K_PER_V = 10.0  # [INF] what the Peltier element does in open loop
+VALUE = " +(.+)"
+NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
+HELP = (
+    "hvolt v, hvolt?: bias",
+    "threshvolt v, threshvolt?: discriminator",
+    "settemp v, settemp?, temp?: temperature",
+    "loop 0|1, loop?, constp v, consti v, pvolt v: cooler",
+    "time ms, time?, counts?: counter",
+    "delay n, delay?: output delay",
+    "save: store the settings",
+)  # [INF] the words
 
 
 class Parameters(BaseModel):
@@ -40,6 +55,23 @@ class Parameters(BaseModel):
     temperature_c: float = Field(-20.0, description="saved set temperature, [INF]")
     dark_doubling_k: float = Field(8.0, gt=0, description="darks double per so many kelvin, typical for Si and InGaAs")
     cooling_tau_s: float = Field(5.0, gt=0)
+    cooling_span_k: float = Field(80.0, gt=0, description="most that the cooler gets below the room, [INF]")
+    maximum_excess_v: float = Field(90.0, gt=0, description="bias above breakdown that is refused, [INF]")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What can be set and saved, by the commands' names."""
+
+    hvolt: float
+    settemp: float
+    threshvolt: float = 0.1
+    loop: int = 1
+    pvolt: float = 0.0
+    constp: float = 1.0
+    consti: float = 0.1
+    time: int = 1000
+    delay: float = 0.0
 
 
 class SPDTwin(LineTwin):
@@ -56,7 +88,8 @@ class SPDTwin(LineTwin):
         self._p = parameters
         self._detector = bench.detector(name)
         self._temperature = Knob(parameters.temperature_c)
-        self._reset()
+        self._saved = State(parameters.bias_v, parameters.temperature_c)
+        self._state = self._saved
 
     @classmethod
     def build(cls, name: str, bench: Bench, parameters: Mapping[str, object]) -> SPDTwin:
@@ -65,121 +98,96 @@ class SPDTwin(LineTwin):
 
     def reset_power(self) -> None:
         """Return to the saved working point."""
-        self._reset()
-        self._update()
+        self._state = self._saved
+        self._cool()
 
     def peek(self) -> dict[str, object]:
         """Return the front panel's state."""
-        return {"bias_v": self._bias_v, "temperature_c": self._actual_c(), "loop": self._loop, "time_ms": self._time_ms}
+        state = self._state
+        return {"bias_v": state.hvolt, "temperature_c": self._actual_c(), "loop": state.loop, "time_ms": state.time}
 
-    @line(r"\*idn\?()")
-    def _identity(self, _: str) -> str:
+    @line("*idn?")
+    def _identity(self) -> str:
         return "SPD, S-Fifteen Instruments, APD module"
 
-    @line("hvolt?")
-    def _bias_query(self) -> str:
-        return f"{self._bias_v:.2f}"
+    @line("(hvolt|threshvolt|settemp)[?]")
+    def _volts_query(self, name: str) -> str:
+        return f"{getattr(self._state, name.lower()):.2f}"
 
-    @line(f"hvolt {NUMBER}")
-    def _bias(self, value: str) -> str | None:
-        volts = _number(value)
-        if volts is None or not 0.0 <= volts <= MAXIMUM_V:
-            return REFUSED
-        self._bias_v = volts
-        self._update()
-        return None
+    @line("(pvolt|constp|consti|delay)[?]")
+    def _stored_query(self, name: str) -> str:
+        return f"{getattr(self._state, name.lower()):g}"
 
-    @line("threshvolt?")
-    def _threshold_query(self) -> str:
-        return f"{self._threshold_v:.2f}"
-
-    @line(f"threshvolt {NUMBER}")
-    def _threshold(self, value: str) -> str | None:
-        volts = _number(value)
-        if volts is None:
-            return REFUSED
-        self._threshold_v = volts
-        return None
-
-    @line("settemp?")
-    def _set_temperature_query(self) -> str:
-        return f"{self._set_c:.2f}"
-
-    @line(f"settemp {NUMBER}")
-    def _set_temperature(self, value: str) -> str | None:
-        celsius = _number(value)
-        if celsius is None or not -60.0 <= celsius <= 30.0:
-            return REFUSED
-        self._set_c = celsius
-        self._cool()
-        return None
+    @line("(loop|time)[?]")
+    def _whole_query(self, name: str) -> str:
+        return str(getattr(self._state, name.lower()))
 
     @line("temp?")
     def _temperature_query(self) -> str:
         return f"{self._actual_c():.2f}"
 
-    @line("loop?")
-    def _loop_query(self) -> str:
-        return str(int(self._loop))
+    @line(f"hvolt{VALUE}")
+    def _bias(self, text: str) -> None:
+        volts = _number(text, 0.0, min(MAXIMUM_V, self._p.breakdown_v + self._p.maximum_excess_v))
+        self._state = replace(self._state, hvolt=volts)
+        self._update()
 
-    @line("loop ([01])")
-    def _set_loop(self, value: str) -> None:
-        self._loop = value == "1"
+    @line(f"settemp{VALUE}")
+    def _set_temperature(self, text: str) -> None:
+        self._state = replace(self._state, settemp=_number(text, -60.0, 30.0))
         self._cool()
 
-    @line("(pvolt|constp|consti|delay)[?]")
-    def _stored_query(self, name: str) -> str:
-        return f"{self._stored[name]:g}"
+    @line(f"pvolt{VALUE}")
+    def _peltier(self, text: str) -> None:
+        self._state = replace(self._state, pvolt=_number(text, 0.0, MOST))
+        self._cool()
 
-    @line(f"(pvolt|constp|consti|delay) {NUMBER}")
-    def _store(self, name: str, value: str) -> str | None:
-        number = _number(value)
-        if number is None:
-            return REFUSED
-        self._stored[name] = number
-        return None
+    @line(f"loop{VALUE}")
+    def _set_loop(self, text: str) -> None:
+        self._state = replace(self._state, loop=_whole(text, 0, 1))
+        self._cool()
 
-    @line("time?")
-    def _time_query(self) -> str:
-        return str(self._time_ms)
+    @line(f"(threshvolt|constp|consti|delay){VALUE}")
+    def _store(self, name: str, text: str) -> None:
+        changes: dict[str, Any] = {name.lower(): _number(text, -MOST, MOST)}
+        self._state = replace(self._state, **changes)
 
-    @line(r"time (\d+)")
-    def _time(self, value: str) -> str | None:
-        if not 1 <= int(value) <= 65535:
-            return REFUSED
-        self._time_ms = int(value)
-        return None
+    @line(f"time{VALUE}")
+    def _time(self, text: str) -> None:
+        self._state = replace(self._state, time=_whole(text, 1, 65535))
 
     @line("counts?")
     def _counts(self) -> Later:
         start = self.clock.now_ps()
-        stop = start + self._time_ms * PS_PER_S // 1000
-        return self.later(self._time_ms / 1000.0, lambda: self._count(start, stop))
+        stop = start + self._state.time * PS_PER_S // 1000
+        return self.later(self._state.time / 1000.0, lambda: self._count(start, stop))
 
     @line("save")
     def _save(self) -> str:
+        self._saved = self._state
         return "saved"
 
     @line("help")
     def _help(self) -> list[str]:
-        return ["hvolt v, hvolt?", "settemp v, settemp?, temp?", "time ms, time?", "counts?", "save"]
+        return list(HELP)
 
     def _count(self, start_ps: int, stop_ps: int) -> str:
         return str(self._bench.world.clicks(self._bench.detector_id(self._name), start_ps, stop_ps).size)
 
-    def _reset(self) -> None:
-        self._bias_v, self._threshold_v = self._p.bias_v, 0.1
-        self._set_c, self._loop, self._time_ms = self._p.temperature_c, True, 1000
-        self._stored = {"pvolt": 0.0, "constp": 1.0, "consti": 0.1, "delay": 0.0}
-
     def _actual_c(self) -> float:
         return self._temperature.value(self.clock.now_ps())
 
+    def _target_c(self) -> float:
+        """Return where the temperature goes: the cooler has an end, and in open loop it does what it is told."""
+        room = self._bench.ambient_c(self._name)
+        state = self._state
+        wanted = state.settemp if state.loop else room - COOLING_K_PER_V * state.pvolt
+        return max(wanted, room - self._p.cooling_span_k)
+
     def _cool(self) -> None:
         now = self.clock.now_ps()
-        target = self._set_c if self._loop else self._bench.ambient_c(self._name)
         tau = round(self._p.cooling_tau_s * PS_PER_S)
-        self._temperature.set(Relaxation(now, self._temperature.value(now), target, tau), now)
+        self._temperature.set(Relaxation(now, self._temperature.value(now), self._target_c(), tau), now)
         self._update()
 
     def _update(self) -> None:
@@ -190,16 +198,27 @@ class SPDTwin(LineTwin):
         """
         now = self.clock.now_ps()
         working = max(self._p.bias_v - self._p.breakdown_v, 1e-9)
-        excess = max(self._bias_v - self._p.breakdown_v, 0.0) / working
+        excess = max(self._state.hvolt - self._p.breakdown_v, 0.0) / working
         efficiency = self._p.efficiency * -math.expm1(-excess) / -math.expm1(-1.0)
-        target = self._set_c if self._loop else self._bench.ambient_c(self._name)
-        warm = 2.0 ** ((target - self._p.temperature_c) / self._p.dark_doubling_k)
         self._detector.efficiency.set(min(efficiency, 1.0), now)
-        self._detector.dark_rate_hz.set(self._p.dark_rate_hz * excess * warm, now)
+        dark, target = (self._p.dark_rate_hz * excess * self._warmth(c) for c in (self._actual_c(), self._target_c()))
+        # The rate is exponential in a temperature that relaxes; that it relaxes by itself is near enough.
+        tau = round(self._p.cooling_tau_s * PS_PER_S)
+        settled = math.isclose(dark, target, rel_tol=1e-6)
+        self._detector.dark_rate_hz.set(target if settled else Relaxation(now, dark, target, tau), now)
+
+    def _warmth(self, celsius: float) -> float:
+        return math.pow(2.0, (celsius - self._p.temperature_c) / self._p.dark_doubling_k)
 
 
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+def _number(text: str, low: float, high: float) -> float:
+    if not NUMBER.fullmatch(text) or not low <= float(text) <= high:
+        raise LineError(REFUSED)
+    return float(text)
+
+
+def _whole(text: str, low: int, high: int) -> int:
+    value = _number(text, low, high)
+    if value != round(value):
+        raise LineError(REFUSED)
+    return round(value)
