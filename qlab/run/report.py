@@ -82,10 +82,12 @@ def _histogram(record: RunRecord, results: dict[str, Any]) -> Any:
         block = read_tags(path, 0, 8)
     except QlabError:
         return None
-    named = dict(enumerate(int(d) for d in delays))
+    channels = next((list(v) for k, v in results.items() if k.endswith("_channels")), list(range(len(delays))))
+    named = {int(channel): int(delay) for channel, delay in zip(channels, delays, strict=True)}
     total = None
-    for a in (0, 1):
-        for b in (2, 3):
+    half = len(channels) // 2  # Alice's come first
+    for a in channels[:half]:
+        for b in channels[half:]:
             edges, counts = histogram(block, a, b, 5_000, 50, named)
             total = counts if total is None else total + counts
     figure, axes = _axes()
