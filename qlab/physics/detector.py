@@ -9,9 +9,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from qlab.physics.engine import AfterpulseLaw
 from qlab.physics.keys import QUANTILES, normal_table
 from qlab.physics.knob import Knob
+from qlab.physics.settle import AfterpulseLaw
 
 __all__ = ["Detector", "exponential_table", "jitter_table"]
 

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qlab.errors import BadRequestError
-from qlab.physics.keys import mix
+from qlab.physics.settle import settle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["AfterpulseLaw", "Engine", "NumpyEngine", "OutcomeTable", "PortTable", "alive", "engine_of", "followers"]
+    from qlab.physics.settle import Candidates
+
+__all__ = ["Engine", "NumpyEngine", "OutcomeTable", "PortTable", "engine_of"]
 
 Times = NDArray[np.int64]
 Masks: TypeAlias = "NDArray[np.uint8] | NDArray[np.uint32]"
@@ -57,8 +59,8 @@ class OutcomeTable:
         upper = np.array(bounds, dtype=np.uint64)
         few = max(ports) < 1 << 7
         of_outcome: Masks = np.array(ports, dtype=np.uint8) if few else np.array(ports, dtype=np.uint32)
-        first = np.searchsorted(upper, np.arange(65536, dtype=np.uint64) << np.uint64(16), side="right")
-        masks: Masks = of_outcome.take(first)
+        slots = -(-np.array([0, *bounds]) // 65536)  # the first slot that begins at or after each bound
+        masks: Masks = of_outcome.repeat(slots[1:] - slots[:-1])
         inner = upper[:-1]
         table = cls(masks, upper, of_outcome)
         masks[(inner[(inner & np.uint64(0xFFFF)) != 0] >> np.uint64(16)).astype(np.intp)] = table.undecided
@@ -87,30 +89,6 @@ class PortTable:
     shift_ps: NDArray[np.int64] | None
 
 
-@dataclass(frozen=True, slots=True)
-class AfterpulseLaw:
-    """Who is followed by an afterpulse, and after what delay.
-
-    Attributes
-    ----------
-    limit:
-        Those whose 32-bit word is below it.
-    key:
-        Of the words, which are functions of the click's time.
-    delay_ps:
-        By 16 bits, the dead time included; int64, shape (65536,).
-    """
-
-    limit: int
-    key: int
-    delay_ps: Times
-
-    @property
-    def longest_ps(self) -> int:
-        """The longest delay."""
-        return int(self.delay_ps[-1])
-
-
 class Engine(Protocol):
     """What an engine can do."""
 
@@ -128,8 +106,8 @@ class Engine(Protocol):
         """
         ...
 
-    def clicks(self, t: Times, dead_time_ps: int, last_ps: int, law: AfterpulseLaw | None) -> Times:
-        """Return the clicks of a detector that sorted candidates lead to, afterpulses of every order included."""
+    def clicks(self, detectors: Sequence[Candidates]) -> list[Times]:
+        """Return the clicks of each detector, afterpulses of every order included."""
         ...
 
 
@@ -146,7 +124,7 @@ class NumpyEngine:
     ) -> list[Times]:
         """Return each port's arrivals."""
         masks = table.masks.take((bits >> np.uint64(48)).view(np.int64))
-        undecided = np.flatnonzero(masks >= table.undecided)
+        undecided = (masks >= table.undecided).nonzero()[0]
         if undecided.size:
             word = bits[undecided] >> np.uint64(32)
             masks[undecided] = table.of_outcome[np.searchsorted(table.bounds, word, side="right")]
@@ -166,87 +144,9 @@ class NumpyEngine:
             result.append(arrived)
         return result
 
-    def clicks(self, t: Times, dead_time_ps: int, last_ps: int, law: AfterpulseLaw | None) -> Times:
-        """Return the clicks.
-
-        Causality makes the fixed point unique: what is right up to a click is right up to its afterpulse.
-        """
-        keep = alive(t, dead_time_ps, last_ps)
-        if law is None:
-            return t[keep]
-        parents, due = followers(t, law)
-        extra = _sorted(due[keep[parents]])
-        if not extra.size:
-            return t[keep]
-        while True:
-            place = t.searchsorted(extra, side="right")  # of a tie, the candidate comes first
-            merged = np.insert(t, place, extra)
-            keep = alive(merged, dead_time_ps, last_ps)
-            survivors = extra[keep[place + np.arange(extra.size)]]
-            again = [due[keep[parents + place.searchsorted(parents, side="right")]], followers(survivors, law)[1]]
-            found = _sorted(np.concatenate(again))
-            if np.array_equal(found, extra):
-                clicks: Times = merged[keep]
-                return clicks
-            extra = found
-
-
-def followers(t: Times, law: AfterpulseLaw) -> tuple[NDArray[np.intp], Times]:
-    """Return which events would be followed by an afterpulse, and when."""
-    if not t.size:
-        return np.empty(0, np.intp), t
-    bits = mix(t, law.key)
-    parents = ((bits & np.uint64(0xFFFFFFFF)) < np.uint64(law.limit)).nonzero()[0]
-    return parents, t[parents] + law.delay_ps[(bits[parents] >> np.uint64(48)).astype(np.intp)]
-
-
-def _sorted(t: Times) -> Times:
-    return np.sort(t, kind="stable")
-
-
-def alive(t: Times, dead_time_ps: int, last_ps: int) -> NDArray[np.bool_]:
-    """Return which of the sorted events a non-paralysable detector accepts; of a tie, the first.
-
-    An event with a gap of at least the dead time to its predecessor is accepted whatever happened before, so that only
-    the runs between such events have to be walked, all of them one step at a time.
-    """
-    keep = np.ones(t.size, dtype=np.bool_)
-    if not t.size:
-        return keep
-    dead = max(dead_time_ps, 1)
-    np.greater_equal(t[1:] - t[:-1], dead, out=keep[1:])
-    keep[0] = t[0] - last_ps >= dead
-    short = (~keep).nonzero()[0]
-    if not short.size:
-        return keep
-    # The first short event of a run follows an accepted one (or the last click) and is lost; the others are looked at.
-    breaks = (short[1:] - short[:-1] != 1).nonzero()[0] + 1
-    first = short[np.concatenate([[0], breaks])]
-    length = np.diff(np.concatenate([[0], breaks, [short.size]]))
-    long = length > 1
-    if not long.any():
-        return keep
-    at, left = first[long], length[long] - 1
-    last = np.where(at > 0, t[at - 1], last_ps)
-    while at.size > _FEW:
-        at = at + 1
-        left = left - 1
-        now = t[at]
-        accepted = now - last >= dead
-        keep[at[accepted]] = True
-        last = np.where(accepted, now, last)
-        more = left > 0
-        at, left, last = at[more], left[more], last[more]
-    for i, n, previous in zip(at.tolist(), left.tolist(), last.tolist(), strict=True):
-        for j, time in enumerate(t[i + 1 : i + 1 + n].tolist(), start=i + 1):
-            if time - previous >= dead:
-                keep[j] = True
-                previous = time
-    return keep
-
-
-_FEW = 8
-"""Runs that are quicker walked one by one."""
+    def clicks(self, detectors: Sequence[Candidates]) -> list[Times]:
+        """Return the clicks of each detector."""
+        return settle(detectors)
 
 
 def engine_of(name: str) -> Engine:

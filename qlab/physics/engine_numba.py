@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qlab.physics.engine import AfterpulseLaw, OutcomeTable, PortTable
+    from qlab.physics.engine import OutcomeTable, PortTable
+    from qlab.physics.settle import Candidates
 
 __all__ = ["NumbaEngine"]
 
@@ -53,20 +54,24 @@ class NumbaEngine:
             result.append(arrived)
         return result
 
-    def clicks(self, t: Times, dead_time_ps: int, last_ps: int, law: AfterpulseLaw | None) -> Times:
-        """Return the clicks of a detector that sorted candidates lead to, afterpulses of every order included."""
-        dead = max(dead_time_ps, 1)
-        if law is None:
-            clicks: Times = _plain(t, dead, last_ps)
-            return clicks
-        size = 64
-        words = np.uint64(law.limit), np.uint64(law.key)
-        while True:
-            out, pending = np.empty(t.size + t.size // 8 + size, dtype=np.int64), np.empty(size, dtype=np.int64)
-            n = int(_with_afterpulses(t, dead, last_ps, *words, law.delay_ps, out, pending))
-            if n >= 0:
-                return out[:n].copy()
-            size *= 8
+    def clicks(self, detectors: Sequence[Candidates]) -> list[Times]:
+        """Return the clicks of each detector, afterpulses of every order included."""
+        return [_clicks(one) for one in detectors]
+
+
+def _clicks(one: Candidates) -> Times:
+    t, law, dead = one.t, one.law, max(one.dead_time_ps, 1)
+    if law is None:
+        clicks: Times = _plain(t, dead, one.last_ps)
+        return clicks
+    size = 64
+    words = np.uint64(law.limit), np.uint64(law.key)
+    while True:
+        out, pending = np.empty(t.size + t.size // 8 + size, dtype=np.int64), np.empty(size, dtype=np.int64)
+        n = int(_with_afterpulses(t, dead, one.last_ps, *words, law.delay_ps, out, pending))
+        if n >= 0:
+            return out[:n].copy()
+        size *= 8
 
 
 @njit(cache=True, nogil=True)

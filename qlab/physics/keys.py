@@ -11,15 +11,17 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Brownian", "KeyedStream", "generator", "hash_key", "mix", "normal_table"]
+__all__ = ["MASK", "QUANTILES", "WEYL", "Brownian", "KeyedStream", "generator", "hash_key", "mix", "normal_table"]
 
-_MASK = (1 << 64) - 1
+MASK = (1 << 64) - 1
 QUANTILES = 65536
+WEYL = 0x9E3779B97F4A7C15
+"""SplitMix64's increment."""
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:
     """Return the generator of this key."""
-    return np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence((seed, *(k & _MASK for k in key)))))
+    return np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence((seed, *(k & MASK for k in key)))))
 
 
 class KeyedStream:
@@ -36,7 +38,7 @@ class KeyedStream:
     """
 
     def __init__(self, seed: int, *component: int) -> None:
-        words = np.random.SeedSequence((seed, *(k & _MASK for k in component))).generate_state(3, np.uint64)
+        words = np.random.SeedSequence((seed, *(k & MASK for k in component))).generate_state(3, np.uint64)
         self._key, high, low = (int(word) for word in words)
         self._increment = (high << 64) | low | 1
         self._bits = np.random.PCG64DXSM(0)
@@ -57,20 +59,23 @@ class KeyedStream:
 
 def _finalise(value: int) -> int:
     """Return SplitMix64's finaliser of an integer, as `mix` does with arrays."""
-    x = (value * 0x9E3779B97F4A7C15 + 0x632BE59BD9B4E019) & _MASK
-    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
+    x = (value * WEYL + 0x632BE59BD9B4E019) & MASK
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK
     return x ^ (x >> 31)
 
 
-def mix(t_ps: NDArray[np.int64], key: int) -> NDArray[np.uint64]:
+def mix(t_ps: NDArray[np.int64], key: int | NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return 64 uniform bits for each time: SplitMix64's finaliser (Steele, Lea, Flood, OOPSLA 2014) of time and key."""
-    x = t_ps.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key & _MASK)
-    x ^= x >> np.uint64(30)
+    x = t_ps.astype(np.uint64)
+    x *= np.uint64(WEYL)
+    x += np.uint64(key & MASK) if isinstance(key, int) else key
+    shifted = x >> np.uint64(30)
+    x ^= shifted
     x *= np.uint64(0xBF58476D1CE4E5B9)
-    x ^= x >> np.uint64(27)
+    x ^= np.right_shift(x, np.uint64(27), out=shifted)
     x *= np.uint64(0x94D049BB133111EB)
-    x ^= x >> np.uint64(31)
+    x ^= np.right_shift(x, np.uint64(31), out=shifted)
     return x
 
 
@@ -126,6 +131,6 @@ def hash_key(*parts: int) -> int:
     key = np.array([0], np.int64)
     value = 0
     for part in parts:
-        key[0] = np.int64((value ^ (part & _MASK)) & (_MASK >> 1))
+        key[0] = np.int64((value ^ (part & MASK)) & (MASK >> 1))
         value = int(mix(key, value + 0x632BE59BD9B4E019)[0])
     return value

@@ -139,6 +139,14 @@ class Knob:
         entry = self._values[i]
         return entry if isinstance(entry, (int, float)) else entry.value(t_ps)
 
+    def horizon(self, t_ps: int) -> int:
+        """Return when the profile of this moment must be looked at again, unless something is set before."""
+        i = bisect.bisect_right(self._times, t_ps) - 1
+        entry = self._values[i] if i >= 0 else self._initial
+        if not isinstance(entry, (Ramp, Relaxation)) or t_ps >= entry.end_ps:
+            return 2**62
+        return min((t_ps // entry.step_ps + 1) * entry.step_ps, entry.end_ps)
+
     def breaks(self, t0_ps: int, t1_ps: int) -> list[int]:
         """Return the times with t0 < t < t1 at which the value must be looked at again, sorted."""
         found: set[int] = set()

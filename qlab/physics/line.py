@@ -22,7 +22,7 @@ from qlab.physics.keys import KeyedStream, normal_table
 from qlab.physics.knob import CELL_PS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 __all__ = ["Category", "LineDrawer", "PairLine", "categories", "poisson_times"]
 
 _KEPT_DRAWINGS = 64
+
+
+BLOCK = 2**15
+"""Events that are worked on at once."""
 
 
 @dataclass(slots=True)
@@ -109,14 +113,38 @@ def _least_eigenvalue(matrix: NDArray[np.complex128]) -> float:
 
 def poisson_times(rng: np.random.Generator, rate_hz: float, start_ps: int, end_ps: int) -> NDArray[np.int64]:
     """Draw a Poisson process on [start, end), sorted by construction: normalised sums of exponential gaps."""
+    parts = list(poisson_blocks(rng, rate_hz, start_ps, end_ps, Scratch()))
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+
+def poisson_blocks(
+    rng: np.random.Generator, rate_hz: float, start_ps: int, end_ps: int, scratch: Scratch
+) -> Iterator[NDArray[np.int64]]:
+    """Draw a Poisson process as `poisson_times` does; yield it in blocks that fit into the second-level cache."""
     n = int(rng.poisson(rate_hz * (end_ps - start_ps) * 1e-12))
     if n == 0:
-        return np.empty(0, np.int64)
-    gaps = rng.standard_exponential(n + 1)
+        return
+    gaps = scratch.floats(n + 1)
+    rng.standard_exponential(out=gaps)
     np.cumsum(gaps, out=gaps)
-    times: NDArray[np.int64] = (gaps[:-1] * ((end_ps - start_ps) / gaps[-1])).astype(np.int64)
-    times += start_ps
-    return times
+    scale = (end_ps - start_ps) / float(gaps[-1])
+    for first in range(0, n, BLOCK):
+        times: NDArray[np.int64] = (gaps[first : min(first + BLOCK, n)] * scale).astype(np.int64)
+        times += start_ps
+        yield times
+
+
+class Scratch:
+    """Memory that is used again for every cell: pages that are fresh each time cost more than the draws in them."""
+
+    def __init__(self) -> None:
+        self._floats = np.empty(0, np.float64)
+
+    def floats(self, n: int) -> NDArray[np.float64]:
+        """Return an array of n floats, valid until the next call."""
+        if self._floats.size < n:
+            self._floats = np.empty(n + n // 8, np.float64)
+        return self._floats[:n]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +181,7 @@ class LineDrawer:
         self._detectors = detectors
         self._engine = engine
         self._stream = KeyedStream(seed, line.line_id)
+        self._scratch = Scratch()
         self.knobs = line.knobs(detectors)
         self._drifts = line.signal.drifts() or line.idler.drifts()
         self._drawings: dict[tuple[float, ...], _Drawing | None] = {}
@@ -160,8 +189,8 @@ class LineDrawer:
     def arrivals(self, cell: int) -> dict[int, list[NDArray[np.int64]]]:
         """Return for each detector the arrivals, jitter included and not sorted, of the photons emitted in one cell.
 
-        A segment is drawn from its start to the end of the cell and cut where the next segment begins, so that a setting
-        which comes later cannot change what was drawn before it.
+        A segment is drawn from its start to where it would end as far as was known at its start, and cut where the next
+        segment begins, so that a setting which comes later cannot change what was drawn before it.
         """
         begin, end = cell * CELL_PS, (cell + 1) * CELL_PS
         breaks = sorted({begin, *(t for knob in self.knobs for t in knob.breaks(begin, end))})
@@ -172,18 +201,20 @@ class LineDrawer:
             if drawing is None:
                 continue
             rng = self._stream.at(cell, start - begin)
-            t = poisson_times(rng, rate_hz * drawing.share, start, end)
-            bits = _raw(rng, t.size)
             disperses = any(port.shift_ps is not None for port in drawing.ports)
-            detuning = _raw(rng, t.size) if disperses else None
-            if stop < end:
-                inside = int(np.searchsorted(t, stop))
-                t, bits = t[:inside], bits[:inside]
-                detuning = None if detuning is None else detuning[:inside]
-            arrived = self._engine.scatter(t, bits, detuning, drawing.table, drawing.ports)
-            for detector_id, times in zip(drawing.detectors, arrived, strict=True):
-                if times.size:
-                    result.setdefault(detector_id, []).append(times)
+            horizon = min(end, *(knob.horizon(start) for knob in self.knobs))
+            for times in poisson_blocks(rng, rate_hz * drawing.share, start, horizon, self._scratch):
+                t = times if times[-1] < stop else times[: times.searchsorted(stop)]
+                if not t.size:
+                    break
+                bits = _raw(rng, t.size)
+                detuning = _raw(rng, t.size) if disperses else None
+                arrived = self._engine.scatter(t, bits, detuning, drawing.table, drawing.ports)
+                for detector_id, found in zip(drawing.detectors, arrived, strict=True):
+                    if found.size:
+                        result.setdefault(detector_id, []).append(found)
+                if t.size < times.size:
+                    break
         return result
 
     def _drawing(self, t_ps: int) -> _Drawing | None:

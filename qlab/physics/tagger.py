@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qlab.physics.engine import alive
 from qlab.physics.oscillator import Oscillator
+from qlab.physics.settle import alive
 from qlab.tags.stream import Gap, TagBlock, sort_tags
 
 if TYPE_CHECKING:

@@ -10,20 +10,20 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qlab.errors import WorldError
-from qlab.physics.engine import engine_of, followers
+from qlab.physics.engine import engine_of
 from qlab.physics.keys import KeyedStream, hash_key
 from qlab.physics.knob import CELL_PS, Changes
 from qlab.physics.line import LineDrawer, poisson_times
+from qlab.physics.settle import Candidates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Iterable, Mapping, Sequence
 
     from qlab.physics.detector import Detector
     from qlab.physics.knob import Knob
@@ -32,27 +32,41 @@ if TYPE_CHECKING:
 __all__ = ["World"]
 
 FAR_PAST_PS = -(2**62)
+_DARK_CELLS = 8
 _DARKS, _AFTERPULSES = 1, 2
 T = TypeVar("T")
 K = TypeVar("K")
+
+
+Times: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class _Clicks:
     """A detector's clicks in one cell, and what the next cell needs to know."""
 
-    t: NDArray[np.int64]
+    t: Times
     last_ps: int
-    pending: NDArray[np.int64]
+    pending: Times
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Emission:
-    """The arrivals of the photons emitted in one cell, by detector: in the same cell, and in the next."""
+@dataclass(slots=True)
+class _Cell:
+    """All detectors' clicks in one cell, and how many settings had been made when they were found to hold."""
 
-    inside: dict[int, list[NDArray[np.int64]]]
-    later: dict[int, list[NDArray[np.int64]]]
+    clicks: dict[int, _Clicks]
+    changes: int
+
+
+@dataclass(slots=True)
+class _Drawn:
+    """What one component sent in one cell, to whom, and the settings that it depends on."""
+
+    inside: dict[int, Times]
+    later: dict[int, Times]
+    version: int
+    changes: int
 
 
 class World:
@@ -88,20 +102,15 @@ class World:
         self._drawers = [LineDrawer(line, self.detectors, seed, self._engine) for line in self.lines]
         self._dark_streams = {i: KeyedStream(seed, i, _DARKS) for i in self.detectors}
         self._afterpulse_keys = {i: hash_key(seed, i, _AFTERPULSES) for i in self.detectors}
-        keep = max(int(history_s * 1e12 / CELL_PS), 4)
         self._lock = threading.RLock()
-        self._cells: _Cache[tuple[int, int], _Clicks] = _Cache(keep * max(len(self.detectors), 1))
-        self._emitted: _Cache[tuple[int, int], tuple[int, _Emission]] = _Cache(4 * max(len(self.lines), 1))
-        of_lines = {("line", n): drawer.knobs for n, drawer in enumerate(self._drawers)}
-        light = list({id(knob): knob for knobs in of_lines.values() for knob in knobs}.values())
-        of_detectors = {
-            ("detector", i): [*light, d.dark_rate_hz, d.afterpulse_probability] for i, d in self.detectors.items()
-        }
-        self._knobs_of: dict[tuple[str, int], list[Knob]] = of_lines | of_detectors
+        self._cells: _Cache[int, _Cell] = _Cache(max(int(history_s * 1e12 / CELL_PS), 4))
+        self._emitted: _Cache[tuple[int, int], _Drawn] = _Cache(4 * max(len(self.lines), 1))
+        self._dark: _Cache[tuple[int, int], tuple[int, Times]] = _Cache(4 * max(len(self.detectors), 1))
+        self._light = list({id(knob): knob for drawer in self._drawers for knob in drawer.knobs}.values())
+        self._own = {i: (d.dark_rate_hz, d.afterpulse_probability) for i, d in self.detectors.items()}
         self._changes = Changes()
-        self._versions: _Cache[tuple[tuple[str, int], int], int] = _Cache(16 * len(self._knobs_of) + 16)
-        self._versions_of = -1
-        for knob in {id(knob): knob for knobs in self._knobs_of.values() for knob in knobs}.values():
+        of_detectors = [knob for knobs in self._own.values() for knob in knobs]
+        for knob in {id(knob): knob for knob in (*self._light, *of_detectors)}.values():
             knob.report_to(self._changes)
 
     def clicks(self, detector_id: int, start_ps: int, stop_ps: int) -> NDArray[np.int64]:
@@ -118,96 +127,115 @@ class World:
         if stop_ps <= start_ps:
             return np.empty(0, np.int64)
         with self._lock:
-            for knob in self._knobs_of["detector", detector_id]:
+            for knob in (*self._light, *self._own[detector_id]):
                 knob.freeze(stop_ps)
             parts = []
             for cell in range(start_ps // CELL_PS, -(-stop_ps // CELL_PS)):
-                parts.append(self._cell(detector_id, cell).t)
-                # The pairs of this cell are at hand now: the other detectors will be asked for soon.
-                for other in self.detectors:
-                    if other != detector_id:
-                        self._cell(other, cell)
+                parts.append(self._cell(cell).clicks[detector_id].t)
             t = parts[0] if len(parts) == 1 else np.concatenate(parts)
             i, j = np.searchsorted(t, [start_ps, stop_ps])
             return t[i:j]
 
-    def _cell(self, detector_id: int, cell: int, *, warm: bool = True) -> _Clicks:
-        key = (detector_id, cell)
-        version = self._version(("detector", detector_id), cell)
-        found = self._cells.get(key)
-        if found is not None and found.version == version:
-            return found
-        if warm:
-            before = self._cells.get((detector_id, cell - 1))
-            if before is None or before.version != self._version(("detector", detector_id), cell - 1):
-                before = self._cell(detector_id, cell - 1, warm=False)
-        else:
-            before = _Clicks(np.empty(0, np.int64), FAR_PAST_PS, np.empty(0, np.int64), 0)
-        clicks = self._draw(detector_id, cell, before, version)
-        if warm:
-            self._cells.put(key, clicks)
-        return clicks
+    def _cell(self, cell: int) -> _Cell:
+        """Return the clicks of all detectors: who asks for one will soon ask for the others."""
+        found = self._known(cell)
+        stale = [i for i in self.detectors if i not in found.clicks]
+        if stale:
+            before = dict(self._known(cell - 1).clicks)
+            missing = [i for i in stale if i not in before]
+            if missing:
+                before |= self._draw(missing, cell - 1, {})
+            found.clicks |= self._draw(stale, cell, before)
+            self._cells.put(cell, found)
+        return found
 
-    def _draw(self, detector_id: int, cell: int, before: _Clicks, version: int) -> _Clicks:
+    def _known(self, cell: int) -> _Cell:
+        """Return what is known of a cell and still holds."""
+        found = self._cells.get(cell)
+        if found is None:
+            return _Cell({}, self._changes.count)
+        if found.changes != self._changes.count:
+            light = _version(self._light, (cell + 1) * CELL_PS)
+            for i, clicks in list(found.clicks.items()):
+                if clicks.version != light + _version(self._own[i], (cell + 1) * CELL_PS):
+                    del found.clicks[i]
+            found.changes = self._changes.count
+        return found
+
+    def _draw(self, which: Sequence[int], cell: int, before: Mapping[int, _Clicks]) -> dict[int, _Clicks]:
+        """Draw some detectors' clicks in a cell; where nothing is known of the cell before, from a rested detector."""
         begin, end = cell * CELL_PS, (cell + 1) * CELL_PS
-        detector = self.detectors[detector_id]
-        parts = [before.pending, self._darks(detector_id, cell)]
-        for index in range(len(self.lines)):
-            parts += self._emission(index, cell - 1).later.get(detector_id, ())
-            parts += self._emission(index, cell).inside.get(detector_id, ())
-        candidates = np.sort(np.concatenate(parts), kind="stable")
-        split = int(np.searchsorted(candidates, end))
-        candidates, late = candidates[:split], candidates[split:]
-        law = detector.law(detector.afterpulse_probability.value(begin), self._afterpulse_keys[detector_id])
-        t = self._engine.clicks(candidates, detector.dead_time_ps, before.last_ps, law)
-        inside = int(np.searchsorted(t, end))
-        t = t[:inside]
-        last = int(t[-1]) if t.size else before.last_ps
-        if law is not None:
+        light = _version(self._light, end)
+        early = [self._emission(index, cell - 1).later for index in range(len(self.lines))]
+        now = [self._emission(index, cell).inside for index in range(len(self.lines))]
+        nothing = np.empty(0, np.int64)
+        detectors, late = [], []
+        for i in which:
+            detector = self.detectors[i]
+            parts = [arrived[i] for arrived in (*early, *now) if i in arrived]
+            known = before.get(i)
+            t = np.concatenate([known.pending if known is not None else nothing, *parts, self._darks(i, cell)])
+            t.sort(kind="stable")
+            split = t.size if not t.size or t[-1] < end else int(t.searchsorted(end))
+            law = detector.law(detector.afterpulse_probability.value(begin), self._afterpulse_keys[i])
+            last_ps = known.last_ps if known is not None else FAR_PAST_PS
+            detectors.append(Candidates(t[:split], detector.dead_time_ps, last_ps, law))
+            late.append(t[split:])
+        result = {}
+        for i, one, rest, clicks in zip(which, detectors, late, self._engine.clicks(detectors), strict=True):
+            t = clicks if not clicks.size or clicks[-1] < end else clicks[: int(clicks.searchsorted(end))]
             # Those that this cell's clicks leave to the next: also of a click whose afterpulse came too late for this one.
-            children = followers(t[np.searchsorted(t, end - law.longest_ps) :], law)[1]
-            late = np.sort(np.concatenate([late, children[children >= end]]), kind="stable")
-        return _Clicks(t, last, late, version)
+            pending = one.law.beyond(t, end) if one.law is not None else nothing
+            if rest.size:
+                pending = np.sort(np.concatenate([rest, pending]), kind="stable")
+            last_ps = int(t[-1]) if t.size else one.last_ps
+            result[i] = _Clicks(t, last_ps, pending, light + _version(self._own[i], end))
+        return result
 
-    def _darks(self, detector_id: int, cell: int) -> NDArray[np.int64]:
-        begin, end = cell * CELL_PS, (cell + 1) * CELL_PS
+    def _darks(self, detector_id: int, cell: int) -> Times:
+        """Return a detector's darks in a cell, from a draw for several cells at once."""
+        block = cell // _DARK_CELLS
+        begin, end = block * _DARK_CELLS * CELL_PS, (block + 1) * _DARK_CELLS * CELL_PS
         knob = self.detectors[detector_id].dark_rate_hz
-        starts = [begin, *knob.breaks(begin, end)]
-        parts = []
-        for start, stop in zip(starts, [*starts[1:], end], strict=True):
-            rng = self._dark_streams[detector_id].at(cell, start - begin)
-            t = poisson_times(rng, max(knob.value(start), 0.0), start, end)
-            parts.append(t if stop == end else t[: np.searchsorted(t, stop)])
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        version = knob.settings_before(end)
+        found = self._dark.get((detector_id, block))
+        if found is None or found[0] != version:
+            starts = [begin, *knob.breaks(begin, end)]
+            parts = []
+            for start, stop in zip(starts, [*starts[1:], end], strict=True):
+                rng = self._dark_streams[detector_id].at(block, start - begin)
+                t = poisson_times(rng, max(knob.value(start), 0.0), start, end)
+                parts.append(t if stop == end else t[: t.searchsorted(stop)])
+            found = (version, parts[0] if len(parts) == 1 else np.concatenate(parts))
+            self._dark.put((detector_id, block), found)
+        i, j = found[1].searchsorted([cell * CELL_PS, (cell + 1) * CELL_PS]).tolist()
+        return found[1][i:j]
 
-    def _emission(self, index: int, cell: int) -> _Emission:
-        version = self._version(("line", index), cell)
+    def _emission(self, index: int, cell: int) -> _Drawn:
         found = self._emitted.get((index, cell))
-        if found is not None and found[0] == version:
-            return found[1]
-        emission = _Emission({}, {})
+        if found is not None and found.changes == self._changes.count:
+            return found
         end = (cell + 1) * CELL_PS
+        version = _version(self._drawers[index].knobs, end)
+        if found is not None and found.version == version:
+            found.changes = self._changes.count
+            return found
+        drawn = _Drawn({}, {}, version, self._changes.count)
         for detector_id, arrays in self._drawers[index].arrivals(cell).items():
             t = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-            beyond = t >= end
-            if beyond.any():
-                emission.later[detector_id] = [t[beyond & (t < end + CELL_PS)]]
-                t = t[~beyond]
-            emission.inside[detector_id] = [t]
-        self._emitted.put((index, cell), (version, emission))
-        return emission
+            t.sort(kind="stable")  # almost sorted: only jitter and the port's other segments disorder it
+            if t.size and t[-1] >= end:
+                split, stop = t.searchsorted([end, end + CELL_PS]).tolist()
+                drawn.later[detector_id] = t[split:stop]
+                t = t[:split]
+            drawn.inside[detector_id] = t
+        self._emitted.put((index, cell), drawn)
+        return drawn
 
-    def _version(self, component: tuple[str, int], cell: int) -> int:
-        """Return how many settings of a component were made before the end of a cell, which grows with each that matters."""
-        if self._changes.count != self._versions_of:
-            self._versions.clear()
-            self._versions_of = self._changes.count
-        version = self._versions.get((component, cell))
-        if version is None:
-            before_ps = (cell + 1) * CELL_PS
-            version = sum(knob.settings_before(before_ps) for knob in self._knobs_of[component])
-            self._versions.put((component, cell), version)
-        return version
+
+def _version(knobs: Iterable[Knob], before_ps: int) -> int:
+    """Return how many settings were made before a time: it grows with each that could matter."""
+    return sum(knob.settings_before(before_ps) for knob in knobs)
 
 
 class _Cache(OrderedDict[K, T]):

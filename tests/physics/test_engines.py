@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from qlab.errors import BadRequestError
 from qlab.physics.arm import Arm, BeamSplitter, Fibre, PolarisingSplitter, Port, WavePlate
 from qlab.physics.detector import Detector
-from qlab.physics.engine import AfterpulseLaw, OutcomeTable, engine_of
+from qlab.physics.engine import OutcomeTable, engine_of
 from qlab.physics.keys import mix
 from qlab.physics.knob import CELL_PS, Knob
 from qlab.physics.line import PairLine
+from qlab.physics.settle import AfterpulseLaw, Candidates
 from qlab.physics.source import PairSource
 from qlab.physics.states import werner
 from qlab.physics.world import World
@@ -86,20 +87,28 @@ def one_by_one(t: list[int], dead: int, last: int, law: AfterpulseLaw) -> list[i
 @pytest.mark.parametrize("engine", ENGINES)
 @settings(max_examples=150, deadline=None)
 @given(
-    t=st.lists(st.integers(0, 20_000), max_size=80),
+    streams=st.lists(st.lists(st.integers(0, 20_000), max_size=60), min_size=1, max_size=4),
     dead=st.integers(0, 300),
     probability=st.sampled_from([0.05, 0.5, 0.9]),
     tau=st.sampled_from([3.0, 200.0]),
     key=st.integers(0, 2**64 - 1),
+    origin=st.integers(-(2**58), 2**58),
 )
-def test_clicks_are_those_of_a_detector_simulated_event_by_event(
-    engine: str, t: list[int], dead: int, probability: float, tau: float, key: int
+def test_clicks_are_those_of_detectors_simulated_event_by_event(
+    engine: str, streams: list[list[int]], dead: int, probability: float, tau: float, key: int, origin: int
 ) -> None:
-    detector = Detector(dead_time_ps=dead, afterpulse_tau_ps=tau)
-    law = detector.law(probability, key)
-    assert law is not None
-    found = engine_of(engine).clicks(np.array(sorted(t), np.int64), dead, -50, law)
-    assert found.tolist() == one_by_one(sorted(t), dead, -50, law)
+    detectors, expected = [], []
+    for n, times in enumerate(streams):
+        # The third differs from the others, so that it cannot be settled together with them.
+        detector = Detector(dead_time_ps=dead + (n == 2), afterpulse_tau_ps=tau)
+        law = detector.law(probability, key ^ n)
+        assert law is not None
+        t = [origin + time for time in sorted(times)]
+        last = origin - 50 * n
+        detectors.append(Candidates(np.array(t, np.int64), detector.dead_time_ps, last, law))
+        expected.append(one_by_one(t, detector.dead_time_ps, last, law))
+    found = engine_of(engine).clicks(detectors)
+    assert [clicks.tolist() for clicks in found] == expected
 
 
 @settings(max_examples=50, deadline=None)

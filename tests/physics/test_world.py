@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from qlab.errors import WorldError
 from qlab.physics.arm import Arm, Fibre, PolarisingSplitter, Port, WavePlate
 from qlab.physics.detector import Detector
-from qlab.physics.engine import alive
-from qlab.physics.knob import CELL_PS, Knob, Ramp
+from qlab.physics.knob import CELL_PS, Knob, Ramp, Relaxation
 from qlab.physics.line import PairLine
+from qlab.physics.settle import alive
 from qlab.physics.source import PairSource
 from qlab.physics.states import bell_state, werner
 from qlab.physics.world import World
@@ -108,6 +108,68 @@ def test_settings_in_mid_cell_give_the_same_tags_for_any_polling(times: list[int
         return hashlib.sha256(np.concatenate(parts).tobytes()).hexdigest()
 
     assert run(step_ps) == run(4 * CELL_PS)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 10 * CELL_PS), st.sampled_from(["dark", "afterpulse", "efficiency"])), max_size=4
+    ),
+    st.integers(10**9, 10**12),
+)
+def test_a_detector_changed_in_any_cell_gives_the_same_tags_for_any_polling(
+    changes: list[tuple[int, str]], step_ps: int
+) -> None:
+    def run(step: int) -> str:
+        world, _ = make()
+        detector = world.detectors[11]
+        waiting = sorted(changes)
+        parts, now = [], 0
+        for edge in edges_of(step, 10 * CELL_PS)[1:]:
+            while waiting and waiting[0][0] <= edge:
+                at, what = waiting.pop(0)
+                parts.append(world.clicks(11, now, at))
+                now = at
+                if what == "dark":
+                    detector.dark_rate_hz.set(2000.0 + detector.dark_rate_hz.value(at), at)
+                elif what == "afterpulse":
+                    detector.afterpulse_probability.set(0.2, at)
+                else:
+                    detector.efficiency.set(0.1, at)
+            parts.append(world.clicks(11, now, edge))
+            now = edge
+        return hashlib.sha256(np.concatenate(parts).tobytes()).hexdigest()
+
+    assert run(step_ps) == run(10 * CELL_PS)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3 * CELL_PS), st.sampled_from(["step", "ramp", "relaxation"]), st.integers(1, 2 * CELL_PS)
+        ),
+        max_size=4,
+        unique_by=lambda setting: setting[0],
+    )
+)
+def test_a_segment_is_known_to_last_at_least_to_the_next_break(settings_made: list[tuple[int, str, int]]) -> None:
+    knob = Knob(0.0)
+    for at, kind, lasts in sorted(settings_made):
+        profile = {"step": 1.0, "ramp": Ramp(at, 0.0, at + lasts, 1.0), "relaxation": Relaxation(at, 0.0, 1.0, lasts)}
+        knob.set(profile[kind], at)
+    for begin in range(0, 4 * CELL_PS, CELL_PS):
+        breaks = [begin, *knob.breaks(begin, begin + CELL_PS), begin + CELL_PS]
+        for start, stop in itertools.pairwise(breaks):
+            assert knob.horizon(start) >= stop
+
+
+def test_a_pump_that_ramps_up_makes_pairs_at_its_mean_power() -> None:
+    world, _ = make(dead_ps=0, afterpulse=0.0, dark_hz=0.0)
+    world.lines[0].source.pump_power_w.set(Ramp(0, 0.0, 2 * S, 2.0), 0)
+    n = world.clicks(11, 0, 2 * S).size
+    # The power is held for 4.3 ms at a time, at its value at the beginning: half a step below the mean of 1 W.
+    expected = 2e5 * 0.5 * 0.3 * 2 * (1.0 - 0.5 * 2**32 / S)
+    _within(n, expected, math.sqrt(expected))
 
 
 def test_the_past_cannot_be_changed() -> None:
