@@ -13,8 +13,15 @@ CHSH_ANGLES_DEG = ((0.0, 22.5), (0.0, 67.5), (45.0, 22.5), (45.0, 67.5))
 AXES_XYZ = ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0))
 """The Bloch axes x, y, z as an analyser takes them, (Z, X, Y)."""
 BELL = ("phi+", "phi-", "psi+", "psi-")
+PHI_PLUS = np.diag([1.0, 1.0, -1.0])
+"""Correlations of phi+ along Z, X and Y."""
 ZXY = [2, 0, 1]
 """Where an analyser's axes stand in x, y, z."""
+
+
+def _linear(angle_deg):
+    """Return the Bloch vector (Z, X, Y) of linear polarisation."""
+    return np.array([np.cos(np.radians(2.0 * angle_deg)), np.sin(np.radians(2.0 * angle_deg)), 0.0])
 
 
 def _publish(name, values, clock, units=None):
@@ -195,7 +202,7 @@ def measure_chsh(
     acquisition_s : float
         Seconds a setting and round.
     sigma : float
-        Wanted standard uncertainty of S.
+        Wanted standard uncertainty of S from the counts; `s_sigma` of the result also has that of the plates' angles.
     max_rounds : int
         Rounds after which the plan gives up waiting for it.
     window_ps : int
@@ -205,7 +212,7 @@ def measure_chsh(
     md : dict
         Metadata.
     """
-    from qlab.analysis.bell import chsh
+    from qlab.analysis.bell import chsh, setting_sigma
     from qlab.errors import PlanError
 
     if max_rounds < 1 or not acquisition_s > 0:
@@ -218,7 +225,8 @@ def measure_chsh(
         counts = np.zeros((4, 2, 2), dtype=np.int64)
         singles = np.zeros((4, 4), dtype=np.float64)
         live_s = 0.0
-        for _ in range(max_rounds):
+        of_settings = np.zeros(4)
+        for rounds in range(1, max_rounds + 1):
             for k, (a, b) in enumerate(CHSH_ANGLES_DEG):
                 yield from measure_setting([tagger], [alice, bob], [(alice, a), (bob, b)])
                 counted = pairs.add(k, tagger.last_block)
@@ -227,16 +235,24 @@ def measure_chsh(
                 singles[k] += pairs.singles(tagger.last_block)
                 live_s += tagger.last_block.live_s / 4.0
                 yield from publish_counts(pairs.results, counted, tagger.clock)
+                of_settings[k] = setting_sigma(
+                    PHI_PLUS, _linear(a), alice.bloch_covariance(), _linear(b), bob.bloch_covariance()
+                )
             pairs.settle()
             result = chsh(list(counts))
+            # Each round turns the plates anew.  The correlations are those of phi+ less what S has lost of it.
+            e_settings = of_settings * min(abs(result.s) / 8.0**0.5, 1.0) / rounds**0.5
             if result.sigma <= sigma:
                 break
+        s_settings = float(np.sqrt((e_settings**2).sum()))
         rates = singles / live_s
         values = {
             "s": result.s,
-            "s_sigma": result.sigma,
+            "s_sigma": float(np.hypot(result.sigma, s_settings)),
+            "s_sigma_counts": result.sigma,
+            "s_sigma_settings": s_settings,
             "e": np.array([term.e for term in result.terms]),
-            "e_sigma": np.array([term.sigma for term in result.terms]),
+            "e_sigma": np.hypot([term.sigma for term in result.terms], e_settings),
             "counts": counts,
             "live_s_per_setting": live_s,
             "singles_hz": rates,

@@ -47,9 +47,10 @@ class PhotonSource(Protocol):
 
 @runtime_checkable
 class Rotator(Protocol):
-    """An axis of rotation in degrees."""
+    """An axis of rotation in degrees; `repeatability_deg` is the standard deviation of where it stops."""
 
     name: str
+    repeatability_deg: float
 
     def set(self, angle_deg: float) -> Status:
         """Turn to `angle_deg`; done when the mount has arrived."""
@@ -71,6 +72,9 @@ class PolarisationAnalyser(Protocol):
 
     def set_bloch(self, vector: Sequence[float]) -> Status:
         """Analyse the state with this unit Bloch vector (Z = H/V, X = D/A, Y = R/L) in the aligned frame."""
+
+    def bloch_covariance(self) -> NDArray[np.float64]:
+        """Return the covariance of the analysed Bloch vector at the last setting, shape (3, 3), in the aligned frame."""
 
     def set_frame(self, rotation: NDArray[np.float64]) -> None:
         """Define the aligned frame by a proper 3x3 rotation of the Bloch sphere; identity is the bare analyser."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         """A rotation mount."""
 
         name: str
+        repeatability_deg: float
 
         def set(self, angle_deg: float) -> WorkerStatus:
             """Turn."""
@@ -40,7 +41,10 @@ if TYPE_CHECKING:
             ...
 
 
-__all__ = ["WavePlateAnalyser", "plate_angles_deg"]
+__all__ = ["WavePlateAnalyser", "analysed_vector", "plate_angles_deg"]
+
+STEP_RAD = 1e-5
+"""Of the numerical derivative."""
 
 
 def plate_angles_deg(vector: Sequence[float]) -> tuple[float, float]:
@@ -51,6 +55,21 @@ def plate_angles_deg(vector: Sequence[float]) -> tuple[float, float]:
     linear = azimuth + ellipticity
     # Twice, because a tiny negative angle modulo 180 is 180.0 in floating point.
     return math.degrees(azimuth) % 180.0 % 180.0, math.degrees(linear / 2.0) % 180.0 % 180.0
+
+
+def analysed_vector(qwp_deg: float, hwp_deg: float) -> NDArray[np.float64]:
+    """Return the Bloch vector (Z, X, Y) that the plates send to the transmitted port: the inverse of `plate_angles_deg`."""
+    horizontal = np.array([1.0, 0.0, 0.0])
+    return _retarded(_retarded(horizontal, hwp_deg, math.pi), qwp_deg, math.pi / 2.0)
+
+
+def _retarded(vector: NDArray[np.float64], axis_deg: float, retardance_rad: float) -> NDArray[np.float64]:
+    """Turn a Bloch vector (Z, X, Y) back through a plate."""
+    double = math.radians(2.0 * axis_deg)
+    axis = np.array([math.cos(double), math.sin(double), 0.0])
+    along = axis * float(axis @ vector)
+    across: NDArray[np.float64] = np.cross(axis, vector)
+    return along + math.cos(retardance_rad) * (vector - along) + math.sin(retardance_rad) * across
 
 
 class WavePlateAnalyser(Device):
@@ -116,6 +135,23 @@ class WavePlateAnalyser(Device):
         self.qwp_deg.put(qwp)
         self.hwp_deg.put(hwp)
         return AllStatus(self.clock, f"{self.name} set", [lambda: self.qwp.set(qwp), lambda: self.hwp.set(hwp)])
+
+    def bloch_covariance(self) -> NDArray[np.float64]:
+        """Return the covariance of the analysed Bloch vector, shape (3, 3), that the mounts' repeatability leaves.
+
+        In the aligned frame, at the setting that the plates were sent to last.
+        """
+        angles = np.radians([self.qwp_deg.get(), self.hwp_deg.get()])
+        sigmas = np.radians([self.qwp.repeatability_deg, self.hwp.repeatability_deg])
+        frame = np.asarray(self.frame.get()).reshape(3, 3)
+        covariance = np.zeros((3, 3))
+        for plate, sigma in enumerate(sigmas):
+            step = np.zeros(2)
+            step[plate] = STEP_RAD
+            ahead, behind = (analysed_vector(*np.degrees(angles + sign * step)) for sign in (1.0, -1.0))
+            slope = frame.T @ (ahead - behind) / (2.0 * STEP_RAD)
+            covariance += np.outer(slope, slope) * sigma**2
+        return covariance
 
     def stop(self, *, success: bool = False) -> None:
         """Stop both plates, unless all went well."""

@@ -27,6 +27,7 @@ __all__ = [
     "correlation",
     "game_p_value",
     "optimal_settings",
+    "setting_sigma",
 ]
 
 # S = E(a,b) - E(a,b') + E(a',b) + E(a',b'), the form in which angles of 0, 45 and 22.5, 67.5 degrees give +2 sqrt 2.
@@ -123,6 +124,30 @@ def chsh(
     terms = tuple(correlation(c, a) for c, a in zip(counts, background, strict=True))
     s = sum(sign * term.e for sign, term in zip(signs, terms, strict=True))
     return ChshResult(s, math.sqrt(sum(term.sigma**2 for term in terms)), terms, signs)
+
+
+def setting_sigma(
+    t: ArrayLike, alice: ArrayLike, alice_covariance: ArrayLike, bob: ArrayLike, bob_covariance: ArrayLike
+) -> float:
+    """Return the standard deviation of E = a.T b that comes of analysers which do not stand quite where they should.
+
+    Parameters
+    ----------
+    t:
+        T_ij = <sigma_i x sigma_j>, shape (3, 3).
+    alice, bob:
+        The Bloch vectors that the analysers were sent to, shape (3,).
+    alice_covariance, bob_covariance:
+        Of these vectors, shape (3, 3).
+
+    Notes
+    -----
+    To first order, var E = (T b)' C_a (T b) + (T' a)' C_b (T' a).
+    """
+    matrix, a, b = (np.asarray(x, dtype=np.float64) for x in (t, alice, bob))
+    to_alice, to_bob = matrix @ b, matrix.T @ a
+    variance = to_alice @ np.asarray(alice_covariance) @ to_alice + to_bob @ np.asarray(bob_covariance) @ to_bob
+    return math.sqrt(float(variance))
 
 
 def optimal_settings(t: ArrayLike) -> OptimalSettings:

@@ -40,7 +40,8 @@ def demo(lab_name: str, options: RunOptions) -> int:
             theory = predict_chsh(lab.file, np.asarray(test["singles_hz"]).mean(axis=0), rate, test["window_ps"])
             z = (test["s"] - theory.s) / test["s_sigma"]
             say(
-                f"S = {test['s']:.4f} +- {test['s_sigma']:.4f}   theory {theory.s:.4f}   ({z:+.1f} sigma; classical bound 2)"
+                f"S = {test['s']:.4f} +- {test['s_sigma']:.4f} (counts {test['s_sigma_counts']:.4f}, plates "
+                f"{test['s_sigma_settings']:.4f})   theory {theory.s:.4f}   ({z:+.1f} sigma; classical bound 2)"
             )
             write_report(session.data_dir, "-1", None)
         say(f"took {wall.now_ps() / PS_PER_S:.0f} s")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qlab.analysis.bell import SIGNS, chsh, correlation, game_p_value, optimal_settings
+from qlab.analysis.bell import SIGNS, chsh, correlation, game_p_value, optimal_settings, setting_sigma
 from qlab.errors import BadRequestError
 
 
@@ -79,3 +79,15 @@ def test_probability_bound_of_the_game() -> None:
     assert game_p_value(85, 100) == pytest.approx(math.exp(-2 * 100 * 0.1**2))
     with pytest.raises(BadRequestError):
         game_p_value(5, 4)
+
+
+def test_the_error_of_the_settings_is_the_spread_of_e_when_analysers_stray() -> None:
+    rng = np.random.default_rng(5)
+    t = np.diag([0.95, 0.93, -0.94])
+    a, b = np.array([1.0, 0.0, 0.0]), np.array([1.0, 1.0, 0.0]) / math.sqrt(2.0)
+    straying = np.diag([0.0, 2.5e-3, 1e-3]) ** 2
+    strayed_a = rng.multivariate_normal(a, straying, 20_000)
+    strayed_b = rng.multivariate_normal(b, 2.0 * straying, 20_000)
+    e = np.einsum("ni,ij,nj->n", strayed_a, t, strayed_b)
+    # the spread of a standard deviation of 20,000 normal values is 0.5 %
+    assert setting_sigma(t, a, straying, b, 2.0 * straying) == pytest.approx(e.std(), rel=0.02)
