@@ -1,7 +1,15 @@
 """Twin of the ID900's tag download service ("DataLink Target Service"), a program on the host's side.
 
-Text commands in ZeroMQ frames, JSON replies.  `start-save` writes the tags of one input, relative to the start of the
-record window, as little-endian 64-bit picoseconds (`bin`) or as text (`ascii`).
+Text commands in ZeroMQ frames, JSON replies.  Written from protocol sheet 10; the keys of a status and the shape of an
+error are those that the vendor's example scripts read.
+
+===============  ====================================================================================
+`start-save`     tags of one raw output into a file: `bin` (little-endian 64-bit ps) or `ascii`
+`start-stream`   the same over ZeroMQ PAIR, one message a record, an empty one at the end
+`status`         how far one download is
+`stop`           ends it, and tells how far it was
+`list`           the names of those that run
+===============  ====================================================================================
 """
 
 from __future__ import annotations
@@ -9,58 +17,34 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-import numpy as np
+from qlab.errors import TwinError
+from sim_devices.taggers.id900_frames import FrameConversation
+from sim_devices.taggers.id900_jobs import Job, Save, Stream
 
 if TYPE_CHECKING:
-    from typing import Protocol
-
-    from qlab.clock import Clock
     from qlab.twin.bench import Bench
-    from sim_devices.taggers.id900_players import Player
-    from sim_devices.taggers.id900_signals import Signals
-
-    class Controller(Protocol):
-        """The time controller that the service reads from."""
-
-        clock: Clock
-        signals: Signals
-
-        @property
-        def record(self) -> Player:
-            """The record window."""
-            ...
-
+    from qlab.twin.conversation import OutputStream, StreamOpener
+    from sim_devices.taggers.id900_jobs import Controller
 
 __all__ = ["DataLinkTwin"]
 
 FLUSH_PS = 250_000_000_000
-"""[INF] Tags reach the file four times a second."""
+"""[INF] Tags are handed on four times a second."""
+ENDED_KEPT = 100
+"""[INF] How many downloads that have ended can still be asked about."""
+FIRST_STREAM_PORT = 4241
+"""[V1] Channel n streams on this port plus n where no other was asked for."""
 
 
 class _WrongError(Exception):
-    """The command line cannot be read."""
+    """The command line cannot be carried out."""
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise _WrongError(message)
-
-
-@dataclass(slots=True)
-class _Save:
-    """One running download."""
-
-    channel: int
-    path: str
-    ascii: bool
-    with_index: bool
-    done_ps: int
-    count: int = 0
-    error: str = ""
-    running: bool = True
 
 
 class DataLinkTwin:
@@ -69,118 +53,131 @@ class DataLinkTwin:
     def __init__(self, controller: Controller, bench: Bench) -> None:
         self._controller = controller
         self._bench = bench
-        self._saves: dict[str, _Save] = {}
+        self._jobs: dict[str, Job] = {}
         self._number = 0
+        self._ended: list[OutputStream] = []
+        self._opener: StreamOpener | None = None
         self._due_ps: int | None = None
 
-    def connect(self) -> DataLinkConversation:
+    def attach_streams(self, opener: StreamOpener) -> None:
+        """Learn where streams are opened."""
+        self._opener = opener
+
+    def connect(self) -> FrameConversation:
         """Begin a conversation with one client."""
-        return DataLinkConversation(self)
+        return FrameConversation(self.execute)
 
     def reset_power(self) -> None:
         """Nothing to do: a program on the host does not lose power with the instrument."""
 
     def background_due_ps(self) -> int | None:
-        """Return when tags are next written."""
+        """Return when tags are next handed on."""
         return self._due_ps
 
     def background(self) -> None:
-        """Write what has come."""
+        """Hand on what has come, and close what has ended."""
         now = self._controller.clock.now_ps()
-        for save in self._saves.values():
-            self._write(save, now)
-        running = any(save.running for save in self._saves.values())
-        self._due_ps = now + FLUSH_PS if running else None
+        self._close_ended()
+        for job in self._jobs.values():
+            job.advance(now)
+        self._due_ps = now + FLUSH_PS if any(job.running for job in self._jobs.values()) else None
 
     def execute(self, text: str) -> str:
         """Carry out one command line."""
         try:
             words = shlex.split(text)
             verb, rest = (words[0], words[1:]) if words else ("", [])
-            if verb == "start-save":
-                return self._start(rest)
-            if verb == "list":
-                return json.dumps([number for number, save in self._saves.items() if save.running])
-            if verb in ("status", "stop"):
-                return self._ask(rest, stop=verb == "stop")
-            return json.dumps({"error": f"unknown command {verb!r}"})
-        except (_WrongError, ValueError) as error:
-            return json.dumps({"error": str(error)})
+            match verb:
+                case "start-save":
+                    return self._start_save(rest)
+                case "start-stream":
+                    return self._start_stream(rest)
+                case "status" | "stop":
+                    return self._ask(rest, stop=verb == "stop")
+                case "list":
+                    return json.dumps([name for name, job in self._jobs.items() if job.running])
+                case _:
+                    return _error(f"unknown command {verb!r}")
+        except (_WrongError, ValueError, TwinError) as error:
+            return _error(str(error))
 
-    def _start(self, words: list[str]) -> str:
-        parser = _Parser(prog="start-save", add_help=False)
-        parser.add_argument("--address", required=True)
-        parser.add_argument("--channel", type=int, required=True, choices=range(1, 5))
+    def _start_save(self, words: list[str]) -> str:
+        parser = self._start_parser("start-save")
         parser.add_argument("--filename", required=True)
         parser.add_argument("--format", choices=["bin", "ascii"], default="ascii")
-        parser.add_argument("--with-ref-index", action="store_true")
         options = parser.parse_args(words)
-        now = self._controller.clock.now_ps()
+        self._need_controller(options.address)
+        return self._begin(
+            Save(
+                self._controller,
+                options.channel,
+                lambda data: self._bench.write_bytes(options.filename, data),
+                with_index=options.with_ref_index,
+                as_text=options.format == "ascii",
+            )
+        )
+
+    def _start_stream(self, words: list[str]) -> str:
+        parser = self._start_parser("start-stream")
+        parser.add_argument("--stream-port", type=int)
+        options = parser.parse_args(words)
+        self._need_controller(options.address)
+        if self._opener is None:
+            msg = "this wire has no streams"
+            raise _WrongError(msg)
+        self._close_ended()  # it may be their port
+        port = FIRST_STREAM_PORT + options.channel if options.stream_port is None else options.stream_port
+        output = self._opener.open_stream(port)
+        return self._begin(Stream(self._controller, options.channel, output, with_index=options.with_ref_index))
+
+    def _start_parser(self, verb: str) -> _Parser:
+        parser = _Parser(prog=verb, add_help=False)
+        parser.add_argument("--address", required=True)
+        parser.add_argument("--channel", type=int, required=True, choices=range(1, 5))
+        parser.add_argument("--with-ref-index", action="store_true")
+        return parser
+
+    def _need_controller(self, address: str) -> None:
+        if not self._controller.connected:
+            msg = f"No connection to {address}"
+            raise _WrongError(msg)
+
+    def _begin(self, job: Job) -> str:
         self._number += 1
         name = str(self._number)
-        save = _Save(options.channel, options.filename, options.format == "ascii", options.with_ref_index, now)
-        self._append(save, b"")
-        self._saves[name] = save
-        self._due_ps = self._due_ps or now + FLUSH_PS
+        ended = [old for old, each in self._jobs.items() if not each.running]
+        for old in ended[:-ENDED_KEPT]:
+            del self._jobs[old]
+        self._jobs[name] = job
+        self._due_ps = self._due_ps or job.start_ps + FLUSH_PS
         return json.dumps({"id": name})
 
     def _ask(self, words: list[str], *, stop: bool) -> str:
-        parser = _Parser(prog="status", add_help=False)
+        parser = _Parser(prog="stop" if stop else "status", add_help=False)
         parser.add_argument("--id", required=True)
         name = parser.parse_args(words).id
-        if name not in self._saves:
-            return json.dumps({"error": f"no acquisition {name!r}"})
-        save = self._saves[name]
-        self._write(save, self._controller.clock.now_ps())
-        if stop:
-            save.running = False
-        state = "running" if save.running else "stopped"
-        status: dict[str, object] = {"id": name, "status": state, "acquisitions_count": save.count}  # [INF]
-        if save.error:
-            status["error"] = save.error
-        return json.dumps(status)
+        if name not in self._jobs:
+            msg = f"no acquisition {name!r}"
+            raise _WrongError(msg)
+        job = self._jobs[name]
+        now = self._controller.clock.now_ps()
+        if stop and job.running:
+            job.end(now)
+            if isinstance(job, Stream):
+                self._ended.append(job.output)
+                self._due_ps = self._due_ps or now + FLUSH_PS
+        job.advance(now)
+        state = job.status(now)
+        answer: dict[str, object] = {"id": name, "status": state} if stop else {"id": name, **state}
+        if job.error:
+            answer["error"] = {"description": job.error}
+        return json.dumps(answer)
 
-    def _write(self, save: _Save, now_ps: int) -> None:
-        if not save.running or now_ps <= save.done_ps:
-            return
-        for window in self._controller.record.windows(save.done_ps, now_ps):
-            start, stop = max(window.start_ps, save.done_ps), min(window.stop_ps, now_ps)
-            t = self._controller.signals.events(f"INPU{save.channel}", start, stop) - window.start_ps
-            save.count += t.size
-            if save.ascii:
-                data = "".join(f"{x};{window.index}\n" if save.with_index else f"{x}\n" for x in t.tolist()).encode()
-            elif save.with_index:
-                data = np.column_stack([t, np.full(t.size, window.index)]).astype("<u8").tobytes()
-            else:
-                data = t.astype("<u8").tobytes()
-            self._append(save, data)
-        save.done_ps = now_ps
-
-    def _append(self, save: _Save, data: bytes) -> None:
-        try:
-            self._bench.write_bytes(save.path, data)
-        except OSError as error:
-            save.error = f"cannot write {save.path}: {error.strerror or error}"
-            save.running = False
+    def _close_ended(self) -> None:
+        for output in self._ended:
+            output.close()
+        self._ended.clear()
 
 
-class DataLinkConversation:
-    """One client of the service."""
-
-    def __init__(self, service: DataLinkTwin) -> None:
-        self._service = service
-
-    def receive(self, data: bytes) -> bytes:
-        """Answer one frame."""
-        return self._service.execute(data.decode("utf-8", "replace")).encode()
-
-    def due_ps(self) -> int | None:
-        """Return None: files are written in the background."""
-        return None
-
-    def wake(self) -> bytes:
-        """Say nothing."""
-        return b""
-
-    def close(self) -> None:
-        """Forget the client."""
+def _error(description: str) -> str:
+    return json.dumps({"error": {"description": description}})

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["INVALID_COMMAND", "PARAMETER_TYPE", "ID900Error", "Node", "Table", "choice", "number", "switch"]
+__all__ = ["INVALID_COMMAND", "PARAMETER_TYPE", "ID900Error", "Node", "Table", "choice", "number", "switch", "time_ps"]
 
 INVALID_COMMAND: Final = "SCPI_ERR_INVALID_CMD"  # [V2]
 PARAMETER_TYPE: Final = "SCPI_ERR_PARAM_TYPE"  # [V2]; out of range has no code of its own and uses it too [INF]
@@ -26,6 +26,7 @@ TIME_UNITS_PS: Final[dict[str, float]] = {
     "": 1.0, "TB": 1.0, "KTB": 1e3, "MTB": 1e6, "GTB": 1e9, "PS": 1.0, "NS": 1e3, "US": 1e6, "MS": 1e9, "S": 1e12,
 }  # fmt: skip
 """TB is the time base of 1 ps and GTB a thousand million of them [V2]; the SI spellings are tolerance [INF]."""
+LONGEST_PS: Final = 9e18
 VOLT_UNITS: Final[dict[str, float]] = {"": 1.0, "V": 1.0, "MV": 1e-3, "UV": 1e-6}
 NO_UNITS: Final[dict[str, float]] = {"": 1.0}
 
@@ -43,6 +44,11 @@ def number(text: str, low: float, high: float, units: dict[str, float] = NO_UNIT
     if not low <= value <= high:
         raise ID900Error(PARAMETER_TYPE)
     return value
+
+
+def time_ps(text: str, low: int = 0) -> int:
+    """Read a time in whole ps."""
+    return round(number(text, low, LONGEST_PS, TIME_UNITS_PS))
 
 
 def choice(text: str, words: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from sim_devices.taggers.id900_grammar import PARAMETER_TYPE, ID900Error
 from sim_devices.taggers.id900_players import Player
 
 if TYPE_CHECKING:
@@ -18,17 +19,22 @@ if TYPE_CHECKING:
 
     from qlab.tags.stream import TagBlock, TagFeed
 
-__all__ = ["INPUT_NAMES", "DelayBlock", "InputBlock", "Signals", "TscoBlock", "WindowEdge"]
+__all__ = ["INPUT_NAMES", "DelayBlock", "InputBlock", "RawBlock", "Signals", "TscoBlock", "WindowEdge"]
 
 INPUT_NAMES: Final = ("INPU1", "INPU2", "INPU3", "INPU4", "STAR")
 START_CHANNEL: Final = 4  # the tag channel behind the four inputs
 TSCO_COUNT: Final = 24  # [V1] the COUNT preset uses blocks up to 24
 COINCIDENCE_PS: Final = 1_000  # [INF] full width within which AND sees two pulses together
 WINDOW_MEMORY_PS: Final = 1_000_000_000  # [INF] how long an open TSCO window is remembered
+LOWRES_PS: Final = 100
+TOO_FAST: Final = 1001  # [V2] 1001 to 1003 are errors of rate or threshold; which is which is not known
+START_THRESHOLD_V: Final = 0.999424  # [V1] as `START:STATE?` shows it
+GAPS_KEPT: Final = 1 << 16
 DEEPEST_LINK: Final = 8  # a ring of links ends here
 
 Times = "NDArray[np.int64]"
 _NOTHING = np.empty(0, np.int64)
+_UNWIRED: Final = ("NONE", *(f"TSGE{n}" for n in range(1, 9)))
 
 
 @dataclass(slots=True)
@@ -97,22 +103,64 @@ class TscoBlock:
     outside: str = "MUTE"
 
 
+@dataclass(slots=True)
+class RawBlock:
+    """A raw tag output: the events of STOP, timed from the events of REF or from the start of the record."""
+
+    stop: str
+    gate: Gate
+    needs_send: bool
+    ref: str = "NONE"
+    sending: bool = False
+    errors_since_ps: int = 0
+
+    def switch(self, t_ps: int, *, on: bool) -> None:
+        """Begin or end to send tags."""
+        self.sending = on
+        if self.needs_send:
+            self.gate.set(on, t_ps)
+
+
 class Signals:
     """The blocks that make or pass events, and the events on any link in any interval."""
 
-    def __init__(self, feed: TagFeed, now_ps: int, pulse_height_v: float) -> None:
+    def __init__(self, feed: TagFeed, now_ps: int, pulse_height_v: float, *, needs_send: bool = False) -> None:
         self._feed = feed
         self._pulse_height_v = pulse_height_v
+        self._needs_send = needs_send
         self._blocks: dict[tuple[int, int], TagBlock] = {}
-        self.resolution_ps = 100
+        self._lost: dict[int, int] = {}
+        self.resolution_ps = LOWRES_PS
+        self.hires_errors: dict[str, int] = {}
+        self.players = {name: Player() for name in ["REC", *(f"GEN{n}" for n in range(1, 9))]}
+        self.load_defaults(now_ps)
+
+    def load_defaults(self, now_ps: int) -> None:
+        """Set up all blocks as after power-on; what was recorded so far stays to be downloaded."""
         self.inputs = {name: InputBlock(Gate([now_ps], [True])) for name in INPUT_NAMES}
         self.inputs["STAR"].enabled = False
+        self.inputs["STAR"].threshold_v = START_THRESHOLD_V
         self.delays = {f"DELA{n}": DelayBlock(f"INPU{n}" if n <= 4 else "NONE") for n in range(1, 9)}
         self.tscos = {f"TSCO{n}": TscoBlock(f"INPU{n}" if n <= 4 else "NONE") for n in range(1, TSCO_COUNT + 1)}
         for n in range(1, 5):
             self.tscos[f"TSCO{n + 4}"].first = f"DELA{n}"  # [V2] TSCO5-8 follow DELA1-4
-        self.players = {name: Player() for name in ["REC", *(f"GEN{n}" for n in range(1, 9))]}
+        self.raws = {
+            n: RawBlock(f"INPU{n}", Gate([now_ps], [not self._needs_send]), self._needs_send) for n in range(1, 5)
+        }
+        for name, player in self.players.items():
+            player.stop(now_ps)
+            self.players[name] = Player(plays=player.plays)
         self.refresh_gates(now_ps)
+
+    def load_blank(self, now_ps: int) -> None:
+        """Set up all blocks with nothing connected to them."""
+        self.load_defaults(now_ps)
+        for n in range(1, 9):
+            self.delays[f"DELA{n}"].link = "NONE"
+        for tsco in self.tscos.values():
+            tsco.first = "NONE"
+        for raw in self.raws.values():
+            raw.stop = "NONE"
 
     def refresh_gates(self, now_ps: int) -> None:
         """Let each input pass pulses, or not, from now on: it must be enabled and its threshold below the pulses."""
@@ -126,15 +174,17 @@ class Signals:
         for block, (pair, n) in {13: (6, 3), 14: (6, 4), 15: (7, 4), 16: (3, 4), 24: (13, 4)}.items():
             self.tscos[f"TSCO{block}"] = TscoBlock(f"TSCO{pair}", f"INPU{n}", inside="AND")
 
-    def known(self, link: str) -> bool:
-        """Tell whether a link name exists."""
-        return (
-            link in {"NONE", *(f"TSGE{n}" for n in range(1, 9))}
-            or link in self.inputs
-            or link in self.delays
-            or link in self.tscos
-            or link in self.players
-        )
+    def link(self, text: str) -> str:
+        """Read the name of a block; `ID900Error` where there is none."""
+        name = text.strip().upper().replace("INPUT", "INPU").replace("DELAY", "DELA").replace("START", "STAR")
+        blocks = (self.inputs, self.delays, self.tscos, self.players, _UNWIRED)
+        if not any(name in each for each in blocks):
+            raise ID900Error(PARAMETER_TYPE)
+        return name
+
+    def lost_since(self, t_ps: int) -> int:
+        """Return how many tags did not reach the host since then, as far as anybody looked."""
+        return sum(missed for start_ps, missed in self._lost.items() if start_ps >= t_ps)
 
     def events(self, link: str, start_ps: int, stop_ps: int, depth: int = 0) -> NDArray[np.int64]:
         """Return the times of the events on a link in [start, stop), sorted."""
@@ -164,7 +214,13 @@ class Signals:
         if key not in self._blocks:
             while len(self._blocks) >= 8:
                 self._blocks.pop(next(iter(self._blocks)))
-            self._blocks[key] = self._feed.read(*key)
+            block = self._blocks[key] = self._feed.read(*key)
+            for gap in block.gaps:
+                self._lost[gap.start_ps] = gap.missed
+                if len(self._lost) > GAPS_KEPT:
+                    del self._lost[next(iter(self._lost))]
+                for name in INPUT_NAMES[:4]:
+                    self.hires_errors.setdefault(name, TOO_FAST)
         return self._blocks[key]
 
     def _tsco_events(self, tsco: TscoBlock, start_ps: int, stop_ps: int, depth: int) -> NDArray[np.int64]:

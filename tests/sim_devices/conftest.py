@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 import pyvisa
 import serial
+import zmq
 
 from qlab.clock import SteppedClock
 from qlab.physics.knob import Knob
-from qlab.tags.stream import TagBlock
+from qlab.tags.stream import Gap, TagBlock
 from qlab.twin.host import TwinHost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from qlab.twin.mount import Mount
 
     Reader = Callable[[int], bytes]
+    Dial = Callable[..., zmq.Socket[bytes]]
 
 PS = 1_000_000_000_000
 
@@ -75,10 +77,18 @@ class FakeFeed:
     def __init__(self) -> None:
         self.t = np.empty(0, np.int64)
         self.ch = np.empty(0, np.uint8)
+        self.gaps: tuple[Gap, ...] = ()
+
+    def put(self, **channels: Iterable[int]) -> None:
+        """Put tags on inputs: `in1=[times in ps]`, with `in5` for START."""
+        tags = sorted((t, int(name[2:]) - 1) for name, times in channels.items() for t in times)
+        self.t = np.array([t for t, _ in tags], np.int64)
+        self.ch = np.array([ch for _, ch in tags], np.uint8)
 
     def read(self, start_ps: int, stop_ps: int) -> TagBlock:
         inside = (self.t >= start_ps) & (self.t < stop_ps)
-        return TagBlock(self.t[inside], self.ch[inside], start_ps, stop_ps)
+        gaps = tuple(gap for gap in self.gaps if gap.start_ps < stop_ps and gap.stop_ps > start_ps)
+        return TagBlock(self.t[inside], self.ch[inside], start_ps, stop_ps, gaps)
 
 
 class FakeBench:
@@ -241,6 +251,21 @@ def serial_port(host: TwinHost) -> Iterator[Callable[[Twin], Wire]]:
             mount = host.mount_pty(twin)
             port = ports.enter_context(serial.Serial(mount.address, 115200, timeout=5))
             return Wire(mount, host.clock, port.write, port.read)
+
+        yield connect
+
+
+@pytest.fixture
+def dial() -> Iterator[Dial]:
+    """Connect ZeroMQ sockets, as a rule of kind REQ."""
+    with zmq.Context() as context, ExitStack() as sockets:
+
+        def connect(address: str, kind: int = zmq.REQ) -> zmq.Socket[bytes]:
+            socket: zmq.Socket[bytes] = sockets.enter_context(context.socket(kind))
+            socket.setsockopt(zmq.LINGER, 0)
+            socket.setsockopt(zmq.RCVTIMEO, 5000)
+            socket.connect(address)
+            return socket
 
         yield connect
 
