@@ -220,7 +220,8 @@ class Signals:
                 if len(self._lost) > GAPS_KEPT:
                     del self._lost[next(iter(self._lost))]
                 for name in INPUT_NAMES[:4]:
-                    self.hires_errors.setdefault(name, TOO_FAST)
+                    if self.inputs[name].enabled:
+                        self.hires_errors.setdefault(name, TOO_FAST)
         return self._blocks[key]
 
     def _tsco_events(self, tsco: TscoBlock, start_ps: int, stop_ps: int, depth: int) -> NDArray[np.int64]:

@@ -375,9 +375,10 @@ def test_high_resolution_needs_a_calibration_after_the_warm_up(ask: Ask, tagger:
 def test_a_rate_above_the_limit_shows_as_an_error_and_as_lost_tags(ask: Ask, table: FakeBench) -> None:
     table.feed.put(in1=range(0, 1000 * MS, 10 * MS))
     table.feed.gaps = (Gap(300 * MS, 310 * MS, missed=42),)
+    ask(b"INPU3:ENAB OFF")
     table.clock.sleep(1.0)
     ask(b"INPU1:COUN?")
-    assert ask(b"INPU1:HIRE:ERRO?", b"RAW1:ERRORS?") == [b"1001", b"42"]
+    assert ask(b"INPU1:HIRE:ERRO?", b"INPU3:HIRE:ERRO?", b"RAW1:ERRORS?") == [b"1001", b"0", b"42"]
     ask(b"INPU1:HIRE:ERRO:CLEA", b"RAW1:ERRORS:CLEAR")
     assert ask(b"INPU1:HIRE:ERRO?", b"RAW1:ERRORS?", b"RAW2:ERRORS?") == [b"0", b"0", b"42"]
 

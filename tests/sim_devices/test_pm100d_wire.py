@@ -230,6 +230,13 @@ def test_any_split_of_the_bytes_gives_the_same_replies(
     assert talk(split_at(SESSION + SLOW_SESSION, cuts)) == talk([SESSION + SLOW_SESSION])
 
 
+def test_the_serial_variants_speak_the_same_bytes(
+    serial_port: Callable[[object], Wire], meter: PM100DTwin, make_bench: Callable[[], FakeBench]
+) -> None:
+    whole = PM100DTwin.build("meter", make_bench(), QUIET).connect().receive(SESSION)
+    assert serial_port(meter).say(SESSION) == whole
+
+
 # -- the PM103E: header 0xCA, number, length of the message; 0xCB, number, length of the segment
 
 
