@@ -1,18 +1,18 @@
-"""What the lab file says S should be, without the world: state, plates, splitters, efficiencies, darks and accidentals.
+"""What the lab file says S should be, without the world: state, splitters and accidentals, by `qlab.analysis.prediction`.
 
-This is deliberately another way of calculating than `qlab.physics` takes: correlation matrices instead of Kraus operators,
-and rates instead of draws.
+That is another way of calculating than `qlab.physics` takes: rates instead of draws.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qlab.lab import optic_models
+from qlab.analysis.prediction import PairExperiment, linear_analyser, werner_state
+from qlab.errors import BadRequestError
+from qlab.lab.optic_models import PairSourceModel, PbsModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,26 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Prediction", "predict_chsh"]
 
-_DIAGONALS = {"phi+": (1, 1, -1), "phi-": (1, -1, 1), "psi+": (-1, 1, 1), "psi-": (-1, -1, -1)}
+ANGLES_DEG = ((0.0, 45.0), (22.5, 67.5))
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A prediction of S.
-
-    Attributes
-    ----------
-    s:
-        With accidentals and darks.
-    s_state:
-        Of the state and the splitters alone.
-    visibility:
-        That the accidentals leave of the splitters' contrast.
-    """
+    """A prediction of S at the best settings: as it is counted, and of state and splitters alone."""
 
     s: float
     s_state: float
-    visibility: float
 
 
 def predict_chsh(lab: LabFile, singles_hz: NDArray[np.floating], coincidences_hz: float, window_ps: int) -> Prediction:
@@ -59,18 +48,25 @@ def predict_chsh(lab: LabFile, singles_hz: NDArray[np.floating], coincidences_hz
 
     Notes
     -----
-    The correlation matrix of the state is V diag(d) with the coherence factor c on X and Y; a splitter's extinction e
-    shrinks every Bloch vector by 1 - 2e.  Accidentals add S_A S_B T_w without correlation, T_w the full width including the
-    discretisation of 1 ps.  S = sqrt(2) (t_z + t_x) at the CHSH angles.
+    Pair rate and efficiencies follow from the measured rates as Klyshko's do, R = S_A S_B / C and eta = C / S, so that only
+    the correlations come from the file.  The window holds the differences of whole ps up to half of it on either side.
     """
-    source = next(o for o in lab.optics.values() if isinstance(o, optic_models.PairSourceModel))
-    leaks = [10.0 ** (-o.extinction_db / 10.0) for o in lab.optics.values() if isinstance(o, optic_models.PbsModel)]
-    contrast = math.prod(1.0 - 2.0 * leak for leak in leaks)
-    state = source.state
-    diagonal = _DIAGONALS[state.bell]
-    t_z = abs(diagonal[0]) * state.visibility * contrast
-    t_x = abs(diagonal[1]) * state.visibility * state.coherence * contrast
-    s_state = math.sqrt(2.0) * (t_z + t_x)
-    accidental = float(np.outer(singles_hz[:2], singles_hz[2:]).sum()) * (2 * (window_ps // 2) + 1) * 1e-12
-    kept = 1.0 - accidental / coincidences_hz
-    return Prediction(s_state * kept, s_state, kept * contrast)
+    source = next((optic for optic in lab.optics.values() if isinstance(optic, PairSourceModel)), None)
+    if source is None:
+        msg = f"lab {lab.name}: there is no pair source whose S could be predicted"
+        raise BadRequestError(msg)
+    leaks = [10.0 ** (-optic.extinction_db / 10.0) for optic in lab.optics.values() if isinstance(optic, PbsModel)]
+    extinctions = [*leaks[:2], 0.0, 0.0][:2]
+    effective_ps = 2 * (window_ps // 2) + 1
+    s_a, s_b = float(np.sum(singles_hz[:2])), float(np.sum(singles_hz[2:]))
+    true_hz = coincidences_hz - s_a * s_b * effective_ps * 1e-12
+    rho = werner_state(source.state.visibility)  # the analysers' frames make phi+ of any Bell state
+    # Dephasing: the coherences between H and V of either photon are the two anti-diagonal pairs.
+    rho = np.where(np.eye(4) > 0, rho, rho * source.state.coherence)
+    experiment = PairExperiment(rho, s_a * s_b / true_hz, effective_ps)
+    efficiencies = (true_hz / s_b, true_hz / s_a)
+    parties = [
+        [linear_analyser(angle, eta, 0.0, leak) for angle in angles]
+        for angles, eta, leak in zip(ANGLES_DEG, efficiencies, extinctions, strict=True)
+    ]
+    return Prediction(abs(experiment.chsh(*parties)), abs(experiment.chsh(*parties, corrected=True)))
