@@ -10,12 +10,12 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from sim_devices.power.thorlabs_pm100d import PM100DTwin
+from sim_devices.power.thorlabs_pm100d import Parameters, PM100DTwin
 
 if TYPE_CHECKING:
     from qlab.twin.conversation import Conversation
 
-__all__ = ["PM103ETwin"]
+__all__ = ["PM103ETwin", "Parameters"]
 
 HEADER: Final = Struct("<BBh")
 FIRST, NEXT = 0xCA, 0xCB

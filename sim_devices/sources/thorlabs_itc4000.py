@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qlab.twin.scpi import parameter, query
-from sim_devices.sources.thorlabs_cld1015 import CLD1015Twin, Parameters
+from sim_devices.sources.thorlabs_cld1015 import CLD1015Twin
+from sim_devices.sources.thorlabs_cld1015 import Parameters as CLD1015Parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +18,7 @@ __all__ = ["ITC4000Twin"]
 POLARITY = "CG"  # [INF] cathode to ground
 
 
-class ITC4000Parameters(Parameters):
+class Parameters(CLD1015Parameters):
     """The `twin:` section."""
 
     model: str = "ITC4020"
@@ -32,14 +33,14 @@ class ITC4000Twin(CLD1015Twin):
         "OUTPut[1]:PROTection:EXTernal:MODE", "OFF", choices=("OFF", "PROTection", "ENABle")
     )
 
-    def __init__(self, name: str, bench: Bench, parameters: ITC4000Parameters) -> None:
+    def __init__(self, name: str, bench: Bench, parameters: Parameters) -> None:
         super().__init__(name, bench, parameters)
         self._model = parameters.model
 
     @classmethod
     def build(cls, name: str, bench: Bench, parameters: Mapping[str, object]) -> ITC4000Twin:
         """Build the twin from the lab file's `twin:` section."""
-        return cls(name, bench, ITC4000Parameters.model_validate(dict(parameters)))
+        return cls(name, bench, Parameters.model_validate(dict(parameters)))
 
     def identify(self) -> str:
         """Answer `*IDN?`."""
