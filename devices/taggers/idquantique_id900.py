@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from ophyd import Component as Cpt
 
-from devices.base import Instrument, InstrumentSettings
+from devices.base import InstrumentSettings
 from devices.signals import QuerySignal, SoftSignal
 from devices.taggers.datalink import DataLink
 from devices.taggers.id900_input import ID900Input
-from devices.taggers.recorder import TagRecorder
+from devices.taggers.tagging import TaggingInstrument
 from qlab.clock import PS_PER_S
 from qlab.errors import InstrumentError
 from qlab.tags.stream import TagBlock
@@ -37,7 +37,6 @@ INPUTS = 4
 POLL_S = 0.05
 LATE_S = 5.0
 """How much longer than asked a record window may take."""
-LONGEST_S = 3600.0
 HIRES_WORDS = {
     1: "wants a recalibration",
     1001: "sees more clicks than it can time (1001)",
@@ -50,7 +49,7 @@ def _word(text: str) -> str:
     return text.strip().split()[-1]
 
 
-class ID900(Instrument):
+class ID900(TaggingInstrument):
     """The time controller; role `qlab.roles.TimeTagger`.
 
     Parameters
@@ -78,7 +77,6 @@ class ID900(Instrument):
         spool: Path | None = None
         """Folder that the download service and this program can both reach."""
 
-    acquisition_s = Cpt(SoftSignal, initial=1.0, units="s", limits=(1e-9, LONGEST_S), kind="config")
     resolution = Cpt(
         QuerySignal, query="DEVI:RES?", command="DEVI:RES {}", parse=_word, initial="LOWRES", kind="config"
     )
@@ -86,19 +84,12 @@ class ID900(Instrument):
     in2 = Cpt(ID900Input, "", number=2)
     in3 = Cpt(ID900Input, "", number=3)
     in4 = Cpt(ID900Input, "", number=4)
-    counts = Cpt(SoftSignal, initial=np.zeros(INPUTS, np.int64), kind="hinted")
-    live_s = Cpt(SoftSignal, initial=0.0, units="s", kind="normal")
-    row_start = Cpt(SoftSignal, initial=0, kind="normal")
-    row_stop = Cpt(SoftSignal, initial=0, kind="normal")
-    epoch_ps = Cpt(SoftSignal, initial=0, units="ps", kind="normal")
     input_errors = Cpt(SoftSignal, initial=np.zeros(INPUTS, np.int64), kind="normal")
 
     def __init__(self, prefix: str = "", *, datalink: Link | None = None, **kwargs: Any) -> None:
         super().__init__(prefix, **kwargs)
         self.datalink = DataLink(datalink, self.name) if datalink is not None else None
         self.inputs = (self.in1, self.in2, self.in3, self.in4)
-        self.recorder = TagRecorder(f"{self.name}_tags")
-        self.last_block = TagBlock(np.empty(0, np.int64), np.empty(0, np.uint8), 0, 0)
         self._spool: tempfile.TemporaryDirectory[str] | None = None
         self._playing = False
 
@@ -117,7 +108,6 @@ class ID900(Instrument):
         finally:
             if self.datalink is not None:
                 self.datalink.link.close()
-            self.recorder.close()
             if self._spool is not None:
                 self._spool.cleanup()
                 self._spool = None
@@ -140,17 +130,6 @@ class ID900(Instrument):
         if self._playing and self.link.is_open:
             self._playing = False
             self.tell("REC:STOP")
-
-    def stage(self) -> list[object]:
-        """Begin a tag file."""
-        self.recorder.begin()
-        return list(super().stage())
-
-    def unstage(self) -> WorkerStatus:
-        """Stop and close the tag file."""
-        status = super().unstage()
-        status.add_callback(lambda _: self.recorder.close())
-        return status
 
     def check_health(self) -> list[str]:
         """Return the high-resolution errors of the inputs, and what is missing."""
@@ -181,23 +160,15 @@ class ID900(Instrument):
     # Acquisition.
 
     def measure(self) -> None:
-        """Record one acquisition, download it and append it to the tag file."""
-        block = self._record(float(self.acquisition_s.get()))
-        self.last_block = block
-        if self.recorder.is_open:
-            row_start, row_stop = self.recorder.append(block)
-            self.row_start.put(row_start)
-            self.row_stop.put(row_stop)
-        self.counts.put(block.counts(INPUTS))
-        self.live_s.put(block.live_s)
-        self.epoch_ps.put(block.start_ps)
+        """Record one acquisition, download it and append it to the tag file, and ask what the inputs complain of."""
+        super().measure()
         errors = np.array([channel.hires_error.fetch() for channel in self.inputs], dtype=np.int64)
         self.input_errors.put(errors)
         for n in np.flatnonzero(errors):
             words = HIRES_WORDS.get(int(errors[n]), f"reports error {errors[n]}")
             self.log.warning("%s: input %d %s; tags may be missing", self.name, n + 1, words)
 
-    def _record(self, seconds: float) -> TagBlock:
+    def record(self, seconds: float) -> TagBlock:
         """Open the record window for so long; returns its tags on lab time, as well as the link's latency is known."""
         datalink = self._download_service()
         duration_ps = round(seconds * PS_PER_S)

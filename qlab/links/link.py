@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
+from qlab.clock import PS_PER_S
 from qlab.errors import (
     BadReplyError,
     BadRequestError,
@@ -177,6 +178,26 @@ class Link(Channel):
             if end != self.terminator:
                 raise self._bad(end, "the block is longer than it says", repr(self.terminator))
             return data
+
+    def read_stream(self, seconds: float, silence_s: float | None = None) -> bytes:
+        """Read all that comes within `seconds` of lab time, and what follows until nothing comes for `silence_s`.
+
+        Parameters
+        ----------
+        seconds:
+            How long the instrument sends at least.
+        silence_s:
+            By default the policy's.
+        """
+        quiet_s = self.policy.silence_s if silence_s is None else silence_s
+        pieces: list[bytes] = []
+        with self.lock:
+            end_ps = self._deadline(seconds)
+            while True:
+                left_s = (end_ps - self.clock.now_ps()) / PS_PER_S
+                if not self._arrive(self._deadline(max(left_s, quiet_s)), 1) and self.clock.now_ps() >= end_ps:
+                    return b"".join(pieces)
+                pieces.append(self._consume(len(self._buffer)))
 
     def discard(self) -> None:
         """Drop what came unasked: on a bus, the late word of another unit."""
