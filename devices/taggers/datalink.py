@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DataLink"]
 
-ID_KEY, ERROR_KEY, COUNT_KEY = "id", "error", "acquisitions_count"
-"""Keys of the replies.  [V1] for the first; the others are [INF]: without a count, files are believed as they are."""
+ID_KEY, STATUS_KEY, ERROR_KEY, ERRORS_KEY, COUNT_KEY = "id", "status", "error", "errors", "timestamps_count"
+"""Keys of the replies [V1], as the vendor's example scripts read them; without a count, files are believed as they are."""
 FLUSH_POLL_S = 0.02
 FLUSH_TIMEOUT_S = 30.0
 """[INF] The service writes behind the controller: it has everything once its count stands still."""
@@ -60,10 +60,10 @@ class DataLink:
     def flush(self, job: str) -> None:
         """Wait until the service has written all it will write."""
         deadline_s = self.link.clock.now_s() + FLUSH_TIMEOUT_S
-        before = self._ask(f"status --id {job}").get(COUNT_KEY)
+        before = _count(self._ask(f"status --id {job}"))
         while True:
             self.link.clock.sleep(FLUSH_POLL_S)
-            now = self._ask(f"status --id {job}").get(COUNT_KEY)
+            now = _count(self._ask(f"status --id {job}"))
             if now == before:
                 return
             if self.link.clock.now_s() > deadline_s:
@@ -80,13 +80,14 @@ class DataLink:
             The service could not write.
         """
         state = self._ask(f"stop --id {job}")
-        if ERROR_KEY in state:
+        failure = _failure(state)
+        if failure:
             msg = (
-                f"{self.device}: the download service failed: {state[ERROR_KEY]}; this acquisition is incomplete and "
+                f"{self.device}: the download service failed: {failure}; this acquisition is incomplete and "
                 "was not used, those before are in the tag file; make room in the spool folder"
             )
             raise StorageError(msg)
-        return None if COUNT_KEY not in state else int(state[COUNT_KEY])
+        return _count(state)
 
     def read(self, path: Path, expected: int | None) -> NDArray[np.int64]:
         """Return the times of a file in ps since the record window began, and remove it."""
@@ -116,7 +117,24 @@ class DataLink:
         if not isinstance(state, dict):
             what = "the download service's reply is not a JSON object"
             raise BadReplyError(what, device=self.device, command=command, found=reply)
-        if ERROR_KEY in state and not command.startswith("stop"):
+        if _failure(state) and not command.startswith("stop"):
             what = "the download service refused a command"
-            raise InstrumentError(what, device=self.device, command=command, found=str(state[ERROR_KEY]))
+            raise InstrumentError(what, device=self.device, command=command, found=_failure(state))
         return state
+
+
+def _details(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the status, which `stop` puts one level deeper."""
+    inner = state.get(STATUS_KEY)
+    return inner if isinstance(inner, dict) else state
+
+
+def _count(state: Mapping[str, Any]) -> int | None:
+    count = _details(state).get(COUNT_KEY)
+    return None if count is None else int(count)
+
+
+def _failure(state: Mapping[str, Any]) -> str:
+    """Return what went wrong in the service's words, nothing where all is well."""
+    found = [state[ERROR_KEY]] if state.get(ERROR_KEY) else list(_details(state).get(ERRORS_KEY) or [])
+    return "; ".join(str(error.get("description", error)) if isinstance(error, dict) else str(error) for error in found)

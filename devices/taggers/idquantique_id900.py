@@ -189,6 +189,8 @@ class ID900(TaggingInstrument):
                 job = datalink.start(host, n, path)
                 jobs[job] = path
                 ends.callback(end, job)
+                self.tell(f"RAW{n}:SEND ON")
+                ends.callback(self.tell, f"RAW{n}:SEND OFF")
             ends.callback(self.make_safe)
             self._playing = True
             epoch_ps = self.clock.now_ps()

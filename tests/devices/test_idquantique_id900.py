@@ -15,6 +15,7 @@ from devices.taggers.datalink import DataLink
 from devices.taggers.idquantique_id900 import ID900
 from qlab import roles
 from qlab.errors import BadReplyError, BadRequestError, InstrumentError, LimitError, StorageError
+from qlab.lab.build import open_lab
 from qlab.tags.files.hdf5_reader import read_tags
 from qlab.twin.faults import WireFault
 
@@ -170,11 +171,16 @@ def test_a_service_that_cannot_write_stops_the_window_too(scripted: Callable, cl
     link, port = scripted(
         (b"REC:ENAB ON;NUM 1", b"ON;1\n"),
         (b"REC:DUR 1000000000TB", b"1000000000TB\n"),
+        *((b"RAW%d:SEND ON" % n, b"ON\n") for n in (1, 2, 3, 4)),
         (b"REC:PLAY", b"PLAY\n"),
         (b"REC:STAG?", b"IDLE\n"),
+        *((b"RAW%d:SEND OFF" % n, b"OFF\n") for n in (4, 3, 2, 1)),
         command_terminator=b"",
     )
-    jobs = [_window(spool, n, [{"acquisitions_count": 0}] * 2 + [{"error": "disk full"}]) for n in (1, 2, 3, 4)]
+    jobs = [
+        _window(spool, n, [{"timestamps_count": 0}] * 2 + [{"error": {"description": "disk full"}}])
+        for n in (1, 2, 3, 4)
+    ]
     lines = [job[0] for job in jobs] + [line for job in jobs for line in job[1:3]] + [job[3] for job in reversed(jobs)]
     service, jobs_port = scripted(*lines, command_terminator=b"")
     tagger = ID900(name="tagger", link=link, clock=clock, datalink=service, settings={"spool": str(spool)})
@@ -241,3 +247,12 @@ def test_tags_are_announced_in_rows_and_every_document_is_valid(table: Callable[
     assert descriptor["configuration"]["tagger"]["data"]["tagger_acquisition_s"] == 0.05
     assert descriptor["data_keys"]["tagger_live_s"]["units"] == "s"
     assert not tagger.recorder.is_open  # unstaging closed it
+
+
+def test_tags_come_where_the_controller_sends_only_what_it_was_told_to(tmp_path: Path) -> None:
+    with open_lab("bell", overrides=["instruments.tagger.twin={needs_send: true}"], data_dir=tmp_path) as lab:
+        tagger = lab.devices["tagger"]
+        tagger.acquisition_s.set(0.5).wait(5)
+        tagger.trigger().wait(60)
+        # four inputs with 500 dark clicks a second each, 5 sigma
+        assert tagger.last_block.n == pytest.approx(1000, abs=5 * 1000**0.5)
