@@ -3,10 +3,10 @@
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 
-__all__ = ["measure_setting", "publish_counts", "recording_run", "with_source_on"]
+__all__ = ["Switch", "measure_setting", "publish_counts", "recording_run", "with_source_on"]
 
 
-class _Switch:
+class Switch:
     """A source's emission as something that can be set, so that the run engine waits for it as for any motor."""
 
     parent = None
@@ -32,7 +32,7 @@ def with_source_on(source, inner):
     """
     if source is None:
         return (yield from inner)
-    switch = _Switch(source)
+    switch = Switch(source)
 
     def body():
         yield from bps.abs_set(switch, 1, group="light", wait=True)

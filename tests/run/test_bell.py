@@ -12,7 +12,8 @@ import pytest
 
 from plans.bell import align_polarisation, measure_chsh
 from plans.recording import record_tags
-from plans.stubs import _Switch
+from plans.source import characterise_source
+from plans.stubs import Switch
 from qlab.cli import main
 from qlab.clock import PS_PER_S
 from qlab.lab.build import open_lab
@@ -80,7 +81,7 @@ def test_a_failing_plan_leaves_the_laser_off_and_its_tags_readable(session: Sess
 
     def body() -> Iterator[Any]:
         yield from record_tags([d["tagger"]], None, duration_s=0.1)
-        yield from bps.abs_set(_Switch(d["pump"]), 1, group="on", wait=True)
+        yield from bps.abs_set(Switch(d["pump"]), 1, group="on", wait=True)
         assert session.lab.twins["pump"]._laser_on is True
         msg = "the physicist stumbled"
         yield from bps.null()
@@ -134,6 +135,26 @@ def test_a_typing_mistake_gets_one_line(
     text = capsys.readouterr().err
     assert piece in text
     assert "Traceback" not in text
+
+
+def test_a_source_is_characterised_as_the_lab_file_has_it(session: Session) -> None:
+    d = session.lab.devices
+    result = session.run(characterise_source(d["tagger"], d["pump"]))
+    assert d["pump"].emission.get() == 0
+    # A click is followed by 50 ns without another, and by an afterpulse with a chance of 1 %; both are not corrected.
+    rate_hz = result["singles_hz"].mean()
+    seen = (1 - rate_hz * 50e-9) / (1 + 0.01)
+    for arm, loss_db in (("a", 0.3), ("b", 0.36)):
+        # 0.5 of the detectors behind the fibre, both ports of a splitter; 100 and 120 m at 3 dB/km.  An arm's efficiency is
+        # C / S of the other: afterpulses lengthen S, dead time takes from both.
+        expected = 0.5 * 10 ** (-loss_db / 10) * seen
+        assert result[f"efficiency_{arm}"] == pytest.approx(expected, rel=0.01)
+        assert result[f"efficiency_{arm}_sigma"] < 0.002
+    # four detectors with 500 dark clicks a second, 5 sigma; as many afterpulses as 1 %
+    assert result["darks_hz"].sum() == pytest.approx(2020, abs=5 * 2020**0.5)
+    # 20 kHz/mW of 30 mW less the 1 % of the tap; afterpulses count twice in S S / C, dead time cancels but for one
+    pairs_hz = 20_000 * 0.6 * (80 - 30) * 0.99
+    assert result["pair_rate_hz"] == pytest.approx(pairs_hz * 1.01**2, rel=0.01)
 
 
 def test_the_chsh_limit_is_told_from_a_weak_state() -> None:
