@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench interop clean
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +32,10 @@ check: test
 
 bench: $(VENV)/.dev  ## every benchmark, with medians and spreads
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+interop: $(VENV)/.dev  ## public drivers that nobody here wrote, on our twins
+	$(PIP) install -q -c constraints.txt ThorlabsPM100 S15lib
+	$(BIN)/python -m pytest tests/interop
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage qlab-data

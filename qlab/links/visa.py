@@ -138,6 +138,9 @@ class VisaLink(Link):
         return super()._glance()
 
     def _receive_socket(self, raw: socket.socket, wall_timeout_s: float) -> bytes:
+        if raw.fileno() < 0:
+            msg = "the session was closed by another part of this program (pyvisa's resource manager is shared)"
+            raise ConnectionAbortedError(msg)
         if not select.select([raw], [], [], wall_timeout_s)[0]:
             return b""
         there = len(raw.recv(CHUNK, socket.MSG_PEEK))

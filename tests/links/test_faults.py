@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import pyvisa
 
 from qlab.clock import PS_PER_S
 from qlab.errors import LinkClosedError, LinkError, LinkTimeoutError, WrongIdentityError
@@ -176,3 +177,12 @@ def test_another_instrument_at_the_address_is_refused(kind: str, make: Make) -> 
     assert not link.is_open
     with pytest.raises(WrongIdentityError):
         link.ask("ECHO? 1")
+
+
+def test_a_session_that_another_part_of_the_program_closed_is_opened_again(make: Make) -> None:
+    _, link = make("visa")
+    with link:
+        assert ask(link, 1) == 1
+        pyvisa.ResourceManager("@py").close()  # one manager serves the whole process
+        assert ask(link, 2) == 2
+        assert link.openings == 2
