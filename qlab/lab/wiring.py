@@ -9,6 +9,7 @@ from qlab.errors import BadRequestError
 from qlab.lab.arms import ArmBuilder, stable_id
 from qlab.lab.optic_models import AttenuatorModel, FibreModel, PairSourceModel, TapModel
 from qlab.lab.source import nearest
+from qlab.physics.arm import Path
 from qlab.physics.detector import Detector
 from qlab.physics.knob import Knob
 from qlab.physics.line import PairLine
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Wiring", "ambient_c", "build_wiring", "oscillator_of"]
 
 ROOM_C = 22.0
+LONGEST_PS = 50_000_000_000
+"""The world looks for arrivals in the cell of emission and the next one, of 69 ms each."""
 _PHOTONS = ("signal", "idler")
 
 
@@ -176,8 +179,16 @@ def _arm(checked: Checked, arms: ArmBuilder, begins: dict[str, int], start: str)
     if start not in begins:
         checked.complain(("optics", start.partition(".")[0]), f"no path begins at {start}")
         return None
+    key: Key = ("paths", begins[start])
     path = checked.lab.paths[begins[start]]
-    return arms.build(path.via, path.to, ("paths", begins[start]))
+    arm = arms.build(path.via, path.to, key)
+    slowest_ps = max((outcome.delay_ps for outcome in arm.outcomes(0, Path())), default=0) if arm is not None else 0
+    if slowest_ps > LONGEST_PS:
+        text = (
+            f"the light needs {slowest_ps * 1e-9:.1f} ms; expected at most {LONGEST_PS * 1e-9:g} ms, 10,000 km of fibre"
+        )
+        checked.complain(key, text)
+    return arm
 
 
 def _source(checked: Checked, wiring: Wiring, name: str, optic: PairSourceModel, arms: dict[str, Arm | None]) -> None:

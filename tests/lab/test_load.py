@@ -46,6 +46,7 @@ def _line(path: str, text: str) -> int:
         ("via: [bob_fibre, ", "via: [bob_fiber, ", ["paths.2", "there is no optic 'bob_fiber'"]),
         ("from: bob_r, to: tagger.4", "from: bob_r, to: taggr.4", ["cables.3.to", "there is no instrument 'taggr'"]),
         ("from: bob_r, to: tagger.4", "from: bob_r, to: tagger.3", ["cables.3.to", "two cables end at input 3"]),
+        ("length_m: 100\n", "length_m: 20000 km\n", ["paths.1", "the light needs 97.9 ms", "at most 50 ms"]),
         ("length_m: 100\n", "length_m: -5\n", ["optics.alice_fibre.length_m", "-5"]),
         ("from: crystal.idler", "from: crystal.idle", ["optics.crystal", "no path begins at crystal.idler"]),
         ('unit: "3"', 'unit: "2"', ["share the bus", "unit"]),
