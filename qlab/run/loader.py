@@ -30,14 +30,15 @@ _ROLE_OF = {
 
 
 def find_plans() -> dict[str, Callable[..., Any]]:
-    """Return all plans by name: those of the package `plans`, and of the entry points `qlab.plans`."""
+    """Return all plans by name: the generator functions of the package `plans`, and the entry points `qlab.plans`."""
     package = importlib.import_module("plans")
     found: dict[str, Callable[..., Any]] = {}
     for module in pkgutil.iter_modules(package.__path__):
         if module.name == "stubs":
-            continue
+            continue  # pieces of plans
         loaded = importlib.import_module(f"plans.{module.name}")
-        found |= {name: getattr(loaded, name) for name in loaded.__all__}
+        offered = {name: getattr(loaded, name) for name in loaded.__all__}
+        found |= {name: plan for name, plan in offered.items() if inspect.isgeneratorfunction(plan)}
     for entry in metadata.entry_points(group="qlab.plans"):
         found[entry.name] = entry.load()
     return found
