@@ -11,13 +11,13 @@ from qlab.lab.optic_models import AttenuatorModel, FibreModel, PbsModel, Splitte
 from qlab.physics.arm import Arm, Attenuator, BeamSplitter, Fibre, PolarisingSplitter, Port, WavePlate
 from qlab.physics.jones import random_rotation
 from qlab.physics.keys import Brownian
-from qlab.physics.knob import Knob
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from qlab.lab.check import Checked
     from qlab.lab.source import Key
+    from qlab.physics.knob import Knob
 
 __all__ = ["ArmBuilder", "retardance_rad", "stable_id"]
 
@@ -43,8 +43,8 @@ class ArmBuilder:
     ----------
     checked:
         The lab file; takes the complaints.
-    plates:
-        The mounts' knobs by instrument, filled as plates are met.
+    knob:
+        Gives the knob of an instrument and a quantity.
 
     Attributes
     ----------
@@ -54,9 +54,9 @@ class ArmBuilder:
         The optics that were met.
     """
 
-    def __init__(self, checked: Checked, plates: dict[str, Knob]) -> None:
+    def __init__(self, checked: Checked, knob: Callable[[str, str], Knob]) -> None:
         self._checked = checked
-        self._plates = plates
+        self._knob = knob
         self.ends: dict[str, Key] = {}
         self.used: set[str] = set()
 
@@ -87,8 +87,8 @@ class ArmBuilder:
             known = self._checked.instrument(optic.mount, ("optics", name, "mount"))
             if then is None or not known:
                 return None
-            knob = self._plates.setdefault(optic.mount, Knob(0.0))
-            return WavePlate(then, retardance_rad(optic), knob, optic.offset_deg)
+            angle = self._knob(optic.mount, "angle_deg")
+            return WavePlate(then, retardance_rad(optic), angle, optic.offset_deg)
         if isinstance(optic, FibreModel):
             return None if then is None else self._fibre(name, optic, then)
         if isinstance(optic, AttenuatorModel):

@@ -12,7 +12,6 @@ from qlab.lab.arms import stable_id
 from qlab.lab.wiring import ambient_c, oscillator_of
 from qlab.physics.detector import Detector
 from qlab.physics.keys import generator
-from qlab.physics.knob import Knob
 from qlab.physics.tagger import Tagger, WorldFeed
 from qlab.tags.stream import TagBlock
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from qlab.clock import Clock
     from qlab.lab.check import Checked
     from qlab.lab.wiring import Wiring
+    from qlab.physics.knob import Knob
     from qlab.physics.world import World
     from qlab.tags.stream import TagFeed
 
@@ -62,17 +62,21 @@ class LabBench:
         """Return the generator of this key."""
         return generator(self._lab.seed, stable_id(name), _NOISE, *key)
 
+    def knob(self, name: str, quantity: str, initial: float = 0.0) -> Knob:
+        """Return the knob of a quantity that an instrument sets."""
+        return self._wiring.knob(name, quantity, initial)
+
     def pump_power(self, name: str) -> Knob:
         """Return the knob of a laser's power."""
-        return self._wiring.pumps.setdefault(name, Knob(0.0))
+        return self.knob(name, "power_w")
 
     def oven_temperature(self, name: str) -> Knob:
         """Return the knob of an oven's temperature."""
-        return self._wiring.ovens.setdefault(name, Knob(self.ambient_c(name)))
+        return self.knob(name, "temperature_c", self.ambient_c(name))
 
     def plate_angle(self, name: str) -> Knob:
         """Return the knob of a mount's angle."""
-        return self._wiring.plates.setdefault(name, Knob(0.0))
+        return self.knob(name, "angle_deg")
 
     def detector(self, name: str) -> Detector:
         """Return the detector inside an instrument."""

@@ -38,6 +38,8 @@ class Wiring:
 
     Attributes
     ----------
+    knobs:
+        What instruments turn, by instrument and quantity (`qlab.twin.bench`).
     meters:
         For a power meter, the laser whose light it sees and its share of it.
     shares:
@@ -48,9 +50,7 @@ class Wiring:
         Instruments that light reaches, with the place in the file; optics that light passes.
     """
 
-    pumps: dict[str, Knob] = field(default_factory=dict)
-    ovens: dict[str, Knob] = field(default_factory=dict)
-    plates: dict[str, Knob] = field(default_factory=dict)
+    knobs: dict[tuple[str, str], Knob] = field(default_factory=dict)
     detectors: dict[str, Detector] = field(default_factory=dict)
     meters: dict[str, tuple[str, float]] = field(default_factory=dict)
     shares: dict[str, float] = field(default_factory=dict)
@@ -59,6 +59,10 @@ class Wiring:
     ends: dict[str, Key] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     world: World | None = None
+
+    def knob(self, instrument: str, quantity: str, initial: float = 0.0) -> Knob:
+        """Return an instrument's knob."""
+        return self.knobs.setdefault((instrument, quantity), Knob(initial))
 
 
 def build_wiring(checked: Checked) -> Wiring:
@@ -69,7 +73,7 @@ def build_wiring(checked: Checked) -> Wiring:
     for start, i in begins.items():
         if start in checked.lab.instruments:
             _pump_path(checked, wiring, checked.lab.paths[i], ("paths", i))
-    arms = ArmBuilder(checked, wiring.plates)
+    arms = ArmBuilder(checked, wiring.knob)
     for name, optic in checked.lab.optics.items():
         if isinstance(optic, PairSourceModel):
             _source(checked, wiring, name, optic, {p: _arm(checked, arms, begins, f"{name}.{p}") for p in _PHOTONS})
@@ -201,11 +205,11 @@ def _source(checked: Checked, wiring: Wiring, name: str, optic: PairSourceModel,
         return
     oven = Knob(optic.phase_match_c)
     if optic.oven is not None:
-        oven = wiring.ovens.setdefault(optic.oven, Knob(ambient_c(checked.lab, optic.oven)))
+        oven = wiring.knob(optic.oven, "temperature_c", ambient_c(checked.lab, optic.oven))
     source = PairSource(
         brightness_hz_per_w=optic.brightness_hz_per_mw * 1000.0,
         state=dephased(werner(optic.state.bell, optic.state.visibility), optic.state.coherence),
-        pump_power_w=wiring.pumps.setdefault(optic.pump, Knob(0.0)),
+        pump_power_w=wiring.knob(optic.pump, "power_w"),
         temperature_c=oven,
         transmission=wiring.shares.get(name, 1.0),
         phase_match_c=optic.phase_match_c,

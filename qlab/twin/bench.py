@@ -2,6 +2,21 @@
 
 The lab's bench gives each twin the knob that its front panel turns and the light that falls on it; a twin whose name
 is on no optical path gets free-floating objects, so that it can be tested on a table by itself.
+
+What `knob` knows by quantity; a part of several channels has `.1`, `.2`, ... behind it, as the instrument numbers them:
+
+====================  =====================================================================================
+`power_w`             light that a laser sends out (`pump_power`)
+`wavelength_nm`       its wavelength
+`temperature_c`       temperature that a heater keeps (`oven_temperature`)
+`temperature_k`       temperature of a cold stage
+`angle_deg`           angle of a rotation mount (`plate_angle`) or of a fibre paddle
+`retardance_rad`      retardance of a fibre squeezer
+`loss_db`             loss of an attenuator
+`route`               for an input of a switch, the output that its light leaves by; 0: none
+`frequency`           fractional frequency error of a clock
+`phase_ps`            time error of a clock, that of its frequency not included
+====================  =====================================================================================
 """
 
 from __future__ import annotations
@@ -38,6 +53,10 @@ class Bench(Protocol):
 
     def rng(self, name: str, *key: int) -> np.random.Generator:
         """Return the generator of this key; the same key draws the same numbers, however often others draw."""
+        ...
+
+    def knob(self, name: str, quantity: str, initial: float = 0.0) -> Knob:
+        """Return the knob of a quantity that the instrument `name` sets; `initial` holds until it is set first."""
         ...
 
     def pump_power(self, name: str) -> Knob:

@@ -108,17 +108,17 @@ class FakeBench:
     def rng(self, name: str, *key: int) -> np.random.Generator:
         return np.random.default_rng([zlib.crc32(name.encode()), *(k & 0xFFFFFFFFFFFFFFFF for k in key)])
 
-    def _knob(self, kind: str, name: str, initial: float) -> Knob:
-        return self.knobs.setdefault((kind, name), Knob(initial))
+    def knob(self, name: str, quantity: str, initial: float = 0.0) -> Knob:
+        return self.knobs.setdefault((name, quantity), Knob(initial))
 
     def pump_power(self, name: str) -> Knob:
-        return self._knob("pump", name, 0.0)
+        return self.knob(name, "power_w")
 
     def oven_temperature(self, name: str) -> Knob:
-        return self._knob("oven", name, self.ambient)
+        return self.knob(name, "temperature_c", self.ambient)
 
     def plate_angle(self, name: str) -> Knob:
-        return self._knob("plate", name, 0.0)
+        return self.knob(name, "angle_deg")
 
     def detector(self, name: str) -> FakeDetector:
         return self.detectors.setdefault(name, FakeDetector())
