@@ -10,13 +10,15 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from ophyd import Component as Cpt
 from ophyd import Device, Kind
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from devices.health import Health
 from devices.signals import QuerySignal, ScpiSignal
 from devices.worker import WorkerStatus, run_in_thread
 from qlab.clock import PS_PER_S
-from qlab.errors import BadReplyError, BadRequestError, InstrumentError, QlabError, WrongIdentityError
+from qlab.errors import BadReplyError, BadRequestError, InstrumentError, LinkError, QlabError, WrongIdentityError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +30,10 @@ __all__ = ["Instrument", "InstrumentSettings", "ScpiInstrument"]
 
 LONGEST_WAIT_S = 0.5
 """Lab seconds after which a waiting job looks whether it is still wanted."""
+
+
+class InterruptedJobError(InstrumentError):
+    """Nobody wants the job's result any more."""
 
 
 class InstrumentSettings(BaseModel):
@@ -59,6 +65,10 @@ class Instrument(Device):
     link_options: ClassVar[Mapping[str, Any]] = {}
     multidrop: ClassVar[bool] = False
     Settings: ClassVar[type[BaseModel]] = InstrumentSettings
+    health_interval_s: ClassVar[float] = 10.0
+    """After so many lab seconds a trigger asks for the health as well."""
+
+    health = Cpt(Health, kind="omitted")
 
     def __init__(
         self,
@@ -84,6 +94,7 @@ class Instrument(Device):
             msg = f"{name}: setting {key} = {first['input']!r}: {first['msg']}"
             raise BadRequestError(msg) from error
         super().__init__(prefix, name=name, **kwargs)
+        self._health_asked_s = clock.now_s()
 
     # Life.
 
@@ -97,6 +108,7 @@ class Instrument(Device):
         self.apply_settings()
         self.link.restore = lambda _: self.restore()
         self.refresh_configuration()
+        self.health.report([])
 
     def prepare(self) -> None:
         """Bring the dialogue into a known state, at connection and after each reconnection."""
@@ -152,14 +164,29 @@ class Instrument(Device):
         """Bring the instrument into a state in which it may be left alone; may be called at any time."""
 
     def check_health(self) -> list[str]:
-        """Return what is wrong, in sentences; empty when nothing is."""
+        """Return what is wrong, in sentences; empty when nothing is.  Blocks for the wire."""
         return []
+
+    def refresh_health(self) -> bool:
+        """Ask the instrument how it is, and return whether it is well; what keeps it from answering counts as well."""
+        self._health_asked_s = self.clock.now_s()
+        try:
+            reasons = self.check_health()
+        except (InstrumentError, LinkError) as error:
+            reasons = [str(error)]
+        self.health.report(reasons)
+        return not reasons
 
     # bluesky.
 
     def trigger(self) -> WorkerStatus:
         """Fetch what `read` will return."""
-        return self.in_thread("measure", self.measure)
+        return self.in_thread("measure", self._measure_and_check)
+
+    def _measure_and_check(self) -> None:
+        self.measure()
+        if not self.health.ok.get() or self.clock.now_s() - self._health_asked_s >= self.health_interval_s:
+            self.refresh_health()
 
     def measure(self) -> None:
         """Fetch all signals that are read."""
@@ -188,6 +215,11 @@ class Instrument(Device):
             self._turns[threading.get_ident()] = turn
             try:
                 work()
+            except InterruptedJobError:
+                raise
+            except (InstrumentError, LinkError) as error:
+                self.health.report([str(error)])
+                raise
             finally:
                 del self._turns[threading.get_ident()]
 
@@ -206,13 +238,13 @@ class Instrument(Device):
         return all(ended)
 
     def wait_s(self, seconds: float) -> None:
-        """Let lab time pass within a job; raises `InstrumentError` when the job is interrupted."""
+        """Let lab time pass within a job; raises `InterruptedJobError` when the job is interrupted."""
         turn = self._turns.get(threading.get_ident(), self._turn)
         end_ps = self.clock.now_ps() + round(seconds * PS_PER_S)
         while True:
             if turn != self._turn:
                 what = f"was interrupted in a wait of {seconds:g} s"
-                raise InstrumentError(what, device=self.name)
+                raise InterruptedJobError(what, device=self.name)
             now_ps = self.clock.now_ps()
             if now_ps >= end_ps:
                 return
