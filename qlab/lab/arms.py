@@ -1,4 +1,4 @@
-"""From the lab file's paths to arms: what stands between a crystal's output and its detectors."""
+"""From the lab file's paths to arms: what stands between where light begins and where it ends."""
 
 from __future__ import annotations
 
@@ -7,22 +7,38 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from qlab.lab.models import BranchModel
-from qlab.lab.optic_models import AttenuatorModel, FibreModel, PbsModel, SplitterModel, WavePlateModel
-from qlab.physics.arm import Arm, Attenuator, BeamSplitter, Fibre, PolarisingSplitter, Port, WavePlate
+from qlab.lab.optic_models import (
+    AttenuatorModel,
+    FibreModel,
+    PaddlesModel,
+    PbsModel,
+    SplitterModel,
+    SqueezersModel,
+    SwitchModel,
+    TapModel,
+    VariableAttenuatorModel,
+    WavePlateModel,
+)
+from qlab.physics.arm import Attenuator, BeamSplitter, Fibre, PolarisingSplitter, WavePlate
 from qlab.physics.jones import random_rotation
 from qlab.physics.keys import Brownian
+from qlab.physics.routing import OpticalSwitch, Squeezer, VariableAttenuator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from qlab.lab.check import Checked
+    from qlab.lab.optic_models import Optic
     from qlab.lab.source import Key
+    from qlab.physics.arm import Arm, Port
     from qlab.physics.knob import Knob
+
+    Target = str | Mapping[str, str | BranchModel]
 
 __all__ = ["ArmBuilder", "retardance_rad", "stable_id"]
 
 _RETARDANCE_RAD = {"half": math.pi, "quarter": math.pi / 2.0}
-_PORTS = ("transmitted", "reflected")
+_SPLITTERS = (PbsModel, SplitterModel, TapModel, SwitchModel)
 
 
 def stable_id(name: str) -> int:
@@ -37,7 +53,7 @@ def retardance_rad(plate: WavePlateModel) -> float:
 
 
 class ArmBuilder:
-    """Builds arms, and complains of what cannot stand in a photon's way.
+    """Builds arms, and complains of what cannot stand in the light's way.
 
     Parameters
     ----------
@@ -45,24 +61,24 @@ class ArmBuilder:
         The lab file; takes the complaints.
     knob:
         Gives the knob of an instrument and a quantity.
+    end:
+        Makes the port at a target; None after a complaint.
 
     Attributes
     ----------
-    ends:
-        The instruments at which arms end, with the place in the file that says so.
     used:
         The optics that were met.
     """
 
-    def __init__(self, checked: Checked, knob: Callable[[str, str], Knob]) -> None:
+    def __init__(
+        self, checked: Checked, knob: Callable[[str, str], Knob], end: Callable[[str, Key], Port | None]
+    ) -> None:
         self._checked = checked
         self._knob = knob
-        self.ends: dict[str, Key] = {}
+        self._end = end
         self.used: set[str] = set()
 
-    def build(
-        self, via: Sequence[str], to: str | Mapping[str, str | BranchModel], key: Key, first: int = 0
-    ) -> Arm | None:
+    def build(self, via: Sequence[str], to: Target, key: Key, first: int = 0) -> Arm | None:
         """Return the arm through `via` to `to`, None after a complaint.
 
         Parameters
@@ -74,27 +90,44 @@ class ArmBuilder:
         """
         lab = self._checked.lab
         if first == len(via):
-            return self._end(via, to, key)
+            return self._target(via, to, key)
         name, here = via[first], (*key, "via", first)
         if not self._checked.known("optic", name, lab.optics, here):
             return None
         self.used.add(name)
         optic = lab.optics[name]
-        if isinstance(optic, (PbsModel, SplitterModel)):
-            return self._splitter(optic, list(via[first + 1 :]), to, key)
+        if isinstance(optic, _SPLITTERS):
+            return self._splitter(name, optic, list(via[first + 1 :]), to, key)
         then = self.build(via, to, key, first + 1)
-        if isinstance(optic, WavePlateModel):
-            known = self._checked.instrument(optic.mount, ("optics", name, "mount"))
-            if then is None or not known:
-                return None
-            angle = self._knob(optic.mount, "angle_deg")
-            return WavePlate(then, retardance_rad(optic), angle, optic.offset_deg)
+        if isinstance(optic, (WavePlateModel, VariableAttenuatorModel, PaddlesModel, SqueezersModel)):
+            word = "mount" if isinstance(optic, WavePlateModel) else "instrument"
+            known = self._checked.instrument(getattr(optic, word), ("optics", name, word))
+            return None if then is None or not known else self._turned(optic, then)
         if isinstance(optic, FibreModel):
             return None if then is None else self._fibre(name, optic, then)
         if isinstance(optic, AttenuatorModel):
             return None if then is None else Attenuator(then, optic.loss_db)
-        self._checked.complain(here, f"{name!r} is a {optic.kind}, which cannot stand in a photon's way")
+        self._checked.complain(here, f"{name!r} is a {optic.kind}, which cannot stand in the light's way")
         return None
+
+    def _turned(
+        self, optic: WavePlateModel | VariableAttenuatorModel | PaddlesModel | SqueezersModel, then: Arm
+    ) -> Arm:
+        """Return what an instrument turns or sets; the light meets a row's first part first."""
+        if isinstance(optic, WavePlateModel):
+            return WavePlate(then, retardance_rad(optic), self._knob(optic.mount, "angle_deg"), optic.offset_deg)
+        if isinstance(optic, VariableAttenuatorModel):
+            quantity = "loss_db" if optic.channel is None else f"loss_db.{optic.channel}"
+            return VariableAttenuator(then, self._knob(optic.instrument, quantity), optic.insertion_loss_db)
+        if isinstance(optic, PaddlesModel):
+            for number, retardance in reversed(list(enumerate(optic.retardances_rad, 1))):
+                then = WavePlate(
+                    then, retardance, self._knob(optic.instrument, f"angle_deg.{number}"), optic.offset_deg
+                )
+            return then
+        for number, angle in reversed(list(enumerate(optic.angles_deg, 1))):
+            then = Squeezer(then, self._knob(optic.instrument, f"retardance_rad.{number}"), angle)
+        return then
 
     def _fibre(self, name: str, optic: FibreModel, then: Arm) -> Fibre:
         seed, number = self._checked.lab.seed, stable_id(name)
@@ -111,47 +144,47 @@ class ArmBuilder:
             fibre.turn = random_rotation(optic.rotation_seed)
         return fibre
 
-    def _end(self, via: Sequence[str], to: str | Mapping[str, str | BranchModel], key: Key) -> Port | None:
+    def _target(self, via: Sequence[str], to: Target, key: Key) -> Port | None:
         here = (*key, "to")
         if not isinstance(to, str):
             last = f"its last element, {via[-1]}, is no splitter" if via else "it has no splitter"
             self._checked.complain(here, f"the path chooses between ports, but {last}")
             return None
-        return self._port(to, here)
+        return self._end(to, here)
 
-    def _splitter(
-        self,
-        optic: PbsModel | SplitterModel,
-        rest: Sequence[str],
-        to: str | Mapping[str, str | BranchModel],
-        key: Key,
-    ) -> Arm | None:
+    def _splitter(self, name: str, optic: Optic, rest: Sequence[str], to: Target, key: Key) -> Arm | None:
         here = (*key, "to")
-        if rest or isinstance(to, str) or set(to) != set(_PORTS):
+        ports = () if isinstance(to, str) else tuple(to)
+        if isinstance(optic, SwitchModel):
+            known = self._checked.instrument(optic.instrument, ("optics", name, "instrument"))
+            fits = bool(ports) and all(port.isdecimal() and int(port) > 0 for port in ports)
+            expected = 'to: {"1": ..., "2": ...}, by output number'
+        else:
+            first, second = ("through", "tapped") if isinstance(optic, TapModel) else ("transmitted", "reflected")
+            known, fits = True, set(ports) == {first, second}
+            expected = f"to: {{{first}: ..., {second}: ...}}"
+        if rest or not fits:
             what = f"; {', '.join(rest)} must stand in the 'via' of a port" if rest else ""
-            text = f"a {optic.kind} ends a path: expected to: {{transmitted: ..., reflected: ...}}{what}"
-            self._checked.complain(here, text)
+            self._checked.complain(here, f"a {optic.kind} ends a path: expected {expected}{what}")
             return None
-        arms = []
-        for port in _PORTS:
-            target = to[port]
-            if isinstance(target, BranchModel):
-                arms.append(self.build(target.via, target.to, (*here, port)))
-            else:
-                arms.append(self._port(target, (*here, port)))
-        transmitted, reflected = arms
-        if transmitted is None or reflected is None:
+        arms: dict[str, Arm] = {}
+        for port, target in to.items() if not isinstance(to, str) else ():
+            arm = (
+                self.build(target.via, target.to, (*here, port))
+                if isinstance(target, BranchModel)
+                else self._end(target, (*here, port))
+            )
+            if arm is not None:
+                arms[port] = arm
+        if not known or set(arms) != set(ports):
             return None
-        if isinstance(optic, PbsModel):
-            return PolarisingSplitter(transmitted, reflected, optic.extinction_db)
-        return BeamSplitter(transmitted, reflected, optic.transmittance)
-
-    def _port(self, target: str, here: Key) -> Port | None:
-        if not self._checked.instrument(target, here):
-            return None
-        if target in self._checked.parameters and not self._checked.is_detector(target):
-            kind = self._checked.devices[target].__name__
-            self._checked.complain(here, f"{target!r} is a {kind}, which detects no single photons")
-            return None
-        self.ends.setdefault(target, here)
-        return Port(stable_id(target))
+        if isinstance(optic, SwitchModel):
+            outputs = {int(port): arm for port, arm in arms.items()}
+            route = self._knob(optic.instrument, f"route.{optic.input}")
+            return OpticalSwitch(outputs, route, optic.loss_db, optic.crosstalk_db)
+        if isinstance(optic, TapModel):
+            return BeamSplitter(arms["through"], arms["tapped"], 1.0 - optic.fraction)
+        if isinstance(optic, SplitterModel):
+            return BeamSplitter(arms["transmitted"], arms["reflected"], optic.transmittance)
+        extinction_db = optic.extinction_db if isinstance(optic, PbsModel) else 0.0
+        return PolarisingSplitter(arms["transmitted"], arms["reflected"], extinction_db)

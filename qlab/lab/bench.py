@@ -18,6 +18,8 @@ from qlab.tags.stream import TagBlock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from qlab.clock import Clock
     from qlab.lab.check import Checked
     from qlab.lab.wiring import Wiring
@@ -104,8 +106,12 @@ class LabBench:
 
     def optical_power_w(self, name: str, t_ps: int) -> float:
         """Return the light on a power meter's sensor."""
-        pump, share = self._wiring.meters.get(name, ("", 0.0))
-        return self.pump_power(pump).value(t_ps) * share if pump else 0.0
+        return float(self.stokes_w(name, t_ps)[0])
+
+    def stokes_w(self, name: str, t_ps: int) -> NDArray[np.float64]:
+        """Return the Stokes vector of the light on a sensor."""
+        port = stable_id(name)
+        return sum((beam.stokes_w(port, t_ps) for beam in self._wiring.beams.get(name, ())), np.zeros(4))
 
     def ambient_c(self, name: str) -> float:
         """Return the room temperature where an instrument stands."""

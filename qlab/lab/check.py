@@ -14,7 +14,7 @@ from qlab.lab.source import nearest
 from qlab.links.factory import kind_of_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from qlab.clock import Clock
     from qlab.lab.classes import DeviceClass, TwinBuilder
@@ -69,10 +69,27 @@ class Checked:
         """Return whether there is such an instrument, and complain if not."""
         return self.known("instrument", name, self.lab.instruments, key)
 
-    def is_detector(self, name: str) -> bool:
-        """Return whether an instrument is a single-photon detector, as far as its twin's parameters tell."""
+    def detector_channels(self, name: str) -> Sequence[str]:
+        """Return the single-photon detectors of an instrument, as far as its twin tells: "" for the instrument itself.
+
+        An instrument of several detectors has a twin with the class method `detector_channels(parameters)`.
+        """
         model = self.parameters.get(name)
-        return model is not None and set(type(model).model_fields) >= _DETECTOR
+        if model is None:
+            return ()
+        channels: Callable[[BaseModel], Sequence[str]] | None = getattr(self.twins[name], "detector_channels", None)
+        if channels is not None:
+            return channels(model)
+        return ("",) if set(type(model).model_fields) >= _DETECTOR else ()
+
+    def is_detector(self, name: str, channel: str = "") -> bool:
+        """Return whether an instrument, or a channel of it, is a single-photon detector."""
+        return channel in self.detector_channels(name)
+
+    def channels_text(self, name: str) -> str:
+        """Return, for a complaint, how an instrument's detectors are called."""
+        channels = [channel for channel in self.detector_channels(name) if channel]
+        return f"; expected {', '.join(f'{name}.{c}' for c in channels)}" if channels else ""
 
     def number(self, name: str, key: str, default: float) -> float:
         """Return a parameter of an instrument's twin, as validated."""

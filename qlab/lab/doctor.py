@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 from qlab.errors import QlabError
 from qlab.lab.build import open_lab
-from qlab.lab.optic_models import AttenuatorModel, FibreModel, PairSourceModel, SplitterModel, TapModel
+from qlab.lab.optic_models import (
+    AttenuatorModel,
+    FibreModel,
+    PairSourceModel,
+    SplitterModel,
+    SwitchModel,
+    TapModel,
+    VariableAttenuatorModel,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +142,7 @@ def _paths(lab: Lab, report: DoctorReport) -> None:
 
 
 def _way(lab: Lab, so_far: list[str], via: Sequence[str], to: Target, loss_db: float, report: DoctorReport) -> None:
-    """Report one line for each end that the light can reach, with the loss of fibres, attenuators, taps and splitters."""
+    """Report one line for each end that the light can reach, with the loss of what stands in its way when it is open."""
     for name in via:
         loss_db += _loss_db(lab.file.optics[name])
     here = [*so_far, *via]
@@ -154,7 +162,9 @@ def _way(lab: Lab, so_far: list[str], via: Sequence[str], to: Target, loss_db: f
 def _loss_db(optic: Optic) -> float:
     if isinstance(optic, FibreModel):
         return optic.loss_db_per_km * optic.length_m / 1000.0
-    return optic.loss_db if isinstance(optic, AttenuatorModel) else 0.0
+    if isinstance(optic, VariableAttenuatorModel):
+        return optic.insertion_loss_db
+    return optic.loss_db if isinstance(optic, (AttenuatorModel, SwitchModel)) else 0.0
 
 
 def _port_loss_db(optic: Optic, port: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,11 +12,15 @@ __all__ = [
     "AttenuatorModel",
     "FibreModel",
     "Optic",
+    "PaddlesModel",
     "PairSourceModel",
     "PbsModel",
     "SplitterModel",
+    "SqueezersModel",
     "StateModel",
+    "SwitchModel",
     "TapModel",
+    "VariableAttenuatorModel",
     "WavePlateModel",
 ]
 
@@ -48,7 +53,7 @@ class PairSourceModel(_Model):
 
 
 class TapModel(_Model):
-    """A pick-off for a power meter; its path ends `to: {tapped: METER, through: ...}`."""
+    """A pick-off for a power meter in a laser's path, which ends `to: {tapped: METER, through: ...}`."""
 
     kind: Literal["tap"]
     fraction: float = Field(0.01, ge=0, le=1)
@@ -97,8 +102,54 @@ class SplitterModel(_Model):
     transmittance: float = Field(0.5, ge=0, le=1)
 
 
+class VariableAttenuatorModel(_Model):
+    """An attenuator that an instrument sets."""
+
+    kind: Literal["variable_attenuator"]
+    instrument: str = Field(description="the instrument that sets the loss")
+    channel: int | None = Field(None, ge=1, description="of an instrument with several attenuators")
+    insertion_loss_db: float = Field(0.0, ge=0, description="what it loses when it is open")
+
+
+class SwitchModel(_Model):
+    """One input of an optical switch, last of its path: `to: {"1": ..., "4": ...}` by output number."""
+
+    kind: Literal["switch"]
+    instrument: str = Field(description="the instrument that switches")
+    input: int = Field(1, ge=1)
+    loss_db: float = Field(0.0, ge=0)
+    crosstalk_db: float | None = Field(None, ge=0, description="of the outputs that are not chosen; none without it")
+
+
+class PaddlesModel(_Model):
+    """Fibre paddles that an instrument turns: retarders at adjustable angles."""
+
+    kind: Literal["paddles"]
+    instrument: str
+    retardances_rad: list[float] = Field([math.pi / 2.0, math.pi, math.pi / 2.0], min_length=1)
+    offset_deg: float = Field(0.0, description="where the paddles stand when their fast axes are horizontal")
+
+
+class SqueezersModel(_Model):
+    """Fibre squeezers that an instrument drives: adjustable retarders at fixed angles."""
+
+    kind: Literal["squeezers"]
+    instrument: str
+    angles_deg: list[float] = Field([0.0, 45.0, 0.0, 45.0], min_length=1)
+
+
 Optic = Annotated[
-    PairSourceModel | TapModel | FibreModel | AttenuatorModel | WavePlateModel | PbsModel | SplitterModel,
+    PairSourceModel
+    | TapModel
+    | FibreModel
+    | AttenuatorModel
+    | WavePlateModel
+    | PbsModel
+    | SplitterModel
+    | VariableAttenuatorModel
+    | SwitchModel
+    | PaddlesModel
+    | SqueezersModel,
     Field(discriminator="kind"),
 ]
 
@@ -110,4 +161,8 @@ OPTIC_KINDS: dict[str, type[BaseModel]] = {
     "wave_plate": WavePlateModel,
     "pbs": PbsModel,
     "beam_splitter": SplitterModel,
+    "variable_attenuator": VariableAttenuatorModel,
+    "switch": SwitchModel,
+    "paddles": PaddlesModel,
+    "squeezers": SqueezersModel,
 }

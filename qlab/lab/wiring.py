@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from qlab.errors import BadRequestError
 from qlab.lab.arms import ArmBuilder, stable_id
-from qlab.lab.optic_models import AttenuatorModel, FibreModel, PairSourceModel, TapModel
+from qlab.lab.optic_models import PairSourceModel
 from qlab.lab.source import nearest
-from qlab.physics.arm import Path
+from qlab.physics.arm import Path, Port
+from qlab.physics.beam import Beam
 from qlab.physics.detector import Detector
 from qlab.physics.knob import Knob
 from qlab.physics.line import PairLine
@@ -20,7 +21,7 @@ from qlab.physics.world import World
 
 if TYPE_CHECKING:
     from qlab.lab.check import Checked
-    from qlab.lab.models import LabFile, PathModel
+    from qlab.lab.models import LabFile
     from qlab.lab.source import Key
     from qlab.physics.arm import Arm
 
@@ -40,10 +41,8 @@ class Wiring:
     ----------
     knobs:
         What instruments turn, by instrument and quantity (`qlab.twin.bench`).
-    meters:
-        For a power meter, the laser whose light it sees and its share of it.
-    shares:
-        For a pair source, the share of its pump's light that reaches it.
+    beams:
+        For a power meter or a crystal, the lasers' light that may reach it.
     inputs:
         For a tagger, by channel (from 0), the detector's number in the world and the cable's delay in ps.
     ends, used:
@@ -52,8 +51,7 @@ class Wiring:
 
     knobs: dict[tuple[str, str], Knob] = field(default_factory=dict)
     detectors: dict[str, Detector] = field(default_factory=dict)
-    meters: dict[str, tuple[str, float]] = field(default_factory=dict)
-    shares: dict[str, float] = field(default_factory=dict)
+    beams: dict[str, list[Beam]] = field(default_factory=dict)
     lines: list[PairLine] = field(default_factory=list)
     inputs: dict[str, dict[int, tuple[int, int]]] = field(default_factory=dict)
     ends: dict[str, Key] = field(default_factory=dict)
@@ -70,16 +68,13 @@ def build_wiring(checked: Checked) -> Wiring:
     wiring = Wiring()
     _detectors(checked, wiring)
     begins = _begins(checked)
-    for start, i in begins.items():
-        if start in checked.lab.instruments:
-            _pump_path(checked, wiring, checked.lab.paths[i], ("paths", i))
-    arms = ArmBuilder(checked, wiring.knob)
+    _beams(checked, wiring, begins)
+    arms = _photon_arms(checked, wiring)
     for name, optic in checked.lab.optics.items():
         if isinstance(optic, PairSourceModel):
             _source(checked, wiring, name, optic, {p: _arm(checked, arms, begins, f"{name}.{p}") for p in _PHOTONS})
-    wiring.ends |= arms.ends
     wiring.used |= arms.used
-    for name in arms.ends:
+    for name in wiring.ends:
         wiring.detectors.setdefault(name, Detector(efficiency=Knob(0.0)))  # a real one: the world's light ends there
     _cables(checked, wiring)
     if not checked.problems:
@@ -105,9 +100,11 @@ def oscillator_of(lab: LabFile, instrument: str) -> Oscillator:
 
 def _detectors(checked: Checked, wiring: Wiring) -> None:
     for name, instrument in checked.lab.instruments.items():
-        if instrument.is_twin and checked.is_detector(name):
-            wiring.detectors[name] = Detector(
-                efficiency=Knob(checked.number(name, "efficiency", 0.5)),
+        if not instrument.is_twin:
+            continue
+        for channel in checked.detector_channels(name):
+            wiring.detectors[f"{name}.{channel}" if channel else name] = Detector(
+                efficiency=Knob(checked.number(name, "efficiency", 0.0 if channel else 0.5)),
                 dark_rate_hz=Knob(checked.number(name, "dark_rate_hz", 0.0)),
                 afterpulse_probability=Knob(checked.number(name, "afterpulse_probability", 0.0)),
                 jitter_fwhm_ps=checked.number(name, "jitter_fwhm_ps", 0.0),
@@ -136,47 +133,50 @@ def _begins(checked: Checked) -> dict[str, int]:
     return begins
 
 
-def _pump_path(checked: Checked, wiring: Wiring, path: PathModel, key: Key) -> None:
-    lab, share, tapped = checked.lab, 1.0, False
-    ports = path.to if isinstance(path.to, dict) else {"through": path.to}
-    for j, name in enumerate(path.via):
-        here = (*key, "via", j)
-        if not checked.known("optic", name, lab.optics, here):
-            return
-        optic = lab.optics[name]
-        wiring.used.add(name)
-        if isinstance(optic, AttenuatorModel):
-            share *= 10.0 ** (-optic.loss_db / 10.0)
-        elif isinstance(optic, FibreModel):
-            share *= 10.0 ** (-optic.loss_db_per_km * optic.length_m / 1e4)
-        elif isinstance(optic, TapModel) and not tapped:
-            tapped = True
-            meter = ports.get("tapped")
-            if isinstance(meter, str) and checked.instrument(meter, (*key, "to", "tapped")):
-                wiring.meters[meter] = (path.from_, share * optic.fraction)
-            share *= 1.0 - optic.fraction
-        else:
-            checked.complain(here, f"{name!r} cannot stand in a laser's path; expected one tap, attenuators and fibres")
-    if not set(ports) <= ({"tapped", "through"} if tapped else {"through"}) or "through" not in ports:
-        expected = "to: {tapped: METER, through: CRYSTAL}" if tapped else "one target, as there is no tap before"
-        checked.complain((*key, "to"), f"found the ports {', '.join(ports)}; expected {expected}")
-        return
-    _pump_end(checked, wiring, path, (*key, "to", "through") if isinstance(path.to, dict) else (*key, "to"), share)
-
-
-def _pump_end(checked: Checked, wiring: Wiring, path: PathModel, key: Key, share: float) -> None:
-    target = path.to["through"] if isinstance(path.to, dict) else path.to
+def _beams(checked: Checked, wiring: Wiring, begins: dict[str, int]) -> None:
+    """Build the lasers' light, which ends at power meters, polarimeters and crystals."""
     lab = checked.lab
-    crystals = [name for name, optic in lab.optics.items() if isinstance(optic, PairSourceModel)]
-    if not isinstance(target, str):
-        checked.complain(key, "a laser's path does not branch further; expected a crystal or a power meter")
-    elif target in lab.instruments:
-        wiring.meters[target] = (path.from_, share)
-    elif checked.known("pair source or instrument", target, [*crystals, *lab.instruments], key):
-        optic = lab.optics[target]
-        if isinstance(optic, PairSourceModel) and optic.pump != path.from_:
-            checked.complain(key, f"the path begins at {path.from_}, but {target} says that its pump is {optic.pump}")
-        wiring.shares[target] = share
+    crystals = {name: optic for name, optic in lab.optics.items() if isinstance(optic, PairSourceModel)}
+    for laser, i in begins.items():
+        if laser not in lab.instruments:
+            continue
+        lit: set[str] = set()
+
+        def end(target: str, key: Key, laser: str = laser, lit: set[str] = lit) -> Port | None:
+            if not checked.known("pair source or instrument", target, [*crystals, *lab.instruments], key):
+                return None
+            if target in crystals and crystals[target].pump != laser:
+                pump = crystals[target].pump
+                checked.complain(key, f"the path begins at {laser}, but {target} says that its pump is {pump}")
+            elif target in checked.parameters and checked.is_detector(target):
+                checked.complain(key, f"{target!r} detects single photons; a laser's light would blind it")
+            lit.add(target)
+            return Port(stable_id(target))
+
+        arms = ArmBuilder(checked, wiring.knob, end)
+        arm = arms.build(lab.paths[i].via, lab.paths[i].to, ("paths", i))
+        wiring.used |= arms.used
+        if arm is None:
+            continue
+        beam = Beam(wiring.knob(laser, "power_w"), arm)
+        for target in lit:
+            wiring.beams.setdefault(target, []).append(beam)
+
+
+def _photon_arms(checked: Checked, wiring: Wiring) -> ArmBuilder:
+    def end(target: str, key: Key) -> Port | None:
+        name, _, channel = target.partition(".")
+        if not checked.instrument(name, key):
+            return None
+        if name in checked.parameters and not checked.is_detector(name, channel):
+            kind = checked.devices[name].__name__
+            what = f"which has no detector {channel!r}" if channel else "which detects no single photons"
+            checked.complain(key, f"{target!r} is a {kind}, {what}{checked.channels_text(name)}")
+            return None
+        wiring.ends.setdefault(target, key)
+        return Port(stable_id(target))
+
+    return ArmBuilder(checked, wiring.knob, end)
 
 
 def _arm(checked: Checked, arms: ArmBuilder, begins: dict[str, int], start: str) -> Arm | None:
@@ -211,7 +211,8 @@ def _source(checked: Checked, wiring: Wiring, name: str, optic: PairSourceModel,
         state=dephased(werner(optic.state.bell, optic.state.visibility), optic.state.coherence),
         pump_power_w=wiring.knob(optic.pump, "power_w"),
         temperature_c=oven,
-        transmission=wiring.shares.get(name, 1.0),
+        pump_way=next(iter(wiring.beams.get(name, ())), None),
+        port=stable_id(name),
         phase_match_c=optic.phase_match_c,
         phase_match_fwhm_c=optic.phase_match_fwhm_c,
         signal_nm=optic.signal_nm,
@@ -226,12 +227,14 @@ def _cables(checked: Checked, wiring: Wiring) -> None:
     for i, cable in enumerate(lab.cables):
         key: Key = ("cables", i)
         tagger, _, number = cable.to.partition(".")
-        known = checked.instrument(cable.from_, (*key, "from"))
+        instrument = cable.from_.partition(".")[0]
+        known = checked.instrument(instrument, (*key, "from"))
         if not checked.instrument(tagger, (*key, "to")) or not known:
             continue
         if cable.from_ not in wiring.detectors:
-            if lab.instruments[cable.from_].is_twin and cable.from_ in checked.parameters:
-                checked.complain((*key, "from"), f"{cable.from_!r} is no single-photon detector")
+            if lab.instruments[instrument].is_twin and instrument in checked.parameters:
+                text = f"{cable.from_!r} is no single-photon detector{checked.channels_text(instrument)}"
+                checked.complain((*key, "from"), text)
             continue  # a real one: its clicks never come to a twin
         inputs = wiring.inputs.setdefault(tagger, {})
         if int(number) - 1 in inputs:

@@ -28,8 +28,10 @@ __all__ = [
     "BeamSplitter",
     "Fibre",
     "Outcome",
+    "Path",
     "PolarisingSplitter",
     "Port",
+    "Through",
     "WavePlate",
 ]
 
@@ -51,12 +53,15 @@ class Outcome:
         From source to detector.
     dispersion_ps_per_nm:
         Delay per nanometre of wavelength.
+    jones:
+        What arrives, as a Jones matrix of the whole way, shape (2, 2).
     """
 
     port: Port
     effect: Matrix
     delay_ps: int
     dispersion_ps_per_nm: float
+    jones: Matrix
 
 
 class Arm(Protocol):
@@ -86,12 +91,12 @@ class Path:
 
 @dataclass(slots=True)
 class Port:
-    """The end of a path at a detector.
+    """The end of a path at a detector, or of a laser's path at a meter or crystal.
 
     Parameters
     ----------
     detector_id:
-        The world's number of the detector.
+        The world's number of what stands there.
     """
 
     detector_id: int
@@ -100,7 +105,7 @@ class Port:
         """Yield the one outcome."""
         del t_ps
         effect = before.jones.conj().T @ before.jones
-        yield Outcome(self, effect, round(before.delay_ps), before.dispersion_ps_per_nm)
+        yield Outcome(self, effect, round(before.delay_ps), before.dispersion_ps_per_nm, before.jones)
 
     def knobs(self) -> Iterator[Knob]:
         """Yield nothing."""
@@ -112,7 +117,7 @@ class Port:
 
 
 @dataclass(slots=True)
-class _Through:
+class Through:
     """An element with one way on."""
 
     then: Arm
@@ -147,7 +152,7 @@ class _Through:
 
 
 @dataclass(slots=True)
-class WavePlate(_Through):
+class WavePlate(Through):
     """A retarder on a rotation mount.
 
     Parameters
@@ -175,7 +180,7 @@ class WavePlate(_Through):
 
 
 @dataclass(slots=True)
-class Attenuator(_Through):
+class Attenuator(Through):
     """A loss that is the same for all polarisations."""
 
     loss_db: float
@@ -188,7 +193,7 @@ class Attenuator(_Through):
 
 
 @dataclass(slots=True)
-class Fibre(_Through):
+class Fibre(Through):
     """A fibre: loss, delay, dispersion, a fixed rotation of the polarisation and a slow random walk of it.
 
     Parameters

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from qlab.physics.beam import Beam
+
 __all__ = ["LaserDiode", "PairSource"]
 
 _SINC2_HALF = 1.39155737825151
@@ -56,8 +58,8 @@ class PairSource:
         Density matrix of a pair, shape (4, 4); signal first.
     pump_power_w, temperature_c:
         Knobs of the pump power at the crystal and of the crystal's temperature.
-    transmission:
-        Fraction of the pump's knob that reaches the crystal.
+    pump_way, port:
+        How the pump's light comes to the crystal, and the crystal's port there; None: all of it.
     phase_match_c, phase_match_fwhm_c:
         Where the sinc^2 of the phase mismatch peaks, and its full width at half maximum.
     signal_nm, idler_nm, bandwidth_nm:
@@ -68,7 +70,8 @@ class PairSource:
     state: NDArray[np.complex128] = field(default_factory=lambda: bell_state("phi+"))
     pump_power_w: Knob = field(default_factory=lambda: Knob(0.0))
     temperature_c: Knob = field(default_factory=lambda: Knob(25.0))
-    transmission: float = 1.0
+    pump_way: Beam | None = None
+    port: int = 0
     phase_match_c: float = 25.0
     phase_match_fwhm_c: float = 2.0
     signal_nm: float = 810.0
@@ -80,9 +83,11 @@ class PairSource:
         detuning = (self.temperature_c.value(t_ps) - self.phase_match_c) / (self.phase_match_fwhm_c / 2.0)
         x = _SINC2_HALF * detuning
         match = 1.0 if abs(x) < 1e-9 else (math.sin(x) / x) ** 2
-        return self.brightness_hz_per_w * self.pump_power_w.value(t_ps) * self.transmission * match
+        share = self.pump_way.share(self.port, t_ps) if self.pump_way is not None else 1.0
+        return self.brightness_hz_per_w * self.pump_power_w.value(t_ps) * share * match
 
     @property
     def knobs(self) -> tuple[Knob, ...]:
         """What the rate depends on."""
-        return (self.pump_power_w, self.temperature_c)
+        way = self.pump_way.knobs() if self.pump_way is not None else ()
+        return (self.pump_power_w, self.temperature_c, *way)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
+    from numpy.typing import NDArray
 
     from qlab.clock import Clock
     from qlab.physics.detector import Detector
@@ -85,6 +86,10 @@ class Bench(Protocol):
 
     def optical_power_w(self, name: str, t_ps: int) -> float:
         """Return the light power in W on the sensor `name` at a lab time."""
+        ...
+
+    def stokes_w(self, name: str, t_ps: int) -> NDArray[np.float64]:
+        """Return the Stokes vector in W of the light on the sensor `name`, shape (4,): power, H-V, D-A, R-L."""
         ...
 
     def ambient_c(self, name: str) -> float:

@@ -132,6 +132,9 @@ class FakeBench:
     def optical_power_w(self, name: str, t_ps: int) -> float:
         return self.light_w
 
+    def stokes_w(self, name: str, t_ps: int) -> NDArray[np.float64]:
+        return self.light_w * np.array([1.0, 1.0, 0.0, 0.0])
+
     def ambient_c(self, name: str) -> float:
         return self.ambient
 
