@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check bench interop clean
+.PHONY: demo test check bench interop cassettes clean
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +36,9 @@ bench: $(VENV)/.dev  ## every benchmark, with medians and spreads
 interop: $(VENV)/.dev  ## public drivers that nobody here wrote, on our twins
 	$(PIP) install -q -c constraints.txt ThorlabsPM100 S15lib
 	$(BIN)/python -m pytest tests/interop
+
+cassettes: $(VENV)/.dev  ## record the cassettes of the conformance tests anew, from the twins
+	$(BIN)/python -m tests.conformance.cassettes_of_twins
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage qlab-data

@@ -63,7 +63,12 @@ class Instrument(Device):
     """Dotted name of the twin's class."""
     wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
     link_options: ClassVar[Mapping[str, Any]] = {}
+    further_links: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Further ports of the instrument and their link options: each is a port of its twin, a setting that holds the address of
+    a real one, and an argument of the constructor that takes the link."""
     multidrop: ClassVar[bool] = False
+    speaks_in_files: ClassVar[bool] = False
+    """Whether measurements go through files, which no cassette holds."""
     Settings: ClassVar[type[BaseModel]] = InstrumentSettings
     health_interval_s: ClassVar[float] = 10.0
     """After so many lab seconds a trigger asks for the health as well."""
@@ -95,6 +100,11 @@ class Instrument(Device):
             raise BadRequestError(msg) from error
         super().__init__(prefix, name=name, **kwargs)
         self._health_asked_s = clock.now_s()
+
+    @property
+    def links(self) -> dict[str, Link]:
+        """All links by port; the instrument's own is `main`."""
+        return {"main": self.link}
 
     # Life.
 

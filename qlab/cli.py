@@ -116,6 +116,17 @@ def _parser() -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="print the lab file's JSON schema, for editors")
     schema.set_defaults(command=_schema)
 
+    record = commands.add_parser("record", help="exercise instruments and record their bytes on cassettes")
+    record.add_argument("lab_argument", metavar="LAB", help="lab file or name of a shipped lab")
+    record.add_argument("instruments", metavar="INSTRUMENT", nargs="*", help="default: all of the lab")
+    _lab_options(record)
+    record.add_argument("--to", metavar="DIR", type=Path, default=Path("cassettes"), help="default: ./cassettes")
+    record.set_defaults(command=_record)
+
+    replay = commands.add_parser("replay", help="check drivers against recorded cassettes")
+    replay.add_argument("files", metavar="FILE", nargs="+", type=Path)
+    replay.set_defaults(command=_replay)
+
     twin = commands.add_parser("twin", help="serve twins to any client, and what happens to them").add_subparsers(
         required=True, metavar="TASK"
     )
@@ -236,6 +247,43 @@ def _doctor(arguments: argparse.Namespace) -> int:
     report = doctor(_lab(arguments), overrides=arguments.set)
     _say(report.render())
     return report.exit_code
+
+
+def _record(arguments: argparse.Namespace) -> int:
+    from qlab.lab.build import open_lab
+    from qlab.lab.exercise import record
+
+    failures = 0
+    with open_lab(_lab(arguments), overrides=arguments.set, connect=False) as lab:
+        unknown = [name for name in arguments.instruments if name not in lab.file.instruments]
+        if unknown:
+            msg = f"lab {lab.file.name} has no instrument {unknown[0]!r}; there are {', '.join(lab.file.instruments)}"
+            raise BadRequestError(msg)
+        for name in arguments.instruments or lab.file.instruments:
+            path = arguments.to / f"{name}.jsonl"
+            try:
+                result = record(lab, name, path)
+            except QlabError as error:
+                failures += 1
+                _say(f"  WRONG {error}")
+                continue
+            _say(f"  ok    {name}: {result['identity']}; wrote {path}")
+    return 1 if failures else 0
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from qlab.lab.exercise import replay
+
+    failures = 0
+    for path in arguments.files:
+        try:
+            result = replay(path)
+        except QlabError as error:
+            failures += 1
+            _say(f"  WRONG {path}: {error}")
+            continue
+        _say(f"  ok    {path}: {result['identity']}")
+    return 1 if failures else 0
 
 
 def _new(arguments: argparse.Namespace) -> int:

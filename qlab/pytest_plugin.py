@@ -4,7 +4,8 @@
         lab = twin_lab("bell", overrides=["seed=7"])
         assert lab.devices["pump"].emission.get() == 0
 
-It comes with the package (entry point `pytest11`); nothing is imported before a test asks for it.
+It comes with the package (entry point `pytest11`); nothing is imported before a test asks for it.  `--lab LAB` names the lab
+of real instruments for tests that are marked `hardware`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 
     from qlab.lab.build import Lab
 
-__all__ = ["twin_lab"]
+__all__ = ["pytest_addoption", "twin_lab"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--lab`."""
+    parser.addoption("--lab", metavar="LAB", default=None, help="lab file of the instruments for hardware tests")
 
 
 @pytest.fixture

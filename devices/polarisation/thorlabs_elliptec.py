@@ -108,7 +108,9 @@ class ELL14(Instrument):
     def query_identity(self, link: Link) -> str:
         """Return the reply to `in`."""
         del link
-        return self._bus.exchange(self.unit, "in")
+        reply = self._bus.exchange(self.unit, "in")
+        # A status instead: the module complains of half a command that stood on the bus before ours.
+        return self._bus.exchange(self.unit, "in") if reply[1:3] == "GS" else reply
 
     @property
     def firmware(self) -> str:

@@ -61,6 +61,8 @@ class ID900(TaggingInstrument):
     identity = r"ID ?Quantique,ID(900|1000)"
     twin = "sim_devices.taggers.idquantique_id900.ID900Twin"
     wire = "zmq"
+    further_links = {"datalink": {}}
+    speaks_in_files = True
 
     class Settings(InstrumentSettings):
         """What the lab file may set."""
@@ -92,6 +94,11 @@ class ID900(TaggingInstrument):
         self.inputs = (self.in1, self.in2, self.in3, self.in4)
         self._spool: tempfile.TemporaryDirectory[str] | None = None
         self._playing = False
+
+    @property
+    def links(self) -> dict[str, Link]:
+        """The controller and its download service."""
+        return super().links | ({"datalink": self.datalink.link} if self.datalink is not None else {})
 
     # Life.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,11 +139,11 @@ class Lab:
         more: dict[str, object] = {}
         if instrument.unit is not None:
             more["unit"] = instrument.unit
-        if "datalink" in inspect.signature(cls).parameters:
-            service = self.mounts.get(f"{name}.datalink")
-            where = service.address if service is not None else instrument.settings.get("datalink")
+        for port, options in cls.further_links.items():
+            service = self.mounts.get(f"{name}.{port}")
+            where = service.address if service is not None else instrument.settings.get(port)
             if where:
-                more["datalink"] = self._link(f"{name} download service", str(where), service, cls.link_options)
+                more[port] = self._link(f"{name} {port}", str(where), service, options)
         link = self._link(name, mount.address if mount is not None else instrument.address, mount, cls.link_options)
         device = cls(name=name, link=link, clock=self.clock, settings=instrument.settings, **more)
         if hasattr(device, "recorder"):

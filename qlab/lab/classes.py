@@ -45,7 +45,9 @@ class DeviceClass(Protocol):
     twin: str
     wire: Literal["tcp", "serial", "zmq"]
     link_options: Mapping[str, Any]
+    further_links: Mapping[str, Mapping[str, Any]]
     multidrop: bool
+    speaks_in_files: bool
     Settings: type[BaseModel]
 
     def __call__(self, *, name: str, link: Link, clock: Clock, settings: Mapping[str, object], **more: object) -> Any:
@@ -75,7 +77,7 @@ def find_device_class(name: str, *, composite: bool = False) -> DeviceClass:
         Whether it is a device made of others, without a wire of its own.
     """
     found = find_class(name, DEVICES)
-    wanted = () if composite else ("Settings", "link_options", "twin", "wire")
+    wanted = () if composite else ("Settings", "further_links", "link_options", "twin", "wire")
     missing = [part for part in wanted if not hasattr(found, part)]
     if not inspect.isclass(found) or missing:
         msg = f"{name!r} is no device class: it has no {', no '.join(missing) or 'constructor'}"
@@ -155,7 +157,7 @@ def known_devices(group: str = DEVICES) -> tuple[str, ...]:
 
 
 def _fits(found: object, group: str) -> bool:
-    wanted = ("Settings", "link_options", "twin", "wire") if group == DEVICES else ("build",)
+    wanted = ("Settings", "further_links", "link_options", "twin", "wire") if group == DEVICES else ("build",)
     return inspect.isclass(found) and all(hasattr(found, part) for part in wanted)
 
 
