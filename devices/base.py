@@ -67,6 +67,8 @@ class Instrument(Device):
     """Further ports of the instrument and their link options: each is a port of its twin, a setting that holds the address of
     a real one, and an argument of the constructor that takes the link."""
     multidrop: ClassVar[bool] = False
+    line_break: ClassVar[bytes] = b""
+    """What is sent after each opening, to end half a command that somebody left in the instrument's buffer."""
     speaks_in_files: ClassVar[bool] = False
     """Whether measurements go through files, which no cassette holds."""
     Settings: ClassVar[type[BaseModel]] = InstrumentSettings
@@ -110,7 +112,7 @@ class Instrument(Device):
 
     def connect(self) -> None:
         """Open the link, check who answers, apply the lab file's settings and read the configuration."""
-        self.link.identify = self.check_identity
+        self.link.identify = self._greet
         self.link.open()
         if not self.identity_text:
             self.check_identity(self.link)
@@ -140,6 +142,11 @@ class Instrument(Device):
             hint = "correct the address in the lab file"
             raise WrongIdentityError(what, device=self.name, found=found, expected=f"/{self.identity}/", hint=hint)
         self.identity_text = found
+
+    def _greet(self, link: Link) -> None:
+        if self.line_break:
+            link.clear(self.line_break)
+        self.check_identity(link)
 
     def query_identity(self, link: Link) -> str:
         """Return what the instrument says of itself."""

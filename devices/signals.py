@@ -155,6 +155,12 @@ class QuerySignal(_LabSignal):
         """The inclusive limits of a settable signal."""
         return self._limits if self.command is not None else None
 
+    def narrow(self, low: float, high: float) -> None:
+        """Take the limits that the instrument has; those that were declared stay in force."""
+        if self._limits is not None:
+            low, high = max(low, self._limits[0]), min(high, self._limits[1])
+        self._limits = (low, high)
+
     def fetch(self) -> Any:
         """Ask the instrument; blocks for the wire."""
         if self.query is None:
@@ -226,7 +232,4 @@ class ScpiSignal(QuerySignal):
     def fetch_limits(self) -> None:
         """Narrow the limits to what the instrument says; blocks for the wire."""
         if self._ask_limits:
-            low, high = self._ask(f"{self.query} MIN"), self._ask(f"{self.query} MAX")
-            if self._limits is not None:
-                low, high = max(low, self._limits[0]), min(high, self._limits[1])
-            self._limits = (low, high)
+            self.narrow(self._ask(f"{self.query} MIN"), self._ask(f"{self.query} MAX"))

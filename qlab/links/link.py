@@ -209,6 +209,12 @@ class Link(Channel):
                 self._look()
             self._forget()
 
+    def clear(self, data: bytes) -> None:
+        """End half a command that stands in the instrument's buffer by sending `data`, and drop what is answered."""
+        with self.lock:
+            self._put(data)
+            self._wait_for_silence()
+
     # Dialogue.
 
     def query(

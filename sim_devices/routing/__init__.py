@@ -1,0 +1,1 @@
+"""Twins of optical switches and attenuators."""
