@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from qlab.tags.stream import TagBlock
 
 __all__ = [
+    "Attenuator",
     "CountingDetector",
     "PhotonSource",
     "PolarisationAnalyser",
     "PowerMeter",
     "Rotator",
+    "Switch",
     "TagRecorder",
     "TimeTagger",
 ]
@@ -110,6 +112,46 @@ class PowerMeter(Protocol):
 
     def trigger(self) -> Status:
         """Take one sample; fails with `InstrumentError` when over range."""
+
+
+@runtime_checkable
+class Switch(Protocol):
+    """Joins inputs to outputs.  Settles within tens of milliseconds; light is dark meanwhile.
+
+    `set` raises `LimitError` at once for ports that do not exist; its status fails with `InstrumentError` where the switch
+    did not switch.
+    """
+
+    name: str
+
+    @property
+    def inputs(self) -> int:
+        """How many inputs there are, numbered from 1."""
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs there are."""
+
+    @property
+    def routes(self) -> dict[int, int]:
+        """Output by input, as last fetched."""
+
+    def set(self, routes: Mapping[int, int]) -> Status:
+        """Join inputs to outputs; connections of other ports stay."""
+
+
+@runtime_checkable
+class Attenuator(Protocol):
+    """A loss in dB that can be set, beyond what it loses when it is open; its motor takes seconds.
+
+    `set` raises `LimitError` outside its range; its status fails with `InstrumentError` where the motor did not arrive.
+    """
+
+    name: str
+    insertion_loss_db: float
+
+    def set(self, loss_db: float) -> Status:
+        """Set the loss; done when it is there."""
 
 
 @runtime_checkable

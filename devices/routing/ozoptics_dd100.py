@@ -66,6 +66,7 @@ class DD100(OzInstrument):
     )
 
     homed = False
+    insertion_loss_db = 0.0
 
     def query_identity(self, link: Link) -> str:
         """Return what `CD` tells of the configuration; there is no identity query."""

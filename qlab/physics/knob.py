@@ -1,8 +1,8 @@
 """What an instrument can turn: a number over lab time.
 
-A knob is piecewise constant, except where it was set to a `Ramp` (a wave plate that turns) or a `Relaxation` (an oven
-that warms).  The world asks where a re-evaluation is needed: at every set time, on a grid of 4.3 ms while a ramp lasts,
-and at cell starts (68.7 ms) while a relaxation has not died out.
+A knob is piecewise constant, except where it was set to a `Ramp` (a wave plate that turns), a `Relaxation` (an oven that
+warms) or a `Step` (a switch on its way).  The world asks where a re-evaluation is needed: at every set time, on a grid of
+4.3 ms while a ramp lasts, and at cell starts (68.7 ms) while a relaxation has not died out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from qlab.errors import WorldError
 
-__all__ = ["CELL_PS", "Changes", "Knob", "Profile", "Ramp", "Relaxation"]
+__all__ = ["CELL_PS", "Changes", "Knob", "Profile", "Ramp", "Relaxation", "Step"]
 
 CELL_PS = 2**36
 """The world's time cell, 68.7 ms."""
@@ -71,7 +71,27 @@ class Relaxation:
     step_ps = CELL_PS
 
 
-Profile: TypeAlias = Ramp | Relaxation
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One value until t1, another from then on: a switch that takes its time."""
+
+    v0: float
+    t1_ps: int
+    v1: float
+
+    def value(self, t_ps: int) -> float:
+        """Return the value at `t_ps`."""
+        return self.v1 if t_ps >= self.t1_ps else self.v0
+
+    @property
+    def end_ps(self) -> int:
+        """Lab time from which the value no longer changes."""
+        return self.t1_ps
+
+    step_ps = 2**61
+
+
+Profile: TypeAlias = Ramp | Relaxation | Step
 
 
 class Changes:
@@ -143,7 +163,7 @@ class Knob:
         """Return when the profile of this moment must be looked at again, unless something is set before."""
         i = bisect.bisect_right(self._times, t_ps) - 1
         entry = self._values[i] if i >= 0 else self._initial
-        if not isinstance(entry, (Ramp, Relaxation)) or t_ps >= entry.end_ps:
+        if not isinstance(entry, (Ramp, Relaxation, Step)) or t_ps >= entry.end_ps:
             return 2**62
         return min((t_ps // entry.step_ps + 1) * entry.step_ps, entry.end_ps)
 
@@ -157,7 +177,7 @@ class Knob:
                 break
             found.add(begin)
             entry = self._values[i]
-            if isinstance(entry, (Ramp, Relaxation)):
+            if isinstance(entry, (Ramp, Relaxation, Step)):
                 stop = min(t1_ps, self._times[i + 1] if i + 1 < len(self._times) else t1_ps)
                 found.add(min(entry.end_ps, stop))
                 step = entry.step_ps

@@ -10,7 +10,7 @@ import pytest
 from qlab.physics.arm import Attenuator, BeamSplitter, Path, PolarisingSplitter, Port, WavePlate
 from qlab.physics.beam import Beam
 from qlab.physics.detector import Detector
-from qlab.physics.knob import Knob
+from qlab.physics.knob import Knob, Step
 from qlab.physics.line import PairLine
 from qlab.physics.routing import OpticalSwitch, Squeezer, VariableAttenuator
 from qlab.physics.source import PairSource
@@ -78,7 +78,7 @@ def test_switched_photons_click_at_the_detector_they_are_sent_to_from_that_picos
     source = PairSource(1e5, pump_power_w=Knob(1.0), bandwidth_nm=0.0)
     line = PairLine(5, source, OpticalSwitch({1: Port(1), 2: Port(2)}, route), Port(3))
     world = World(7, [line], detectors)
-    route.set(2.0, S)
+    route.set(Step(1.0, S, 2.0), S // 2)
     first, second, partner = (world.clicks(n, 0, 2 * S) for n in (1, 2, 3))
     assert first.size == pytest.approx(1e5, abs=4 * math.sqrt(1e5))
     assert first.max() < S <= second.min()

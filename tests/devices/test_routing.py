@@ -1,0 +1,150 @@
+"""Optical switches: the Polatis, the Agiltron, and photons that follow them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qlab import roles
+from qlab.errors import InstrumentError, LabFileError, LimitError
+from qlab.lab.build import open_lab
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from qlab.lab.build import Lab
+
+OXC = "{class: devices.routing.polatis_oxc.PolatisOXC, address: twin, settings: {routes: {1: 17}}, twin: {inputs: 4}}"
+FF = "{class: devices.routing.agiltron_ff.AgiltronFF, address: twin}"
+
+
+def test_the_switch_makes_the_lab_files_connections_and_more(table: Callable[..., Lab]) -> None:
+    lab = table(oxc=OXC.replace("17", "5"))
+    oxc = lab.devices["oxc"]
+    assert isinstance(oxc, roles.Switch)
+    assert (oxc.inputs, oxc.outputs, oxc.routes) == (4, 16, {1: 5})
+    oxc.set({2: 6, 3: 7}).wait(30)
+    assert oxc.routes == {1: 5, 2: 6, 3: 7}
+    oxc.set({4: 5}).wait(30)  # 5 moves
+    assert oxc.routes == {2: 6, 3: 7, 4: 5}
+    assert oxc.read()["oxc_connections"]["value"].tolist() == [[2, 6], [3, 7], [4, 5]]
+    oxc.disconnect_all().wait(30)
+    assert oxc.routes == {}
+
+
+@pytest.mark.parametrize("routes", [{1: 2}, {0: 5}, {1: 21}, {5: 6}])
+def test_an_impossible_connection_is_refused_before_anything_is_sent(
+    table: Callable[..., Lab], routes: dict[int, int]
+) -> None:
+    lab = table(oxc=OXC.replace("17", "5"))
+    before = lab.mounts["oxc"].received
+    with pytest.raises(LimitError, match=r"an input from 1 to 4 and an output from 5 to 20"):
+        lab.devices["oxc"].set(routes)
+    assert lab.mounts["oxc"].received == before
+
+
+def test_a_failed_port_is_named(table: Callable[..., Lab]) -> None:
+    lab = table(oxc=OXC.replace("17", "5"))
+    oxc = lab.devices["oxc"]
+    lab.twins["oxc"].device_fault("port_failed", port=9)
+    assert oxc.check_health() == ["port 9 out of order"]
+    with pytest.raises(InstrumentError, match=r"out of order"):
+        oxc.set({2: 9}).wait(30)
+    assert not oxc.health.ok.get()
+
+
+def test_the_small_switch_switches_and_says_when_it_is_stuck(table: Callable[..., Lab]) -> None:
+    lab = table(ff=FF)
+    ff = lab.devices["ff"]
+    assert isinstance(ff, roles.Switch)
+    assert ff.routes == {1: 1}
+    ff.set({1: 4}).wait(30)
+    assert ff.routes == {1: 4}
+    ff.set(2).wait(30)
+    lab.twins["ff"].device_fault("stuck")
+    with pytest.raises(InstrumentError, match=r"did not switch.*is it stuck"):
+        ff.set(3).wait(30)
+    with pytest.raises(LimitError, match="1 to 4"):
+        ff.set(5)
+
+
+WAYS = """
+qlab: 1
+name: ways
+seed: 11
+instruments:
+  pump: {class: devices.sources.thorlabs_cld1015.CLD1015, address: twin, settings: {current_limit_a: 0.12, current_a: 0.08}}
+  meter: {class: devices.power.thorlabs_pm100d.PM100D, address: twin}
+  voa: {class: devices.routing.ozoptics_dd100.DD100, address: twin, settings: {loss_db: 0.0}}
+  ff: {class: devices.routing.agiltron_ff.AgiltronFF, address: twin}
+  a: {class: devices.detectors.sfifteen_spd.SPD, address: twin, twin: {efficiency: 0.6, dark_rate_hz: 0}}
+  b: {class: devices.detectors.sfifteen_spd.SPD, address: twin, twin: {efficiency: 0.6, dark_rate_hz: 0}}
+  c: {class: devices.detectors.sfifteen_spd.SPD, address: twin, twin: {efficiency: 0.6, dark_rate_hz: 0}}
+  tagger: {class: devices.taggers.sfifteen_tdc1.TDC1, address: twin}
+optics:
+  tap: {kind: tap, fraction: 0.01}
+  crystal: {kind: pair_source, pump: pump, brightness_hz_per_mw: 20000, bandwidth_nm: 1.0}
+  loss: {kind: variable_attenuator, instrument: voa, insertion_loss_db: 1.2}
+  switch: {kind: switch, instrument: ff, loss_db: 1.0, crosstalk_db: 60}
+paths:
+  - {from: pump, via: [tap], to: {tapped: meter, through: crystal}}
+  - {from: crystal.signal, via: [loss, switch], to: {"1": a, "2": b}}
+  - {from: crystal.idler, to: c}
+cables:
+  - {from: a, to: tagger.1}
+  - {from: b, to: tagger.2}
+  - {from: c, to: tagger.3}
+"""
+
+
+@pytest.fixture
+def ways(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        path = tmp_path / "ways.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_photons_go_where_the_switch_sends_them_and_fewer_through_the_attenuator(
+    ways: Callable[[str], Path], tmp_path: Path
+) -> None:
+    with open_lab(str(ways(WAYS)), data_dir=tmp_path) as lab:
+        d = lab.devices
+        d["pump"].switch_on().wait(60)
+
+        def counts() -> list[int]:
+            d["tagger"].trigger().wait(60)
+            block = d["tagger"].last_block
+            return [int(n) for n in block.counts(4)[:3]]
+
+        a, b, c = counts()
+        assert b < 20 < 1000 < a < c
+        d["ff"].set(2).wait(30)
+        a2, b2, _ = counts()
+        assert a2 < 20
+        assert b2 == pytest.approx(a, abs=6 * a**0.5)
+        d["voa"].set(10.0).wait(60)
+        _, b3, c3 = counts()
+        assert b3 == pytest.approx(b2 / 10.0, abs=6 * (b2 / 10) ** 0.5)  # 10 dB
+        assert c3 == pytest.approx(c, abs=6 * c**0.5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('"1": a, "2": b', "one: a", "a switch ends a path: expected to: {\"1\": ..., \"2\": ...}, by output number"),
+        ("instrument: ff", "instrument: fff", "there is no instrument 'fff'; did you mean 'ff'?"),
+        ("instrument: voa,", "instrument: vao,", "there is no instrument 'vao'; did you mean 'voa'?"),
+        ("to: c}", "to: c.1}", "'c.1' is a SPD, which has no detector '1'"),
+        ("tapped: meter", "tapped: a", "'a' detects single photons; a laser's light would blind it"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_the_ways_is_explained(ways: Callable[[str], Path], old: str, new: str, complaint: str) -> None:
+    assert old in WAYS
+    with pytest.raises(LabFileError) as error:
+        open_lab(str(ways(WAYS.replace(old, new))))
+    assert complaint in str(error.value)
