@@ -1,0 +1,146 @@
+"""One motor behind an APT controller: where it stands in counts, where it goes, and how its stage follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qlab.clock import PS_PER_S
+from qlab.physics.knob import Ramp
+
+if TYPE_CHECKING:
+    from qlab.clock import Clock
+    from qlab.physics.knob import Knob
+
+__all__ = ["Axis", "Scale"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Counts per degree (or millimetre), of position, velocity and acceleration; and the fastest, per second."""
+
+    position: float
+    velocity: float
+    acceleration: float
+    fastest: float
+    steepest: float
+
+
+class Axis:
+    """A motor, its counter and its stage.
+
+    Parameters
+    ----------
+    knob:
+        Where the stage truly stands, in degrees.
+    scale:
+        Counts per degree.
+    lost:
+        Degrees by which the counter is off before the first homing: it is 0 at power-up wherever the stage stands.
+    play:
+        Degrees that the stage lags behind after a turn backwards (backlash).
+    """
+
+    def __init__(self, clock: Clock, knob: Knob, scale: Scale, lost: float, play: float) -> None:
+        self.clock = clock
+        self.knob = knob
+        self.scale = scale
+        self.play = play
+        self.speed = scale.fastest
+        self.steepness = scale.steepest
+        self.correction = 0  # counts of the controller's own backlash correction
+        self.enabled = True
+        self.stalled = self.stuck = False
+        self._seeking = self._found = False
+        self.end_ps = 0
+        self._true = lost
+        self._way = Ramp(0, 0.0, 1, 0.0)  # of the counter
+        self._zero = lost  # where the stage is when the counter shows 0
+        self._direction = 0
+        knob.set(lost, clock.now_ps())
+
+    @property
+    def moving(self) -> bool:
+        """Whether it is on its way."""
+        return self.clock.now_ps() < self.end_ps
+
+    @property
+    def homing(self) -> bool:
+        """Whether it is looking for its zero."""
+        return self._seeking and self.moving
+
+    @property
+    def homed(self) -> bool:
+        """Whether it has found its zero."""
+        if self._seeking and not self.moving:
+            self._seeking, self._found = False, True
+        return self._found
+
+    @property
+    def direction(self) -> int:
+        """1 forward, -1 backward, as long as it moves."""
+        return self._direction if self.moving else 0
+
+    def counts(self) -> int:
+        """Return the counter."""
+        return round(self._way.value(self.clock.now_ps()))
+
+    def lose_power(self) -> None:
+        """Forget everything but where the stage stands."""
+        self._true = self.knob.value(self.clock.now_ps())
+        self._zero, self._way = self._true, Ramp(0, 0.0, 1, 0.0)
+        self.end_ps, self.enabled = 0, True
+        self.stalled = self._seeking = self._found = False
+        self.knob.set(self._true, self.clock.now_ps())
+
+    def set_counts(self, counts: int) -> None:
+        """Say what the counter shows here."""
+        self._zero += (self.counts() - counts) / self.scale.position
+        self._way = Ramp(0, float(counts), 1, float(counts))
+
+    def go(self, target: int, error: float = 0.0) -> None:
+        """Move the counter to `target`; the stage follows with its play and stops `error` degrees away."""
+        here, now = self.counts(), self.clock.now_ps()
+        self._leave_home()
+        if self.stuck:
+            self.stalled, self.end_ps = True, 0
+            return
+        self.stalled = False
+        way = (target - here) / self.scale.position
+        self._direction = 1 if way > 0 else -1
+        seconds = abs(way) / self.speed + self.speed / self.steepness
+        backwards = way < 0 and abs(self.correction) / self.scale.position < self.play
+        true = self._zero + target / self.scale.position + (self.play if backwards else 0.0) + error
+        self._start(now, seconds, target, true)
+
+    def home(self) -> None:
+        """Look for the zero at the limit switch."""
+        if self.stuck:
+            self.stalled, self.end_ps = True, 0
+            return
+        self.stalled = False
+        now, here = self.clock.now_ps(), self.knob.value(self.clock.now_ps())
+        self._direction = -1
+        seconds = abs(here) / (self.speed / 2.0) + 2.0 * self.speed / self.steepness
+        self._zero = 0.0
+        self._start(now, seconds, 0, 0.0)
+        self._seeking, self._found = True, False
+
+    def halt(self) -> None:
+        """Stop where it is."""
+        now = self.clock.now_ps()
+        counts = self.counts()
+        self._way = Ramp(0, float(counts), 1, float(counts))
+        self.knob.set(self.knob.value(now), now)
+        self._leave_home()
+        self.end_ps = now
+
+    def _leave_home(self) -> None:
+        """Give up looking for the zero, unless it has been found."""
+        self._found, self._seeking = self.homed, False
+
+    def _start(self, now: int, seconds: float, counts: int, true: float) -> None:
+        begin = float(self.counts())
+        self.end_ps = now + max(round(seconds * PS_PER_S), 1)
+        self._way = Ramp(now, begin, self.end_ps, float(counts))
+        self.knob.set(Ramp(now, self.knob.value(now), self.end_ps, true), now)

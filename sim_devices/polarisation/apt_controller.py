@@ -1,0 +1,202 @@
+"""What all APT controllers do: messages, registers, motors that report when they have arrived."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from qlab.errors import TwinError
+from sim_devices.polarisation.apt_conversation import AptConversation
+from sim_devices.polarisation.apt_messages import pack_long, pack_short
+
+if TYPE_CHECKING:
+    from qlab.clock import Clock
+    from qlab.twin.bench import Bench
+    from sim_devices.polarisation.apt_axis import Axis
+    from sim_devices.polarisation.apt_messages import Message
+
+__all__ = ["AptTwin"]
+
+POSITION, COMPLETED, STATUS = Struct("<Hi"), Struct("<HiHHI"), Struct("<HiII")
+DC_STATUS, BITS = Struct("<HiHhI"), Struct("<HI")
+INFO = Struct("<i8sH4B60sHHH")
+REGISTERS = {
+    0x0413: 14,
+    0x0416: 22,
+    0x0423: 16,
+    0x043A: 6,
+    0x0440: 14,
+    0x0445: 6,
+    0x0450: 6,
+    0x0530: 12,
+}
+"""Parameters that are kept as they are sent: id of the set, bytes; the next id asks for it, the one after answers."""
+FORWARD, BACKWARD = 1 << 4, 1 << 5
+HOMING, HOMED, ERROR, STALLED, TOO_HOT, ENABLED = 1 << 9, 1 << 10, 1 << 30, 1 << 14, 1 << 17, 1 << 31
+FAULTS = ("stuck_motor", "over_temperature")
+
+
+class AptTwin:
+    """A controller with its motors, by channel."""
+
+    wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "serial"
+    model: ClassVar[str] = ""
+    type_number: ClassVar[int] = 44  # [INF] brushless DC; 16 is a stepper
+    both_moving_bits: ClassVar[bool] = False
+    stepper: ClassVar[bool] = False
+
+    def __init__(self, name: str, bench: Bench, serial: int, axes: dict[int, Axis]) -> None:
+        self.clock: Clock = bench.clock
+        self.axes = axes
+        self._name = name
+        self._bench = bench
+        self._serial = serial
+        self._hot = False
+        self._moves = 0
+        self.registers: dict[tuple[int, int], bytes] = {}
+
+    def connect(self) -> AptConversation:
+        """Begin a conversation with one client."""
+        return AptConversation(self)
+
+    def reset_power(self) -> None:
+        """Forget parameters and zeros."""
+        self.registers.clear()
+        for axis in self.axes.values():
+            axis.lose_power()
+
+    def device_fault(self, name: str, *, active: bool = True) -> None:
+        """Block the motors or overheat; or end it."""
+        if name not in FAULTS:
+            msg = f"{self._name}: unknown device fault {name!r}; expected one of {', '.join(FAULTS)}"
+            raise TwinError(msg)
+        if name == "over_temperature":
+            self._hot = active
+        for axis in self.axes.values():
+            if name == "stuck_motor":
+                axis.stuck = active
+
+    def peek(self) -> dict[str, object]:
+        """Return where the motors stand."""
+        return {f"channel_{n}": {"counts": axis.counts(), "homed": axis.homed} for n, axis in self.axes.items()}
+
+    def bits(self, axis: Axis) -> int:
+        """Return the status bits of a motor."""
+        value = ENABLED if axis.enabled else 0
+        value |= HOMED if axis.homed else 0
+        value |= HOMING if axis.homing and axis.moving else 0
+        if axis.moving:
+            value |= FORWARD | BACKWARD if self.both_moving_bits else FORWARD if axis.direction > 0 else BACKWARD
+        value |= STALLED | ERROR if axis.stalled else 0
+        return value | (TOO_HOT | ERROR if self._hot else 0)
+
+    def completed(self, number: int, channel: int) -> bytes:
+        """Return the message that a move has ended."""
+        axis = self.axes[channel]
+        return pack_long(number, COMPLETED.pack(channel, axis.counts(), 0, 0, self.bits(axis)))
+
+    def status(self, channel: int) -> bytes:
+        """Return a status update."""
+        axis = self.axes[channel]
+        if self.stepper:
+            return pack_long(0x0481, STATUS.pack(channel, axis.counts(), 0, self.bits(axis)))
+        return pack_long(0x0491, DC_STATUS.pack(channel, axis.counts(), 0, 0, self.bits(axis)))
+
+    def answer(self, message: Message, client: AptConversation) -> bytes:
+        """Carry out one message; what it does not know is not answered."""
+        register = next((number for number in REGISTERS if 0 <= message.id - number < 2), None)
+        if register is not None:
+            return self._register(register, message)
+        if message.id == 0x0005:
+            return pack_long(0x0006, self._info())
+        if message.id == 0x0210:
+            self._enable(message.p1, on=message.p2 == 1)
+        elif message.id == 0x0211:
+            return pack_short(0x0212, message.p1, self._enabled(message.p1))
+        elif message.id in (0x0011, 0x0012):
+            client.update(on=message.id == 0x0011)
+        elif message.id == 0x0492:
+            client.keep_alive()
+        else:
+            channel = int.from_bytes(message.data[:2], "little") if message.data else message.p1
+            if channel in self.axes:
+                return self._motor(message, channel, client)
+        return b""
+
+    def _motor(self, message: Message, channel: int, client: AptConversation) -> bytes:
+        """Carry out a message for one motor."""
+        axis, number = self.axes[channel], message.id
+        if number in (0x0410, 0x0409) and len(message.data) == POSITION.size:
+            axis.set_counts(POSITION.unpack(message.data)[1])
+        elif number in (0x0411, 0x040A):
+            return pack_long(number + 1, POSITION.pack(channel, axis.counts()))
+        elif number == 0x0429:
+            return pack_long(0x042A, BITS.pack(channel, self.bits(axis)))
+        elif number == (0x0480 if self.stepper else 0x0490):
+            return self.status(channel)
+        elif number == 0x0465:
+            axis.halt()
+            client.forget(channel)
+            return self.completed(0x0466, channel)
+        elif number == 0x0443 and axis.enabled:
+            axis.home()
+            client.expect(channel, pack_short(0x0444, channel))
+        elif axis.enabled and (target := self._target(message, channel, axis)) is not None:
+            self._moves += 1
+            axis.go(target, self.stop_error(self._moves))
+            client.expect(channel, None)
+        return b""
+
+    def _target(self, message: Message, channel: int, axis: Axis) -> int | None:
+        """Return where a move goes to, in counts; None for what is no move."""
+        if message.id in (0x0448, 0x0453):
+            preset = self.registers.get((0x0445 if message.id == 0x0448 else 0x0450, channel), b"")
+            data = message.data or preset
+            if len(data) != POSITION.size:
+                return None
+            counts: int = POSITION.unpack(data)[1]
+            return counts + axis.counts() if message.id == 0x0448 else counts
+        if message.id == 0x046A and message.p2 in (1, 2):
+            step = self.registers.get((0x0416, channel), b"\0" * 22)
+            size = int.from_bytes(step[4:8], "little", signed=True)
+            return axis.counts() + (size if message.p2 == 1 else -size)
+        return None
+
+    def stop_error(self, move: int) -> float:
+        """Return by how many degrees a move misses its end."""
+        del move
+        return 0.0
+
+    def parameters_changed(self, number: int, channel: int, data: bytes) -> None:
+        """Follow new parameters: velocity and the backlash correction."""
+        axis = self.axes.get(channel)
+        if axis is None:
+            return
+        if number == 0x0413:
+            steep, fast = (int.from_bytes(data[at : at + 4], "little", signed=True) for at in (6, 10))
+            axis.steepness = min(max(steep / axis.scale.acceleration, 0.1), axis.scale.steepest)
+            axis.speed = min(max(fast / axis.scale.velocity, 0.01), axis.scale.fastest)
+        elif number == 0x043A:
+            axis.correction = int.from_bytes(data[2:6], "little", signed=True)
+
+    def _register(self, number: int, message: Message) -> bytes:
+        size = REGISTERS[number]
+        if message.id == number:
+            if len(message.data) == size:
+                channel = int.from_bytes(message.data[:2], "little")
+                self.registers[number, channel] = message.data
+                self.parameters_changed(number, channel, message.data)
+            return b""
+        default = message.p1.to_bytes(2, "little") + bytes(size - 2)
+        return pack_long(number + 2, self.registers.get((number, message.p1), default))
+
+    def _enable(self, channel: int, *, on: bool) -> None:
+        if channel in self.axes:
+            self.axes[channel].enabled = on
+
+    def _enabled(self, channel: int) -> int:
+        return 1 if channel in self.axes and self.axes[channel].enabled else 2
+
+    def _info(self) -> bytes:
+        model = self.model.encode().ljust(8, b"\0")
+        return INFO.pack(self._serial, model, self.type_number, 3, 0, 2, 0, bytes(60), 1, 0, len(self.axes))

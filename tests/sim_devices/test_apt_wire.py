@@ -1,0 +1,241 @@
+"""The APT twins against protocol sheet 12: pyserial on a pty, messages written by hand in hexadecimal."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from qlab.errors import TwinError
+from sim_devices.polarisation.thorlabs_apt import K10CR1Twin, KDC101Twin, MPC320Twin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import FakeBench, Wire
+
+IDLE = 0x80000400  # homed and enabled
+K10_PER_DEG = 409600 / 3
+
+
+def h(text: str) -> bytes:
+    return bytes.fromhex(text)
+
+
+def long(number: int, layout: str, *values: int) -> bytes:
+    data = struct.pack(f"<{layout}", *values)
+    return struct.pack("<HHBB", number, len(data), 0xD0, 0x01) + data
+
+
+def answer(number: int, layout: str, *values: int) -> bytes:
+    data = struct.pack(f"<{layout}", *values)
+    return struct.pack("<HHBB", number, len(data), 0x81, 0x50) + data
+
+
+@pytest.fixture
+def mount(table: FakeBench) -> K10CR1Twin:
+    return K10CR1Twin.build("mount", table, {"repeatability_deg": 0.0, "backlash_deg": 0.0})
+
+
+@pytest.fixture
+def wire(serial_port: Callable[..., Wire], mount: K10CR1Twin) -> Wire:
+    return serial_port(mount)
+
+
+def test_info_has_model_serial_and_firmware(wire: Wire) -> None:
+    reply = wire.say(h("0500 00 00 50 01"))
+    assert reply[:6] == h("0600 5400 81 50")
+    assert len(reply) == 6 + 84
+    serial, model = struct.unpack_from("<i8s", reply, 6)
+    assert (serial, model) == (55000123, b"K10CR1\0\0")
+
+
+def test_homing_ends_with_homed_and_status_shows_it(wire: Wire, table: FakeBench) -> None:
+    assert wire.say(h("2904 01 00 50 01")) == answer(0x042A, "HI", 1, 0x80000000)
+    assert wire.say(h("4304 01 00 50 01")) == b""
+    assert wire.say(h("2904 01 00 50 01")) == answer(0x042A, "HI", 1, 0x80000000 | 1 << 9 | 0x30)
+    assert wire.talk(wait_s=60.0) == h("4404 01 00 01 50")
+    assert wire.say(h("2904 01 00 50 01")) == answer(0x042A, "HI", 1, IDLE)
+    assert table.knob("mount", "angle_deg").value(table.clock.now_ps()) == 0.0
+
+
+@pytest.fixture
+def homed(wire: Wire) -> Wire:
+    wire.talk(h("4304 01 00 50 01"), wait_s=60.0)
+    return wire
+
+
+def test_an_absolute_move_ends_with_move_completed(homed: Wire, table: FakeBench) -> None:
+    counts = round(45 * K10_PER_DEG)
+    assert homed.say(long(0x0453, "Hi", 1, counts)) == b""
+    both = struct.unpack_from("<I", homed.say(h("8004 01 00 50 01")), 16)[0]
+    assert both & 0x30 == 0x30  # a K10CR1 sets both moving bits
+    assert homed.talk(wait_s=10.0) == answer(0x0464, "HiHHI", 1, counts, 0, 0, IDLE)
+    assert homed.say(h("8004 01 00 50 01")) == answer(0x0481, "HiII", 1, counts, 0, IDLE)
+    assert homed.say(h("1104 01 00 50 01")) == answer(0x0412, "Hi", 1, counts)
+    assert table.knob("mount", "angle_deg").value(table.clock.now_ps()) == pytest.approx(45.0, abs=1e-4)
+
+
+def test_the_way_takes_its_time(homed: Wire, table: FakeBench) -> None:
+    """90 degrees at 10 deg/s, and 0.5 s of acceleration at 20 deg/s^2: halfway after half of 9.5 s."""
+    homed.say(long(0x0453, "Hi", 1, round(90 * K10_PER_DEG)))
+    table.clock.sleep(4.75)
+    assert table.knob("mount", "angle_deg").value(table.clock.now_ps()) == pytest.approx(45.0, abs=0.01)
+    assert homed.talk(wait_s=4.0) == b""
+    assert homed.talk(wait_s=1.0)[:2] == h("6404")
+
+
+def test_relative_moves_presets_and_jogs(homed: Wire) -> None:
+    homed.talk(long(0x0448, "Hi", 1, 1000), wait_s=5.0)
+    homed.talk(long(0x0448, "Hi", 1, -400), wait_s=5.0)
+    assert homed.say(h("1104 01 00 50 01")) == answer(0x0412, "Hi", 1, 600)
+    homed.say(long(0x0445, "Hi", 1, 50), long(0x0450, "Hi", 1, 7000), long(0x0416, "HHiiiiH", 1, 2, 25, 0, 1, 1, 2))
+    homed.talk(h("4804 01 00 50 01"), wait_s=5.0)
+    assert homed.say(h("1104 01 00 50 01")) == answer(0x0412, "Hi", 1, 650)
+    homed.talk(h("5304 01 00 50 01"), wait_s=5.0)
+    assert homed.say(h("1104 01 00 50 01")) == answer(0x0412, "Hi", 1, 7000)
+    homed.talk(h("6a04 01 02 50 01"), wait_s=5.0)
+    homed.talk(h("6a04 01 02 50 01"), wait_s=5.0)
+    homed.talk(h("6a04 01 01 50 01"), wait_s=5.0)
+    assert homed.say(h("1104 01 00 50 01")) == answer(0x0412, "Hi", 1, 6975)
+
+
+def test_a_stop_ends_the_move_where_it_is(homed: Wire) -> None:
+    homed.talk(long(0x0453, "Hi", 1, round(90 * K10_PER_DEG)), wait_s=4.75)
+    reply = homed.say(h("6504 01 02 50 01"))
+    assert reply[:2] == h("6604")
+    assert struct.unpack_from("<i", reply, 8)[0] == pytest.approx(45 * K10_PER_DEG, rel=1e-3)
+    assert homed.talk(wait_s=20.0) == b""  # no completion follows
+
+
+def test_a_second_move_retargets(homed: Wire) -> None:
+    homed.talk(long(0x0453, "Hi", 1, round(90 * K10_PER_DEG)), wait_s=2.0)
+    assert homed.talk(long(0x0453, "Hi", 1, 0), wait_s=20.0) == answer(0x0464, "HiHHI", 1, 0, 0, 0, IDLE)
+
+
+def test_a_stalled_motor_sets_its_bits_and_never_completes(homed: Wire, mount: K10CR1Twin) -> None:
+    mount.device_fault("stuck_motor")
+    assert homed.talk(long(0x0453, "Hi", 1, 5000), wait_s=60.0) == b""
+    assert homed.say(h("2904 01 00 50 01")) == answer(0x042A, "HI", 1, IDLE | 1 << 14 | 1 << 30)
+    mount.device_fault("stuck_motor", active=False)
+    assert homed.talk(long(0x0453, "Hi", 1, 5000), wait_s=60.0)[:2] == h("6404")
+    mount.device_fault("over_temperature")
+    assert homed.say(h("2904 01 00 50 01")) == answer(0x042A, "HI", 1, IDLE | 1 << 17 | 1 << 30)
+    with pytest.raises(TwinError, match="stuck_motor"):
+        mount.device_fault("no such thing")
+
+
+def test_a_disabled_channel_ignores_moves_and_registers_are_kept(homed: Wire) -> None:
+    homed.say(h("1002 01 02 50 01"))
+    assert homed.say(h("1102 01 00 50 01")) == h("1202 01 02 01 50")
+    assert homed.talk(long(0x0453, "Hi", 1, 5000), wait_s=10.0) == b""
+    homed.say(h("1002 01 01 50 01"))
+    assert homed.say(h("1102 01 00 50 01")) == h("1202 01 01 01 50")
+    for number, layout, values in (
+        (0x0413, "Hiii", (1, 0, 30040, 7329109 * 5)),
+        (0x0423, "HHHiiH", (1, 3, 1, 100, 200, 1)),
+        (0x043A, "Hi", (1, 136533)),
+        (0x0440, "HHHii", (1, 2, 1, 7329109, 546133)),
+    ):
+        homed.say(long(number, layout, *values))
+        request = struct.pack("<HBBBB", number + 1, 1, 0, 0x50, 1)
+        assert homed.say(request) == answer(number + 2, layout, *values)
+
+
+def test_velocity_parameters_slow_it_down(homed: Wire) -> None:
+    homed.say(long(0x0413, "Hiii", 1, 0, 30040, 7329109))  # 1 deg/s, 20 deg/s^2
+    assert homed.talk(long(0x0453, "Hi", 1, round(5 * K10_PER_DEG)), wait_s=4.9) == b""
+    assert homed.talk(wait_s=0.3)[:2] == h("6404")
+
+
+def test_updates_come_ten_times_a_second_until_nobody_acknowledges(homed: Wire) -> None:
+    homed.say(h("1100 00 00 50 01"))
+    assert len(homed.talk(wait_s=1.05)) == 10 * 20
+    homed.say(h("9204 00 00 50 01"))
+    assert len(homed.talk(wait_s=10.0)) == 50 * 20
+    homed.say(h("1100 00 00 50 01"), h("1200 00 00 50 01"))
+    assert homed.talk(wait_s=1.0) == b""
+
+
+def test_a_power_cycle_loses_the_zero_and_moves_nothing(homed: Wire, mount: K10CR1Twin, table: FakeBench) -> None:
+    homed.talk(long(0x0453, "Hi", 1, round(30 * K10_PER_DEG)), wait_s=10.0)
+    mount.reset_power()
+    assert homed.say(h("8004 01 00 50 01")) == answer(0x0481, "HiII", 1, 0, 0, 0x80000000)
+    assert table.knob("mount", "angle_deg").value(table.clock.now_ps()) == pytest.approx(30.0, abs=1e-4)
+    homed.say(long(0x0410, "Hi", 1, 1234))
+    assert homed.say(h("1104 01 00 50 01")) == answer(0x0412, "Hi", 1, 1234)
+
+
+def test_a_gear_has_play_backwards_unless_the_controller_corrects_it(table: FakeBench) -> None:
+    mount = K10CR1Twin.build("geared", table, {"repeatability_deg": 0.0, "backlash_deg": 0.05})
+    wire, knob = mount.connect(), table.knob("geared", "angle_deg")
+
+    def go(degrees: float) -> float:
+        wire.receive(long(0x0453, "Hi", 1, round(degrees * K10_PER_DEG)))
+        table.clock.sleep(60.0)
+        wire.wake()
+        return knob.value(table.clock.now_ps())
+
+    wire.receive(h("4304 01 00 50 01"))
+    table.clock.sleep(60.0)
+    wire.wake()
+    assert go(40.0) == pytest.approx(40.0, abs=1e-4)
+    assert go(20.0) == pytest.approx(20.05, abs=1e-4)
+    wire.receive(long(0x043A, "Hi", 1, 136533))
+    assert go(40.0) == pytest.approx(40.0, abs=1e-4)
+    assert go(20.0) == pytest.approx(20.0, abs=1e-4)
+
+
+def test_a_dc_controller_answers_its_own_status_request(serial_port: Callable[..., Wire], table: FakeBench) -> None:
+    wire = serial_port(KDC101Twin.build("kdc", table, {}))
+    assert wire.say(h("9004 01 00 50 01")) == answer(0x0491, "HiHhI", 1, 0, 0, 0, 0x80000000)
+    wire.talk(h("4304 01 00 50 01"), wait_s=60.0)
+    counts = round(10 * 86384 / 45)
+    assert wire.talk(long(0x0453, "Hi", 1, counts), wait_s=5.0)[:2] == h("6404")
+    assert wire.say(h("9004 01 00 50 01")) == answer(0x0491, "HiHhI", 1, counts, 0, 0, IDLE)
+
+
+def test_paddles_are_a_bit_mask(serial_port: Callable[..., Wire], table: FakeBench) -> None:
+    wire = serial_port(MPC320Twin.build("mpc", table, {"repeatability_deg": 0.0, "backlash_deg": 0.0}))
+    for channel in (1, 2, 4):
+        assert wire.talk(struct.pack("<HBBBB", 0x0443, channel, 0, 0x50, 1), wait_s=10.0)[:3] == h("4404") + bytes(
+            [channel]
+        )
+    assert wire.talk(long(0x0453, "Hi", 4, 1370), wait_s=3.0)[:2] == h("6404")
+    assert table.knob("mpc", "angle_deg.3").value(table.clock.now_ps()) == pytest.approx(170.0)
+    wire.say(h("1002 05 01 50 01"))  # paddles 1 and 3: the mask replaces the last one
+    assert wire.say(h("1102 02 00 50 01")) == h("1202 02 02 01 50")
+    assert wire.talk(long(0x0453, "Hi", 2, 100), wait_s=3.0) == b""
+    wire.say(long(0x0530, "HHHHHH", 0, 50, 685, 10, 10, 10))
+    assert wire.say(h("3105 00 00 50 01")) == answer(0x0532, "HHHHHH", 0, 50, 685, 10, 10, 10)
+
+
+SESSION = b"".join(
+    [
+        h("0500 00 00 50 01"),
+        h("2904 01 00 50 01"),
+        long(0x0410, "Hi", 1, 77),
+        h("1104 01 00 50 01"),
+        h("8004 01 00 50 01"),
+    ]
+)
+
+
+def test_any_split_and_noise_before_a_message_give_the_same_bytes(
+    wire: Wire, table: FakeBench, pieces: Callable[[bytes], list[bytes]]
+) -> None:
+    whole = K10CR1Twin.build("other", table, {}).connect().receive(SESSION)
+    assert wire.say(*pieces(h("ff 01 02") + SESSION)) == whole
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(noise=st.binary(max_size=80))
+def test_random_bytes_neither_crash_nor_wedge_it(bench: FakeBench, noise: bytes) -> None:
+    twin = K10CR1Twin.build("mount", bench, {})
+    conversation = twin.connect()
+    conversation.receive(noise)
+    conversation.receive(bytes(300))  # whatever a long message still waited for
+    assert conversation.receive(h("0500 00 00 50 01"))[:2] == h("0600")
