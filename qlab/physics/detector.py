@@ -54,6 +54,8 @@ class Detector:
         Knobs; an afterpulse follows any click, afterpulses included, with this probability.
     jitter_fwhm_ps:
         Full width at half maximum of the timing response.
+    jitter_scale:
+        Knob by which it is multiplied.
     dead_time_ps:
         Nothing clicks for this long after a click.
     afterpulse_tau_ps:
@@ -66,11 +68,12 @@ class Detector:
     jitter_fwhm_ps: float = 0.0
     dead_time_ps: int = 0
     afterpulse_tau_ps: float = 50_000.0
+    jitter_scale: Knob = field(default_factory=lambda: Knob(1.0))
 
-    @property
-    def jitter_ps(self) -> NDArray[np.int32]:
-        """The timing response by 16 bits, int32 ps, shape (65536,)."""
-        return jitter_table(self.jitter_fwhm_ps) if self.jitter_fwhm_ps else _no_jitter()
+    def jitter_ps(self, t_ps: int) -> NDArray[np.int32]:
+        """Return the timing response by 16 bits, int32 ps, shape (65536,), to a tenth of a picosecond."""
+        fwhm_ps = round(self.jitter_fwhm_ps * self.jitter_scale.value(t_ps), 1)
+        return jitter_table(fwhm_ps) if fwhm_ps else _no_jitter()
 
     @property
     def latency_ps(self) -> int:

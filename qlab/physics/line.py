@@ -63,7 +63,8 @@ class PairLine:
             *self.source.knobs,
             *self.signal.knobs(),
             *self.idler.knobs(),
-            *(detectors[i].efficiency for i in ports if i in detectors),
+            *(detectors[i].efficiency for i in sorted(ports) if i in detectors),
+            *(detectors[i].jitter_scale for i in sorted(ports) if i in detectors),
         ]
 
 
@@ -247,11 +248,11 @@ class LineDrawer:
             msg = f"a pair source leads to {len(outcomes)} ports; at most {MOST_PORTS} can be drawn"
             raise WorldError(msg)
         weights = [category.probability for category in found]
-        ports = tuple(self._port(side, outcome) for side, outcome in outcomes)
+        ports = tuple(self._port(side, outcome, t_ps) for side, outcome in outcomes)
         detectors = tuple(outcome.port.detector_id for _, outcome in outcomes)
         return _Drawing(sum(weights), OutcomeTable.build(weights, masks), ports, detectors)
 
-    def _port(self, side: int, outcome: Outcome) -> PortTable:
+    def _port(self, side: int, outcome: Outcome, t_ps: int) -> PortTable:
         source = self._line.source
         shift = None
         if outcome.dispersion_ps_per_nm:
@@ -260,7 +261,7 @@ class LineDrawer:
             sign = 1.0 if side == 0 else -((source.idler_nm / source.signal_nm) ** 2)
             sigma_nm = source.bandwidth_nm / FWHM_PER_SIGMA
             shift = _shift_table(sign * sigma_nm * outcome.dispersion_ps_per_nm)
-        return PortTable(side, outcome.delay_ps, self._detectors[outcome.port.detector_id].jitter_ps, shift)
+        return PortTable(side, outcome.delay_ps, self._detectors[outcome.port.detector_id].jitter_ps(t_ps), shift)
 
 
 @lru_cache(maxsize=32)

@@ -58,6 +58,7 @@ class HandClock:
 class FakeDetector:
     efficiency: Knob = field(default_factory=lambda: Knob(0.5))
     dark_rate_hz: Knob = field(default_factory=lambda: Knob(100.0))
+    jitter_scale: Knob = field(default_factory=lambda: Knob(1.0))
 
 
 class FakeWorld:
