@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ClassVar, Protocol
 
 from qlab.errors import WorldError
 
@@ -45,7 +45,7 @@ class Ramp:
         """Lab time from which the value no longer changes."""
         return self.t1_ps
 
-    step_ps = RAMP_STEP_PS
+    step_ps: ClassVar[int] = RAMP_STEP_PS
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Relaxation:
         """Lab time from which the value no longer changes."""
         return self.t0_ps + round(DIES_OUT * self.tau_ps)
 
-    step_ps = CELL_PS
+    step_ps: ClassVar[int] = CELL_PS
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,25 @@ class Step:
         """Lab time from which the value no longer changes."""
         return self.t1_ps
 
-    step_ps = 2**61
+    step_ps: ClassVar[int] = 2**61
 
 
-Profile: TypeAlias = Ramp | Relaxation | Step
+class Profile(Protocol):
+    """A value that changes by itself; a twin may bring its own."""
+
+    @property
+    def end_ps(self) -> int:
+        """Lab time from which the value no longer changes."""
+        ...
+
+    @property
+    def step_ps(self) -> int:
+        """How often the world looks at it until then."""
+        ...
+
+    def value(self, t_ps: int) -> float:
+        """Return the value at `t_ps`."""
+        ...
 
 
 class Changes:
@@ -163,7 +178,7 @@ class Knob:
         """Return when the profile of this moment must be looked at again, unless something is set before."""
         i = bisect.bisect_right(self._times, t_ps) - 1
         entry = self._values[i] if i >= 0 else self._initial
-        if not isinstance(entry, (Ramp, Relaxation, Step)) or t_ps >= entry.end_ps:
+        if isinstance(entry, (int, float)) or t_ps >= entry.end_ps:
             return 2**62
         return min((t_ps // entry.step_ps + 1) * entry.step_ps, entry.end_ps)
 
@@ -177,7 +192,7 @@ class Knob:
                 break
             found.add(begin)
             entry = self._values[i]
-            if isinstance(entry, (Ramp, Relaxation, Step)):
+            if not isinstance(entry, (int, float)):
                 stop = min(t1_ps, self._times[i + 1] if i + 1 < len(self._times) else t1_ps)
                 found.add(min(entry.end_ps, stop))
                 step = entry.step_ps

@@ -1,0 +1,1 @@
+"""Cryostats: thermometers and heaters."""

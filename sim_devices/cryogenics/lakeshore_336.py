@@ -1,0 +1,261 @@
+"""Twin of the Lake Shore 336 temperature controller and the cryostat behind it.  Written from protocol sheet 18."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from qlab.errors import TwinError
+from qlab.twin.scpi import ScpiError, command, integer, number, query
+from sim_devices.cryogenics.cryostat import Loop, Stage, StageTemperature, Trajectory
+from sim_devices.cryogenics.lakeshore_settings import INPUTS, LakeShoreSettings, input_number
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qlab.twin.bench import Bench
+    from qlab.twin.conversation import Script
+
+__all__ = ["LakeShore336Twin"]
+
+FULL_POWER_W = (100.0, 50.0, 1.0, 1.0)  # of the four outputs; 3 and 4 are voltages for an external heater [INF]
+UNITS_OVER, OVER_RANGE = 0x80, 0x20  # bits of RDGST?
+OPEN, SHORT = 1, 2  # HTRST?
+OUTPUT = integer(1, 4)
+FAULTS = ("compressor_off", "sensor_open", "heater_open", "heater_short")
+
+
+class Parameters(BaseModel):
+    """The `twin:` section: the cryostat."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    serial: str = "LSA1234"
+    firmware: str = "2.9"
+    base_k: tuple[float | None, float | None, float | None, float | None] = Field(
+        (2.5, 40.0, None, None), description="[INF] what the stages under A to D cool down to; none: room temperature"
+    )
+    begins_cold: bool = Field(default=True, description="whether the cryostat has cooled down already")
+    tau_s: float = Field(1800.0, gt=0, description="[INF] time constant of a cool-down")
+    kelvin_per_watt: float = Field(5.0, gt=0, description="[INF] thermal resistance to the cold head")
+
+
+class LakeShore336Twin(LakeShoreSettings):
+    """The controller: four sensors, four outputs, no text error queue."""
+
+    wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
+
+    def __init__(self, name: str, bench: Bench, parameters: Parameters) -> None:
+        super().__init__(bench.clock)
+        self._name = name
+        self._parameters = p = parameters
+        self._bench = bench
+        self._compressor = True
+        self._open: set[int] = set()
+        self._heater_broken = [0, 0]
+        self._heater_latch = [0, 0]
+        room_k = self._room_k()
+        self._kelvin = [base if base is not None and p.begins_cold else room_k for base in p.base_k]
+        self._stages = [Stage(base, p.tau_s, p.kelvin_per_watt) for base in p.base_k]
+        self._knobs = [bench.knob(name, f"temperature_k.{letter}") for letter in INPUTS]
+        self.loops = [Loop(input=i) for i in (1, 2, 0, 0)]
+        self._drive()
+
+    @classmethod
+    def build(cls, name: str, bench: Bench, parameters: Mapping[str, object]) -> LakeShore336Twin:
+        """Build the twin from the lab file's `twin:` section."""
+        return cls(name, bench, Parameters.model_validate(dict(parameters)))
+
+    def identify(self) -> str:
+        """Answer `*IDN?`."""
+        return f"LSCI,MODEL336,{self._parameters.serial}/LSA5678,{self._parameters.firmware}"
+
+    def on_reset(self) -> None:
+        """All heaters go off; the cryostat stays as it is."""
+        self._settle()
+        super().on_reset()
+        self.loops = [Loop(input=i) for i in (1, 2, 0, 0)]
+        self._drive()
+
+    def device_fault(self, name: str, *, active: bool = True, channel: int = 1) -> None:
+        """Switch the compressor off, loosen a sensor, break a heater; or mend it."""
+        self._settle()
+        if name not in FAULTS or not 1 <= channel <= (2 if name.startswith("heater") else len(INPUTS)):
+            msg = (
+                f"{self._name}: unknown device fault {name!r} of channel {channel}; expected one of {', '.join(FAULTS)}"
+            )
+            raise TwinError(msg)
+        if name == "compressor_off":
+            self._compressor = not active
+        elif name == "sensor_open":
+            (self._open.add if active else self._open.discard)(channel - 1)
+        else:
+            self._heater_broken[channel - 1] = (OPEN if name == "heater_open" else SHORT) if active else 0
+            if self.loops[channel - 1].range:
+                self._trip(channel)
+        self._drive()
+
+    def peek(self) -> dict[str, object]:
+        """Return the stages' temperatures and the outputs."""
+        self._settle()
+        return {
+            "temperatures_k": list(self._kelvin),
+            "percent": [loop.percent for loop in self.loops],
+            "compressor": self._compressor,
+        }
+
+    def answer(self, message: bytes) -> Script:
+        """Carry out one message, in the state that the cryostat and the loops have come to."""
+        self._settle()
+        yield from super().answer(message)
+
+    def kelvin(self, i: int) -> float:
+        """Return the temperature of the stage under a sensor."""
+        return self._kelvin[i]
+
+    def limits_changed(self) -> None:
+        """Heed new limits."""
+        self._drive()
+
+    @query("KRDG?")
+    def _kelvin_query(self, which: str = "A") -> str:
+        i = input_number(which)
+        return "+000.00" if i in self._open else _five(self.kelvin(i))
+
+    @query("CRDG?")
+    def _celsius_query(self, which: str = "A") -> str:
+        i = input_number(which)
+        return "+000.00" if i in self._open else _five(self.kelvin(i) - 273.15)
+
+    @query("RDGST?")
+    def _reading_status(self, which: str = "A") -> str:
+        return f"{UNITS_OVER if input_number(which) in self._open else 0:03d}"
+
+    @command("SETP", OUTPUT, number(0.0, 1000.0))
+    def _set_point(self, output: int, kelvin: float) -> None:
+        loop = self.loops[output - 1]
+        loop.now_k = self.kelvin(loop.input - 1) if loop.ramp and loop.input and not loop.ramping else loop.now_k
+        loop.set_k = kelvin
+        if not loop.ramp:
+            loop.now_k = kelvin
+        self._drive()
+
+    @query("SETP?", OUTPUT)
+    def _set_point_query(self, output: int) -> str:
+        return _five(self.loops[output - 1].now_k)
+
+    @command("RANGE", OUTPUT, integer(0, 3))
+    def _range(self, output: int, value: int) -> None:
+        if output > 2 and value > 1:
+            raise ScpiError(-222)
+        self.loops[output - 1].range = 0 if self._too_hot() else value
+        self.loops[output - 1].restart()
+        if value:
+            self._trip(output)
+        self._drive()
+
+    @query("RANGE?", OUTPUT)
+    def _range_query(self, output: int) -> str:
+        return str(self.loops[output - 1].range)
+
+    @query("HTR?", integer(1, 2))
+    def _heater(self, output: int) -> str:
+        return f"{self.loops[output - 1].percent:+06.1f}"
+
+    @query("HTRST?", integer(1, 2))
+    def _heater_status(self, output: int) -> str:
+        """Tell once: reading clears it, and the next attempt to heat finds a broken heater again."""
+        found, self._heater_latch[output - 1] = self._heater_latch[output - 1], 0
+        return str(found)
+
+    @command("PID", OUTPUT, number(0.1, 1000.0), number(0.1, 1000.0), number(0.0, 200.0))
+    def _pid(self, output: int, p: float, i: float, d: float) -> None:
+        self.loops[output - 1].pid = (p, i, d)
+        self._drive()
+
+    @query("PID?", OUTPUT)
+    def _pid_query(self, output: int) -> str:
+        return ",".join(f"{term:+07.1f}" for term in self.loops[output - 1].pid)
+
+    @command("RAMP", OUTPUT, integer(0, 1), number(0.0, 100.0))
+    def _ramp(self, output: int, on: int, rate: float) -> None:
+        self.loops[output - 1].ramp, self.loops[output - 1].rate_k_per_min = bool(on), rate
+        self._drive()
+
+    @query("RAMP?", OUTPUT)
+    def _ramp_query(self, output: int) -> str:
+        return f"{int(self.loops[output - 1].ramp)},{self.loops[output - 1].rate_k_per_min:+06.1f}"
+
+    @query("RAMPST?", OUTPUT)
+    def _ramp_status(self, output: int) -> str:
+        return str(int(self.loops[output - 1].ramping))
+
+    @command("OUTMODE", OUTPUT, integer(0, 5), integer(0, 8), integer(0, 1))
+    def _mode(self, output: int, mode: int, source: int, power_up: int) -> None:
+        loop = self.loops[output - 1]
+        loop.mode, loop.input, loop.power_up = mode, min(source, len(INPUTS)), power_up
+        loop.restart()
+        self._drive()
+
+    @query("OUTMODE?", OUTPUT)
+    def _mode_query(self, output: int) -> str:
+        loop = self.loops[output - 1]
+        return f"{loop.mode},{loop.input},{loop.power_up}"
+
+    @command("MOUT", OUTPUT, number(0.0, 100.0))
+    def _manual(self, output: int, percent: float) -> None:
+        self.loops[output - 1].manual_percent = percent
+        self.loops[output - 1].restart()
+        self._drive()
+
+    @query("MOUT?", OUTPUT)
+    def _manual_query(self, output: int) -> str:
+        return f"{self.loops[output - 1].manual_percent:+08.3f}"
+
+    def _trip(self, output: int) -> None:
+        """Switch a broken heater off and note why."""
+        broken = self._heater_broken[output - 1] if output <= len(self._heater_broken) else 0
+        if broken:
+            self._heater_latch[output - 1] |= broken
+            self.loops[output - 1].range = 0
+
+    def _room_k(self) -> float:
+        return self._bench.ambient_c(self._name) + 273.15
+
+    def _too_hot(self) -> bool:
+        return any(0.0 < limit < self.kelvin(i) for i, limit in enumerate(self.temperature_limits()))
+
+    def _settle(self) -> None:
+        """Bring temperatures and loops up to now."""
+        self._kelvin, self.loops = self._trajectory.at(self.clock.now_ps())
+
+    def _drive(self) -> None:
+        """Begin anew from here: something was set."""
+        now = self.clock.now_ps()
+        too_hot = self._too_hot()
+        for loop in self.loops:
+            loop.range = 0 if too_hot else loop.range
+            loop.regulated = loop.input - 1 not in self._open
+            if not loop.range:
+                loop.restart()
+        self._trajectory = Trajectory(
+            now,
+            self._kelvin,
+            [replace(loop) for loop in self.loops],
+            self._stages,
+            FULL_POWER_W,
+            tuple(self.temperature_limits()),
+            room_k=self._room_k(),
+            compressor=self._compressor,
+        )
+        for i, knob in enumerate(self._knobs):
+            knob.set(StageTemperature(self._trajectory, i), now)
+
+
+def _five(value: float) -> str:
+    """Write with sign and five significant digits."""
+    whole = len(str(math.floor(abs(value))))
+    return f"{value:+.{max(5 - whole, 0)}f}"
