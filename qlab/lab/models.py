@@ -70,6 +70,9 @@ class InstrumentModel(_Model):
     )
     settings: dict[str, Any] = Field({}, description="what is set at connection; its keys are the class's")
     twin: dict[str, Any] = Field({}, description="properties of the twin; its keys are the class's")
+    cold_stage: str | None = Field(
+        None, pattern=r"^[^.]+\.[^.]+$", description="where its detectors sit: CRYOSTAT.STAGE, for example cryo.A"
+    )
     labels: dict[str, str] = Field({}, description="anything you want to remember, for example an inventory number")
 
     @property

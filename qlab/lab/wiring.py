@@ -67,6 +67,7 @@ def build_wiring(checked: Checked) -> Wiring:
     """Build the world of a lab file; complaints go to `checked`, and there is no world after one."""
     wiring = Wiring()
     _detectors(checked, wiring)
+    _cold_stages(checked, wiring)
     begins = _begins(checked)
     _beams(checked, wiring, begins)
     arms = _photon_arms(checked, wiring)
@@ -111,6 +112,16 @@ def _detectors(checked: Checked, wiring: Wiring) -> None:
                 dead_time_ps=round(checked.number(name, "dead_time_ns", 0.0) * 1000.0),
                 afterpulse_tau_ps=checked.number(name, "afterpulse_tau_ns", 50.0) * 1000.0,
             )
+
+
+def _cold_stages(checked: Checked, wiring: Wiring) -> None:
+    """Let instruments in a cryostat be as cold as its stage: both have the same knob."""
+    for name, instrument in checked.lab.instruments.items():
+        if instrument.cold_stage is None:
+            continue
+        cryostat, _, stage = instrument.cold_stage.partition(".")
+        if checked.instrument(cryostat, ("instruments", name, "cold_stage")):
+            wiring.knobs[name, "temperature_k"] = wiring.knob(cryostat, f"temperature_k.{stage}")
 
 
 def _begins(checked: Checked) -> dict[str, int]:

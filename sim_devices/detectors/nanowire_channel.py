@@ -1,0 +1,171 @@
+"""One nanowire behind a bias source: its bias, whether it has latched, and what the world sees of it.
+
+Temperature comes from the cryostat's knob and may change at any time, so that efficiency and darks are profiles: computed for
+the moment that is asked for, always the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from qlab.clock import PS_PER_S
+from qlab.physics.knob import CELL_PS
+from qlab.physics.nanowire import ZERO_UA, Nanowire
+
+if TYPE_CHECKING:
+    from qlab.clock import Clock
+    from qlab.physics.knob import Knob
+    from qlab.twin.bench import Bench
+
+__all__ = ["NanowireChannel"]
+
+LOOK_PS = PS_PER_S
+"""How often the temperature is compared with what the bias can stand."""
+ALWAYS_PS = 2**62
+
+
+@dataclass(slots=True)
+class _Bias:
+    """A bias current from a moment on; latched from another, if at all."""
+
+    start_ps: int
+    ua: float
+    latched_ps: int | None
+    looked_ps: int
+
+
+class NanowireChannel:
+    """A nanowire and its bias.
+
+    Parameters
+    ----------
+    bench, name, channel:
+        The detector is `NAME.CHANNEL` in the world; it is as warm as the knob `temperature_k` of `NAME`.
+    wire:
+        What it is.
+    """
+
+    def __init__(self, bench: Bench, name: str, channel: str, wire: Nanowire) -> None:
+        self.wire = wire
+        self._world = bench.world
+        self._clock: Clock = bench.clock
+        self._temperature: Knob = bench.knob(name, "temperature_k", wire.base_k)
+        self._number = bench.detector_id(f"{name}.{channel}")
+        self._detector = bench.detector(f"{name}.{channel}")
+        self._biases: list[_Bias] = []
+        self.set_bias(0.0)
+
+    @property
+    def bias_ua(self) -> float:
+        """The bias current."""
+        return self._biases[-1].ua
+
+    @property
+    def latched(self) -> bool:
+        """Whether the wire is normal now."""
+        return self._latched(self._clock.now_ps())
+
+    @property
+    def voltage_mv(self) -> float:
+        """Voltage across the wire in mV."""
+        now = self._clock.now_ps()
+        normal = self._latched(now) or self.wire.switching_at(self._temperature.value(now)) <= 0.0
+        return self.bias_ua * self.wire.normal_kohm if normal else 0.0
+
+    def set_bias(self, ua: float) -> None:
+        """Change the bias from now on; zero clears a latch."""
+        now = self._clock.now_ps()
+        latched = bool(self._biases) and self._latched(now) and abs(ua) > ZERO_UA
+        self._begin(now, ua, now if latched else None)
+
+    def latch(self) -> None:
+        """Become normal, as by a burst of light; nothing happens without a bias."""
+        now = self._clock.now_ps()
+        if abs(self.bias_ua) > ZERO_UA:
+            self._begin(now, self.bias_ua, now)
+
+    def counts(self, start_ps: int, stop_ps: int) -> int:
+        """Return the clicks in an interval."""
+        return int(self._world.clicks(self._number, start_ps, stop_ps).size)
+
+    def efficiency_at(self, t_ps: int) -> float:
+        """Return the efficiency at a time."""
+        bias = self._at(t_ps)
+        return 0.0 if self._blind(bias, t_ps) else self.wire.efficiency_at(bias.ua, self._temperature.value(t_ps))
+
+    def darks_at(self, t_ps: int) -> float:
+        """Return the dark count rate in Hz at a time."""
+        bias = self._at(t_ps)
+        return 0.0 if self._blind(bias, t_ps) else self.wire.darks_at(bias.ua, self._temperature.value(t_ps))
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether nothing but a new bias can change anything."""
+        return self._temperature.settings_before(ALWAYS_PS) == 0
+
+    def _begin(self, now: int, ua: float, latched_ps: int | None) -> None:
+        self._biases.append(_Bias(now, ua, latched_ps, now - 1))
+        constant = self.is_constant
+        for knob, profile in (
+            (self._detector.efficiency, _Efficiency(self)),
+            (self._detector.dark_rate_hz, _Darks(self)),
+        ):
+            knob.set(profile.value(now) if constant else profile, now)
+        self._detector.jitter_scale.set(self.wire.jitter_scale_at(ua) if abs(ua) > ZERO_UA else 1.0, now)
+
+    def _at(self, t_ps: int) -> _Bias:
+        return next((bias for bias in reversed(self._biases) if bias.start_ps <= t_ps), self._biases[0])
+
+    def _latched(self, t_ps: int) -> bool:
+        bias = self._at(t_ps)
+        self._look(bias, t_ps)
+        return bias.latched_ps is not None and bias.latched_ps <= t_ps
+
+    def _look(self, bias: _Bias, until_ps: int) -> None:
+        """Find out whether the wire became too warm for its bias."""
+        if bias.latched_ps is not None or abs(bias.ua) <= ZERO_UA:
+            return
+        if self.is_constant:
+            if bias.looked_ps < bias.start_ps:
+                bias.looked_ps = bias.start_ps
+                too_much = abs(bias.ua) > self.wire.switching_at(self._temperature.value(bias.start_ps))
+                bias.latched_ps = bias.start_ps if too_much else None
+            return
+        t_ps = bias.start_ps if bias.looked_ps < bias.start_ps else bias.looked_ps + LOOK_PS
+        while t_ps <= until_ps:
+            bias.looked_ps = t_ps
+            if abs(bias.ua) > self.wire.switching_at(self._temperature.value(t_ps)):
+                bias.latched_ps = t_ps
+                return
+            t_ps += LOOK_PS
+
+    def _blind(self, bias: _Bias, t_ps: int) -> bool:
+        cold = self.wire.switching_at(self._temperature.value(t_ps)) > 0.0
+        return abs(bias.ua) <= ZERO_UA or not cold or self._latched(t_ps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Efficiency:
+    """A channel's efficiency, as a knob's profile."""
+
+    channel: NanowireChannel
+    end_ps: ClassVar[int] = ALWAYS_PS
+    step_ps: ClassVar[int] = CELL_PS
+
+    def value(self, t_ps: int) -> float:
+        """Return the efficiency at `t_ps`."""
+        return self.channel.efficiency_at(t_ps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Darks:
+    """A channel's dark count rate, as a knob's profile."""
+
+    channel: NanowireChannel
+    end_ps: ClassVar[int] = ALWAYS_PS
+    step_ps: ClassVar[int] = CELL_PS
+
+    def value(self, t_ps: int) -> float:
+        """Return the rate at `t_ps`."""
+        return self.channel.darks_at(t_ps)
