@@ -3,7 +3,7 @@
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 
-__all__ = ["Switch", "measure_setting", "publish_counts", "recording_run", "with_source_on"]
+__all__ = ["Switch", "measure_setting", "perform", "publish_counts", "recording_run", "with_source_on"]
 
 
 class Switch:
@@ -18,6 +18,34 @@ class Switch:
     def set(self, value):
         """Switch on (1) or off (0)."""
         return self._source.switch_on() if value else self._source.switch_off()
+
+
+class _Action:
+    """Something that is done, as something that can be set."""
+
+    parent = None
+
+    def __init__(self, name, start):
+        self.name = name
+        self._start = start
+
+    def set(self, value):
+        """Do it."""
+        del value
+        return self._start()
+
+
+def perform(name, start):
+    """Do something that takes a while and wait for it.
+
+    Parameters
+    ----------
+    name : str
+        For the log.
+    start : callable
+        Begins it and returns its status.
+    """
+    yield from bps.abs_set(_Action(name, start), 1, group=name, wait=True)
 
 
 def with_source_on(source, inner):

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attenuator",
+    "BiasedDetector",
     "CountingDetector",
+    "Cryostat",
+    "NanowireSystem",
     "PhotonSource",
     "PolarisationAnalyser",
     "PowerMeter",
@@ -152,6 +155,58 @@ class Attenuator(Protocol):
 
     def set(self, loss_db: float) -> Status:
         """Set the loss; done when it is there."""
+
+
+class BiasedDetector(Protocol):
+    """One superconducting detector and its bias current in uA, a signal `bias_ua`.
+
+    `recover` takes some tenths of a second and fails with `InstrumentError` where the bias did not come back.
+    """
+
+    name: str
+
+    @property
+    def latched(self) -> bool | None:
+        """Whether it was seen to be normal; None where the instrument cannot tell."""
+
+    def set(self, bias_ua: float) -> Status:
+        """Set the bias."""
+
+    def recover(self) -> Status:
+        """Clear a latch: bias to zero and back."""
+
+
+@runtime_checkable
+class NanowireSystem(Protocol):
+    """Detectors that share one bias instrument; `trigger` fetches biases and voltages."""
+
+    name: str
+
+    @property
+    def detectors(self) -> Mapping[str, BiasedDetector]:
+        """Detectors by channel, as the lab file calls them behind the dot."""
+
+    def trigger(self) -> Status:
+        """Fetch what there is to see."""
+
+
+@runtime_checkable
+class Cryostat(Protocol):
+    """A cold stage that is watched and can be warmed; settling takes minutes to hours.
+
+    `set` raises `LimitError` at once; its status fails with `InstrumentError` where a heater goes off by itself.
+    """
+
+    name: str
+
+    def trigger(self) -> Status:
+        """Fetch all temperatures."""
+
+    def set(self, kelvin: float) -> Status:
+        """Regulate the first stage to a temperature."""
+
+    def switch_heaters_off(self) -> Status:
+        """Let all stages cool down."""
 
 
 @runtime_checkable

@@ -26,6 +26,7 @@ _ROLE_OF = {
     "alice": roles.PolarisationAnalyser,
     "bob": roles.PolarisationAnalyser,
     "meter": roles.PowerMeter,
+    "bias": roles.NanowireSystem,
 }
 
 
