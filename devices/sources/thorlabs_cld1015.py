@@ -7,16 +7,12 @@ failed stop and every abnormal end switch it off; the current stays set.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ophyd import Component as Cpt
 
 from devices.base import InstrumentSettings, ScpiInstrument
 from devices.signals import ScpiSignal, parse_bool
+from devices.sources.laser import Emission, Laser
 from qlab.errors import InstrumentError, InterlockError
-
-if TYPE_CHECKING:
-    from devices.worker import WorkerStatus
 
 __all__ = ["CLD1015"]
 
@@ -34,22 +30,6 @@ PROTECTIONS = {
 }
 
 
-class _Emission(ScpiSignal):
-    """The light: 1 settles the TEC, switches on and waits for the soft start; 0 switches off."""
-
-    def store(self, value: Any) -> None:
-        self.check_value(value)
-        if value:
-            self.parent.shine()
-        else:
-            self.parent.make_safe()
-
-    def stop(self, *, success: bool = False) -> WorkerStatus | None:
-        """Switch off when a plan that set it was aborted."""
-        status: WorkerStatus | None = self.parent.stop(success=success)
-        return status
-
-
 class _DriveCurrent(ScpiSignal):
     """The set current, never above the current limit."""
 
@@ -59,7 +39,7 @@ class _DriveCurrent(ScpiSignal):
         return low, min(high, self.parent.current_limit_a.get())
 
 
-class CLD1015(ScpiInstrument):
+class CLD1015(Laser, ScpiInstrument):
     """The pump laser; role `qlab.roles.PhotonSource`."""
 
     identity = r"^Thorlabs,CLD101\d"
@@ -74,7 +54,7 @@ class CLD1015(ScpiInstrument):
         temperature_c: float | None = None
 
     emission = Cpt(
-        _Emission,
+        Emission,
         query="OUTP:STAT?",
         command="OUTP:STAT {:d}",
         parse=parse_bool,
@@ -129,16 +109,6 @@ class CLD1015(ScpiInstrument):
         kind="config",
     )
 
-    def switch_on(self) -> WorkerStatus:
-        """Switch the TEC on, let it settle, and switch the emission on."""
-        status: WorkerStatus = self.emission.set(1)
-        return status
-
-    def switch_off(self) -> WorkerStatus:
-        """Switch the emission off; the TEC stays on."""
-        status: WorkerStatus = self.emission.set(0)
-        return status
-
     def make_safe(self) -> None:
         """Switch the emission off and see that it is."""
         if not self.link.is_open:
@@ -149,13 +119,6 @@ class CLD1015(ScpiInstrument):
             what = "the laser is still on after it was switched off"
             hint = "switch it off at the instrument"
             raise InstrumentError(what, device=self.name, command="OUTP:STAT 0", found="1", expected="0", hint=hint)
-
-    def measure(self) -> None:
-        """Fetch the readings; raises `InterlockError` when the light went out by itself."""
-        super().measure()
-        if self.emission.wanted and not self.emission.get():
-            self.emission.wanted = 0
-            self.refused("OUTP:STAT?", "0")
 
     def check_health(self) -> list[str]:
         """Return the protections that have tripped."""

@@ -33,17 +33,37 @@ class LaserDiode:
         Slope efficiency.
     reference_c, characteristic_k:
         The threshold grows as exp((T - reference) / T0).
+    rollover_per_a:
+        Thermal roll-off: the slope falls by this share per ampere above threshold.
+    wavelength_nm, mode_spacing_nm:
+        At `reference_c` and threshold; longitudinal modes.
+    gain_nm_per_k, mode_nm_per_k, heating_k_per_a:
+        How gain peak and modes move with the junction's temperature, which the current heats: the laser hops to the mode
+        next to the gain peak.
     """
 
     threshold_a: float = 0.03
     slope_w_per_a: float = 0.6
     reference_c: float = 25.0
     characteristic_k: float = 120.0
+    rollover_per_a: float = 0.0
+    wavelength_nm: float = 405.0
+    mode_spacing_nm: float = 0.03
+    gain_nm_per_k: float = 0.06
+    mode_nm_per_k: float = 0.015
+    heating_k_per_a: float = 60.0
 
     def power_w(self, current_a: float, temperature_c: float = 25.0) -> float:
         """Return the optical power in W."""
         threshold = self.threshold_a * math.exp((temperature_c - self.reference_c) / self.characteristic_k)
-        return max(current_a - threshold, 0.0) * self.slope_w_per_a
+        above = max(current_a - threshold, 0.0)
+        return max(above * self.slope_w_per_a * (1.0 - self.rollover_per_a * above), 0.0)
+
+    def wavelength_at(self, current_a: float, temperature_c: float = 25.0) -> float:
+        """Return the wavelength in nm: that of the mode nearest to the gain peak."""
+        heat_k = temperature_c - self.reference_c + self.heating_k_per_a * (current_a - self.threshold_a)
+        gain, comb = self.gain_nm_per_k * heat_k, self.mode_nm_per_k * heat_k
+        return self.wavelength_nm + comb + self.mode_spacing_nm * round((gain - comb) / self.mode_spacing_nm)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,291 @@
+"""Twin of the SRS LDC501 laser diode controller.  Written from protocol sheet 02."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from qlab.clock import PS_PER_S
+from qlab.errors import TwinError
+from qlab.physics.knob import Relaxation
+from qlab.physics.source import LaserDiode
+from qlab.twin.scpi import ScpiError, boolean, choice, command, integer, number, parameter, query
+from qlab.twin.scpi_status import StatusGroup
+from sim_devices.sources.ldc501_tec import Ldc501Tec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qlab.twin.bench import Bench
+
+__all__ = ["LDC501Twin"]
+
+SETTLING_PS = PS_PER_S // 400  # [V2] tau of 2.5 ms with constant current
+RANGES_MA = {"HIGH": 500.0, "LOW": 250.0}  # [V2] of an LDC501
+REFUSED = 6  # [INF] LEXE? of a laser that may not be switched on
+LD_ON, CONSTANT_P, STABLE, I_LIMIT, INTERLOCK, HIGH_RANGE = 1 << 0, 1 << 1, 1 << 4, 1 << 5, 1 << 8, 1 << 9
+V_TRIP, OPEN_CIRCUIT, TEC_OFF, T_MAX, T_MIN, T_SENSOR = (1 << bit for bit in range(10, 16))
+SERIES_OHM, DIODE_V = 8.0, 3.2  # a violet diode, typical data-sheet values
+BUFFER = 64  # [V2] bytes of a message
+TERMINATORS = (b"", b"\r", b"\n", b"\r\n", b"\n\r")
+FAULTS = ("interlock", "sensor_unplugged", "open_circuit")
+
+
+class Parameters(BaseModel):
+    """The `twin:` section: properties of the diode."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    serial: str = "098023"
+    firmware: str = "2.00"
+    threshold_ma: float = Field(35.0, ge=0)
+    slope_w_per_a: float = Field(1.0, gt=0)
+    rollover_per_a: float = Field(0.2, ge=0, description="[INF] thermal roll-off")
+    responsivity_ua_per_mw: float = Field(5.0, gt=0, description="[INF] of the monitor diode")
+    wavelength_nm: float = Field(405.0, gt=0)
+    tec_tau_s: float = Field(3.0, gt=0, description="[INF]")
+
+
+class LDC501Twin(Ldc501Tec):
+    """The controller: laser driver and trips."""
+
+    wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
+
+    mode = parameter("SMOD", "CC", choices=("CC", "CP"), changed="_light_changed")
+    set_ma = parameter("SILD", 0.0, limits=(0.0, 500.0), fmt=".3f", changed="_light_changed")
+    limit_ma = parameter("SILM", 250.0, limits=(0.0, 500.0), fmt=".3f", changed="_limit_changed")
+    limit_v = parameter("SVLM", 10.0, limits=(0.1, 10.0), fmt=".3f", changed="_light_changed")
+    modulation = parameter("MODU", False)
+    bandwidth = parameter("SIBW", 0, limits=(0, 1))
+    in_mw = parameter("PDMW", 0, limits=(0, 1))
+    bias_v = parameter("BIAS", 0.0, limits=(0.0, 5.0), fmt=".3f")
+    responsivity = parameter("RESP", 5.0, limits=(0.0, 5000.0), fmt=".3f")
+    set_ua = parameter("SIPD", 0.0, limits=(0.0, 5000.0), fmt=".3f", changed="_light_changed")
+    limit_ua = parameter("PILM", 5000.0, limits=(0.0, 5000.0), fmt=".3f")
+    set_mw = parameter("SWPD", 0.0, limits=(0.0, 5000.0), fmt=".3f", changed="_light_changed")
+    limit_mw = parameter("PWLM", 5000.0, limits=(0.0, 5000.0), fmt=".3f")
+    trigger_ms = parameter("SYND", 5, limits=(5, 1000))
+    trip_current = parameter("AILM", False)
+    trip_power_cp = parameter("APLP", False)
+    trip_power_cc = parameter("APLC", False)
+    trip_tec = parameter("ATOF", True)
+    positive = parameter("LDPT", 0x7FFF, limits=(0, 0xFFFF))
+    negative = parameter("LDNT", 0, limits=(0, 0xFFFF))
+    enabled = parameter("LDEN", 0, limits=(0, 0xFFFF))
+    tec_positive = parameter("TEPT", 0x7FFF, limits=(0, 0xFFFF))
+    tec_negative = parameter("TENT", 0, limits=(0, 0xFFFF))
+    tec_enabled = parameter("TEEN", 0, limits=(0, 0xFFFF))
+
+    def __init__(self, name: str, bench: Bench, parameters: Parameters) -> None:
+        super().__init__(name, bench, parameters.tec_tau_s)
+        p = self._parameters = parameters
+        self._diode = LaserDiode(
+            p.threshold_ma * 1e-3, p.slope_w_per_a, rollover_per_a=p.rollover_per_a, wavelength_nm=p.wavelength_nm
+        )
+        self._power = bench.knob(name, "power_w")
+        self._wavelength = bench.knob(name, "wavelength_nm", p.wavelength_nm)
+        self._on = self._words = False
+        self._range, self._end = "HIGH", b"\n"
+        self._faults: set[str] = set()
+        self.laser_status = StatusGroup()
+
+    @classmethod
+    def build(cls, name: str, bench: Bench, parameters: Mapping[str, object]) -> LDC501Twin:
+        """Build the twin from the lab file's `twin:` section."""
+        return cls(name, bench, Parameters.model_validate(dict(parameters)))
+
+    @property
+    def _reply_end(self) -> bytes:
+        return self._end
+
+    def identify(self) -> str:
+        """Answer `*IDN?`."""
+        return f"Stanford Research Systems,LDC501,s/n{self._parameters.serial},ver{self._parameters.firmware}"
+
+    def answer(self, message: bytes):  # type: ignore[no-untyped-def]
+        """Carry out one message, unless it is too long for the input buffer."""
+        if len(message) > BUFFER:
+            self.fail(ScpiError(-363))
+            return
+        self._watch_temperature()
+        yield from super().answer(message)
+
+    def on_reset(self) -> None:
+        """`*RST` switches both outputs off."""
+        super().on_reset()
+        self._range = "HIGH"
+        self._switch(on=False)
+        self.switch_tec(on=False)
+
+    def device_fault(self, name: str, *, active: bool = True) -> None:
+        """Open the interlock, unplug the sensor or the diode; or end it."""
+        if name not in FAULTS:
+            msg = f"{self._name}: unknown device fault {name!r}; expected one of {', '.join(FAULTS)}"
+            raise TwinError(msg)
+        (self._faults.add if active else self._faults.discard)(name)
+        if name == "sensor_unplugged":
+            self._sensor_out = active
+            if active:
+                self.switch_tec(on=False)
+                self._trip(T_SENSOR)
+        elif active:
+            self._trip(INTERLOCK if name == "interlock" else OPEN_CIRCUIT)
+
+    def peek(self) -> dict[str, object]:
+        """Return the front panel's state."""
+        return {"laser_on": self._on, "tec_on": self._tec_on, "current_ma": self._actual_ma(), "range": self._range}
+
+    def limits_of(self, name: str) -> tuple[float, float] | None:
+        """Return the limits of the current, which range and limit set."""
+        if name == "set_ma":
+            return (0.0, float(self.limit_ma))
+        return (0.0, RANGES_MA[self._range]) if name == "limit_ma" else None
+
+    def refresh_status(self) -> None:
+        """Bring the condition registers up to date."""
+        bits = (LD_ON | STABLE if self._on else 0) | (CONSTANT_P if self.mode == "CP" else 0)
+        bits |= INTERLOCK if "interlock" in self._faults else 0
+        bits |= HIGH_RANGE if self._range == "HIGH" else 0
+        bits |= I_LIMIT if self._on and self._actual_ma() >= self.limit_ma else 0
+        for group, condition, rising, falling in (
+            (self.laser_status, bits, self.positive, self.negative),
+            (self.tec_status, self.tec_bits(), self.tec_positive, self.tec_negative),
+        ):
+            group.positive, group.negative = int(rising), int(falling)
+            group.set_condition(condition)
+
+    def status_byte(self) -> int:
+        """Return TESB, LDSB, IDLE, MAV, ESB and MSS."""
+        self.refresh_status()
+        bits = 0x08 | (0x10 if self.reply_waits else 0) | (0x20 if self.esr & self.ese else 0)
+        bits |= 0x01 if self.tec_status.event & self.tec_enabled else 0
+        bits |= 0x02 if self.laser_status.event & self.enabled else 0
+        return bits | (0x40 if bits & self.sre else 0)
+
+    @command("ULOC", integer(0, 1))
+    def _unlock(self, on: int) -> None:
+        """Unlock the interface; it is never locked here."""
+
+    @command("TERM", choice("NONE", "CR", "LF", "CRLF", "LFCR", "0", "1", "2", "3", "4"))
+    def _terminator(self, said: str) -> None:
+        words = ("NONE", "CR", "LF", "CRLF", "LFCR")
+        self._end = TERMINATORS[words.index(said) if said in words else int(said)]
+
+    @command("TOKN", boolean)
+    def _tokens(self, on: bool) -> None:
+        self._words = on
+
+    @query("TOKN?")
+    def _tokens_query(self) -> str:
+        return self._token("ON" if self._words else "OFF", value=int(self._words))
+
+    @query("ILOC?")
+    def _interlock(self) -> str:
+        closed = "interlock" not in self._faults
+        return self._token("CLOSED" if closed else "OPEN", value=int(closed))
+
+    @command("LDON", boolean)
+    def _output(self, on: bool) -> None:
+        tec_missing = bool(self.trip_tec) and not self._tec_on
+        if on and (self._faults or tec_missing):
+            raise ScpiError(REFUSED, "refused")
+        self._switch(on=on)
+
+    @query("LDON?")
+    def _output_query(self) -> str:
+        return self._token("ON" if self._on else "OFF", value=int(self._on))
+
+    @command("RNGE", choice("HIGH", "LOW", "0", "1"))
+    def _set_range(self, said: str) -> None:
+        if self._on:
+            raise ScpiError(REFUSED, "refused")
+        self._range = {"0": "LOW", "1": "HIGH"}.get(said, said)
+        self.limit_ma = min(self.limit_ma, RANGES_MA[self._range])
+        self._limit_changed()
+
+    @query("RNGE?")
+    def _range_query(self) -> str:
+        return self._token(self._range, value=int(self._range == "HIGH"))
+
+    @query("RILD?")
+    def _current(self) -> float:
+        return self._actual_ma()
+
+    @query("RVLD?")
+    def _voltage(self) -> float:
+        return DIODE_V + SERIES_OHM * self._actual_ma() * 1e-3 if self._on else 0.0
+
+    @query("RIPD?")
+    def _photocurrent(self) -> float:
+        return self._power.value(self.clock.now_ps()) * 1e3 * self._parameters.responsivity_ua_per_mw
+
+    @query("RWPD?")
+    def _photodiode_power(self) -> float:
+        return self._photocurrent() / float(self.responsivity) if self.responsivity else 0.0
+
+    @command("CALP", number(1e-3, 5000.0))
+    def _calibrate(self, milliwatt: float) -> None:
+        self.responsivity = self._photocurrent() / milliwatt
+
+    @command("SCAN")
+    def _scan(self, *values: str) -> None:
+        if len(values) != 3:
+            raise ScpiError(-109)
+
+    @query("LDCR?")
+    def _laser_condition(self) -> int:
+        self.refresh_status()
+        return self.laser_status.condition
+
+    @query("LDEV?")
+    def _laser_event(self) -> int:
+        self.refresh_status()
+        return self.laser_status.read_event()
+
+    def _token(self, word: str, *, value: int) -> str:
+        return word if self._words else str(value)
+
+    def _actual_ma(self) -> float:
+        if not self._on:
+            return 0.0
+        if self.mode == "CC":
+            return float(self.set_ma)
+        wanted_w = (self.set_mw if self.in_mw else self.set_ua / self._parameters.responsivity_ua_per_mw) * 1e-3
+        needed_ma = self._parameters.threshold_ma + wanted_w / self._parameters.slope_w_per_a * 1e3
+        return min(needed_ma, float(self.limit_ma))
+
+    def _switch(self, *, on: bool) -> None:
+        self._on = on
+        self._light_changed()
+
+    def _light_changed(self) -> None:
+        now, current_a = self.clock.now_ps(), self._actual_ma() * 1e-3
+        if self._on and self._voltage() > self.limit_v:
+            self._trip(V_TRIP)
+            return
+        watts = self._diode.power_w(current_a, self.actual_c()) if self._on else 0.0
+        settling = Relaxation(now, self._power.value(now), watts, SETTLING_PS)
+        self._power.set(settling if self._on else 0.0, now)
+        if self._on:
+            self._wavelength.set(self._diode.wavelength_at(current_a, self.actual_c()), now)
+
+    def _limit_changed(self) -> None:
+        """Drag the set current down with its limit."""
+        if self.set_ma > self.limit_ma:
+            self.set_ma = self.limit_ma
+            self._light_changed()
+
+    def _watch_temperature(self) -> None:
+        if not self._on:
+            return
+        if self.trip_tec and not self._tec_on:
+            self._trip(TEC_OFF)
+        elif self.actual_c() > self.high_c:
+            self._trip(T_MAX)
+        elif self.actual_c() < self.low_c:
+            self._trip(T_MIN)
+
+    def _trip(self, bit: int) -> None:
+        self.laser_status.event |= bit
+        self._switch(on=False)

@@ -1,0 +1,164 @@
+r"""The LDC501 twin against protocol sheet 02: pyvisa over TCP, bytes written by hand; replies end with `\n` on TCP."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qlab.errors import TwinError
+from sim_devices.sources.srs_ldc501 import LDC501Twin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import FakeBench, Wire
+
+SESSION = [
+    (b"\nULOC 1\n*IDN?\n", b"Stanford Research Systems,LDC501,s/n098023,ver2.00\n"),
+    (b"SILM 123\nSILM?\n", b"123.000\n"),
+    (b"SILD 50.5;SILD?\r\n", b"50.500\n"),  # chained, CRLF
+    (b"SILD 124\nSILD?;LEXE?;LEXE?\n", b"50.500;1;0\n"),  # above the limit; cleared by reading
+    (b"SILM 40\nSILD?\n", b"40.000\n"),  # the limit drags the set current down
+    (b"RNGE LOW\nRNGE?;SILM 251\nLEXE?\n", b"0\n1\n"),
+    (b"RNGE HIGH\nRNGE?\n", b"1\n"),
+    (b"SMOD CP;SMOD?;SMOD CC;SMOD?\n", b"CP;CC\n"),
+    (b"SVLM 8.5;SVLM?\n", b"8.500\n"),
+    (b"SVLM 0.05\nLEXE?\n", b"1\n"),
+    (b"ILOC?;LDON?\n", b"1;0\n"),
+    (b"TOKN ON;TOKN?;ILOC?;LDON?;RNGE?\n", b"ON;CLOSED;OFF;HIGH\n"),
+    (b"TOKN OFF;TOKN?\n", b"0\n"),
+    (b"TEMP 30;TEMP?;TMIN 5;TMAX 60;TMIN?;TMAX?\n", b"30.000;5.000;60.000\n"),
+    (b"TILM 2;TILM?;TVLM 5;TVLM?;TSNR 3;TSNR?\n", b"2.000;5.000;3\n"),
+    (b"TEMP 25;TTRD?;TRAW?\n", b"22.000;11.441\n"),  # the room's
+    (b"RIPD?;RILD?;RVLD?\n", b"0.000;0.000;0.000\n"),
+    (b"RESP 5;RESP?;PILM 900;PILM?;BIAS 5;BIAS?\n", b"5.000;900.000;5.000\n"),
+    (b"LDEN 3;LDEN?;LDPT?;LDNT?\n", b"3;32767;0\n"),
+    (b"NOPE\nLCME?;LCME?\n", b"2;0\n"),
+    (b"SILD\nLCME?\n", b"5\n"),
+    (b"SILD 1,2\nLCME?\n", b"6\n"),
+    (b"*OPC?\n", b"1\n"),
+]
+
+
+@pytest.fixture
+def twin(table: FakeBench) -> LDC501Twin:
+    return LDC501Twin.build("pump", table, {})
+
+
+@pytest.fixture
+def wire(visa: Callable[..., Wire], twin: LDC501Twin) -> Wire:
+    return visa(twin)
+
+
+def test_a_session_of_the_sheet(wire: Wire) -> None:
+    for sent, expected in SESSION:
+        assert wire.say(sent) == expected, sent
+
+
+@pytest.fixture
+def lit(wire: Wire) -> Wire:
+    wire.talk(b"SILM 100;SILD 85;TEON ON\n", wait_s=60.0)
+    wire.talk(b"LDON ON\n", wait_s=0.1)
+    assert wire.say(b"LDON?;LEXE?\n") == b"1;0\n"
+    return wire
+
+
+def test_the_light_follows_the_current_with_roll_off(lit: Wire, table: FakeBench) -> None:
+    power = table.knob("pump", "power_w")
+    assert power.value(table.clock.now_ps()) == pytest.approx(0.05 * (1 - 0.2 * 0.05), rel=1e-6)
+    assert lit.say(b"RILD?;RVLD?;RIPD?\n") == b"85.000;3.880;247.500\n"  # 49.5 mW and 5 uA/mW
+    lit.talk(b"SILD 35\n", wait_s=0.1)
+    assert power.value(table.clock.now_ps()) == 0.0  # the threshold
+    lit.talk(b"LDON OFF\n", wait_s=0.1)
+    assert lit.say(b"LDON?;RILD?\n") == b"0;0.000\n"
+
+
+def test_current_settles_within_milliseconds(lit: Wire, table: FakeBench) -> None:
+    power = table.knob("pump", "power_w")
+    before = power.value(table.clock.now_ps())
+    lit.say(b"SILD 60\n")
+    assert power.value(table.clock.now_ps()) == pytest.approx(before)
+    after = 0.025 * (1 - 0.2 * 0.025)
+    lit.talk(wait_s=0.0025)
+    assert power.value(table.clock.now_ps()) == pytest.approx(after + (before - after) / 2.718282, rel=1e-4)
+
+
+def test_the_laser_hops_from_mode_to_mode(lit: Wire, table: FakeBench) -> None:
+    wavelength = table.knob("pump", "wavelength_nm")
+    seen = []
+    for tenth in range(800, 1000, 5):
+        lit.say(b"SILD %.1f\n" % (tenth / 10))
+        seen.append(wavelength.value(table.clock.now_ps()))
+    steps = [b - a for a, b in itertools.pairwise(seen)]
+    small = 0.015 * 60.0 * 0.0005  # the mode follows the junction's temperature
+    hops = [step for step in steps if step > 0.01]
+    assert all(step == pytest.approx(small, abs=1e-9) for step in steps if step < 0.01)
+    assert hops
+    assert all(step == pytest.approx(small + 0.03, abs=1e-9) for step in hops)  # one mode spacing
+
+
+def test_an_open_interlock_puts_the_light_out_and_keeps_it_out(lit: Wire, twin: LDC501Twin) -> None:
+    twin.device_fault("interlock")
+    assert lit.say(b"ILOC?;LDON?\n") == b"0;0\n"
+    assert int(lit.say(b"LDEV?\n")) & 1 << 8
+    assert lit.say(b"LDON ON\nLEXE?;LDON?\n") == b"6;0\n"
+    assert int(lit.say(b"LDCR?\n")) & 1 << 8
+    twin.device_fault("interlock", active=False)
+    assert lit.say(b"LDON?;LDON ON\nLDON?\n") == b"0\n1\n"  # not by itself
+
+
+@pytest.mark.parametrize(
+    ("cause", "bit"),
+    [(b"TEON OFF\n", 12), (b"TMAX 20\n", 13), (b"TMIN 30\n", 14), (b"SVLM 3.5\n", 10)],
+)
+def test_each_trip_puts_the_light_out(lit: Wire, cause: bytes, bit: int) -> None:
+    lit.say(cause)
+    assert lit.say(b"LDON?\n") == b"0\n"
+    assert int(lit.say(b"LDEV?\n")) >> bit & 1
+    assert not int(lit.say(b"LDEV?\n")) >> bit & 1  # cleared by reading
+
+
+def test_a_missing_sensor_or_diode_trips(lit: Wire, twin: LDC501Twin) -> None:
+    twin.device_fault("sensor_unplugged")
+    assert lit.say(b"LDON?;TEON?\n") == b"0;0\n"
+    assert int(lit.say(b"TECR?\n")) >> 7 & 1
+    assert int(lit.say(b"LDEV?\n")) >> 15 & 1
+    twin.device_fault("open_circuit")
+    assert int(lit.say(b"LDEV?\n")) >> 11 & 1
+    with pytest.raises(TwinError, match="interlock"):
+        twin.device_fault("no such thing")
+
+
+def test_without_tec_the_laser_stays_off_unless_that_trip_is_disarmed(wire: Wire) -> None:
+    assert wire.say(b"SILD 60;LDON ON\nLEXE?;LDON?\n") == b"6;0\n"
+    assert wire.say(b"ATOF OFF;LDON ON\nLEXE?;LDON?\n") == b"0;1\n"
+    assert wire.say(b"RNGE LOW\nLEXE?\n") == b"6\n"  # only with the laser off
+
+
+def test_a_message_longer_than_the_buffer_is_an_error(wire: Wire) -> None:
+    assert wire.say(b"SILD?;" * 12 + b"\n") == b""
+    assert wire.say(b"*IDN?\n").startswith(b"Stanford")
+
+
+def test_the_terminator_can_be_set_and_constant_power_regulates(lit: Wire, table: FakeBench) -> None:
+    assert lit.say(b"TERM CRLF;SILD?\n") == b"85.000\r\n"
+    lit.talk(b"SIPD 100;SMOD CP\n", wait_s=0.1)
+    assert table.knob("pump", "power_w").value(table.clock.now_ps()) == pytest.approx(0.02, rel=0.01)
+
+
+def test_power_and_reset_leave_it_dark(lit: Wire, twin: LDC501Twin, table: FakeBench) -> None:
+    lit.say(b"*RST\n")
+    assert twin.peek()["laser_on"] is False
+    lit.talk(b"SILD 60;TEON ON;LDON ON\n", wait_s=0.1)
+    twin.reset_power()
+    assert table.knob("pump", "power_w").value(table.clock.now_ps()) == 0.0
+    assert lit.say(b"LDON?;TEON?\n") == b"0;0\n"
+
+
+STREAM = b"".join(sent for sent, _ in SESSION)
+
+
+def test_any_split_on_the_wire_gives_the_same_bytes(wire: Wire, pieces: Callable[[bytes], list[bytes]]) -> None:
+    assert wire.say(*pieces(STREAM)) == b"".join(expected for _, expected in SESSION)
