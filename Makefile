@@ -34,7 +34,7 @@ bench: $(VENV)/.dev  ## every benchmark, with medians and spreads
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 interop: $(VENV)/.dev  ## public drivers that nobody here wrote, on our twins
-	$(PIP) install -q -c constraints.txt ThorlabsPM100 S15lib
+	$(PIP) install -q -c constraints.txt ThorlabsPM100 S15lib lakeshore pymeasure qcodes toptica-lasersdk
 	$(BIN)/python -m pytest tests/interop
 
 cassettes: $(VENV)/.dev  ## record the cassettes of the conformance tests anew, from the twins

@@ -122,13 +122,16 @@ class LakeShore336Twin(LakeShoreSettings):
 
     @query("KRDG?")
     def _kelvin_query(self, which: str = "A") -> str:
-        i = input_number(which)
-        return "+000.00" if i in self._open else _five(self.kelvin(i))
+        return self._readings(which, 0.0)
 
     @query("CRDG?")
     def _celsius_query(self, which: str = "A") -> str:
-        i = input_number(which)
-        return "+000.00" if i in self._open else _five(self.kelvin(i) - 273.15)
+        return self._readings(which, 273.15)
+
+    def _readings(self, which: str, less: float) -> str:
+        """Return the reading of an input, or those of all for 0 (as the vendor's own driver asks)."""
+        chosen = range(len(INPUTS)) if which.strip() == "0" else [input_number(which)]
+        return ",".join("+000.00" if i in self._open else _five(self.kelvin(i) - less) for i in chosen)
 
     @query("RDGST?")
     def _reading_status(self, which: str = "A") -> str:

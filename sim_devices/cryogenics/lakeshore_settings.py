@@ -68,7 +68,8 @@ class LakeShoreSettings(ScpiTwin):
     @query("SRDG?")
     def _sensor_units(self, which: str = "A") -> str:
         slope = (VOLTS_AT_ROOM - VOLTS_AT_ZERO) / 295.0
-        return f"{max(VOLTS_AT_ZERO + slope * self.kelvin(input_number(which)), 0.0):+.5f}"
+        chosen = range(len(INPUTS)) if which.strip() == "0" else [input_number(which)]
+        return ",".join(f"{max(VOLTS_AT_ZERO + slope * self.kelvin(i), 0.0):+.5f}" for i in chosen)
 
     @command("TLIMIT")
     def _limit(self, which: str, kelvin: str) -> None:

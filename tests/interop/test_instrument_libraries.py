@@ -1,0 +1,106 @@
+"""Drivers of pymeasure, qcodes and the vendors talk to our twins, in real time.  `make interop` installs them and runs this."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qlab.clock import RealClock
+from qlab.lab.build import Lab, open_lab
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+# Their code is as it is.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+LINES = "\n"
+
+
+@pytest.fixture
+def twin(tmp_path: Path) -> Iterator[Callable[[str], tuple[Lab, str]]]:
+    """Put one twin on the wire, without our driver; return the lab and the address."""
+    labs: list[Lab] = []
+
+    def make(cls: str) -> tuple[Lab, str]:
+        path = tmp_path / "one.yaml"
+        path.write_text(f"qlab: 1\nname: one\ninstruments:\n  it: {{class: {cls}, address: twin}}\n")
+        labs.append(open_lab(str(path), data_dir=tmp_path, clock=RealClock(), connect=False))
+        return labs[-1], labs[-1].mounts["it"].address
+
+    yield make
+    for lab in labs:
+        lab.close()
+
+
+def test_lakeshores_own_driver_regulates_the_cryostat(twin: Callable[[str], tuple[Lab, str]]) -> None:
+    vendor = pytest.importorskip("lakeshore")
+    enums = pytest.importorskip("lakeshore.model_336").Model336Enums
+    _, address = twin("devices.cryogenics.lakeshore_336.LakeShore336")
+    host, port = address.split("::")[1:3]
+    controller = vendor.Model336(ip_address=host, tcp_port=int(port))
+    try:
+        assert controller.get_all_kelvin_reading() == [2.5, 40.0, 295.15, 295.15]
+        assert controller.get_kelvin_reading("A") == 2.5
+        assert not any(controller.get_input_reading_status("A").values())
+        controller.set_control_setpoint(1, 4.0)
+        assert controller.get_control_setpoint(1) == 4.0
+        controller.set_heater_pid(1, 20, 10, 0)
+        assert controller.get_heater_pid(1) == {"gain": 20.0, "integral": 10.0, "derivative": 0.0}
+        controller.set_heater_output_mode(1, enums.HeaterOutputMode.CLOSED_LOOP, enums.InputChannel.CHANNEL_A)
+        assert controller.get_heater_output_mode(1)["mode"] == enums.HeaterOutputMode.CLOSED_LOOP
+        controller.set_heater_range(1, enums.HeaterRange.LOW)
+        assert controller.get_heater_range(1) == enums.HeaterRange.LOW
+        controller.all_heaters_off()
+        assert controller.get_heater_range(1) == enums.HeaterRange.OFF
+        assert controller.get_heater_status(1) == 0
+    finally:
+        controller.disconnect_tcp()
+
+
+def test_qcodes_reads_and_sets_the_cryostat(twin: Callable[[str], tuple[Lab, str]]) -> None:
+    drivers = pytest.importorskip("qcodes.instrument_drivers.Lakeshore")
+    _, address = twin("devices.cryogenics.lakeshore_336.LakeShore336")
+    controller = drivers.LakeshoreModel336("it", address, visalib="@py", terminator="\r\n")
+    try:
+        assert controller.get_idn()["vendor"] == "LSCI"
+        assert (controller.A.temperature(), controller.B.temperature()) == (2.5, 40.0)
+        assert controller.A.sensor_status() == "OK"
+        controller.output_1.mode("closed_loop")
+        controller.output_1.setpoint(5.0)
+        controller.output_1.output_range("low")
+        assert controller.output_1.mode() == "closed_loop"
+        assert controller.output_1.setpoint() == 5.0
+        assert controller.output_1.output_range() == "low"
+        controller.output_1.output_range("off")
+        assert controller.output_1.output_range() == "off"
+    finally:
+        controller.close()
+
+
+def test_pymeasure_drives_the_laser_diode(twin: Callable[[str], tuple[Lab, str]]) -> None:
+    drivers = pytest.importorskip("pymeasure.instruments.srs")
+    lab, address = twin("devices.sources.srs_ldc501.LDC501")
+    laser = drivers.LDC500Series(address, visa_library="@py", read_termination=LINES, write_termination=LINES)
+    try:
+        assert laser.id.startswith("Stanford Research Systems,LDC501")
+        laser.write("TOKN ON")  # it reads ON and CLOSED
+        assert laser.ld.interlock_closed is True
+        laser.ld.current_limit = 100
+        laser.ld.current_setpoint = 60
+        laser.tec.temperature_setpoint = 22.0
+        laser.tec.enabled = True
+        laser.ld.enabled = True
+        assert laser.ld.enabled is True
+        assert laser.ld.current == pytest.approx(60.0)
+        assert lab.bench is not None
+        power = lab.bench.pump_power("it")
+        assert power.value(lab.clock.now_ps() + 10**11) == pytest.approx(0.025 * (1 - 0.2 * 0.025), rel=0.01)
+        assert laser.tec.temperature == pytest.approx(22.0, abs=0.1)
+        laser.ld.enabled = False
+        assert laser.ld.current == 0.0
+        assert (laser.last_execution_error, laser.last_command_error) == (0, 0)
+    finally:
+        laser.adapter.close()
