@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
-from qlab.twin.scpi import ScpiTwin, query
+from qlab.twin.scpi import ScpiTwin, command, query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from qlab.clock import Clock
+    from qlab.twin.conversation import Script
     from qlab.twin.scpi_status import ScpiError
 
-__all__ = ["SrsLastErrors"]
+__all__ = ["SrsErrorList", "SrsLastErrors"]
 
 LAST_COMMAND_ERRORS: Mapping[int, int] = {-113: 2, -109: 5, -108: 6, -103: 7, -104: 9, -224: 14, -222: 0}
 """[V1] SRS's common table: 2 undefined, 5 missing, 6 extra, 7 null parameter, 9 bad float, 14 unknown token."""
 ILLEGAL = 1
+LISTED: Mapping[int, int] = {-113: 111, -109: 116, -108: 115, -103: 114, -104: 118, -222: 10, -224: 10, -200: 15}
+"""[V2] Codes of `LERR?`: 111 undefined, 116 missing, 115 extra, 114 null, 118 bad float, 10 illegal value, 15 not allowed."""
+ILLEGAL_COMMAND, TOO_MANY = 110, 254
+DEPTH = 20  # [INF] of the list
+QUESTION = re.compile(rb"\?(?=[^\s;])")
 
 
 class SrsLastErrors(ScpiTwin):
@@ -50,3 +58,40 @@ class SrsLastErrors(ScpiTwin):
     def _execution_error(self) -> int:
         found, self.last_execution_error = self.last_execution_error, 0
         return found
+
+
+class SrsErrorList(ScpiTwin):
+    """`LERR?`: the oldest error's code, 0 when there is none; and `DLAY?2` for `DLAY? 2`."""
+
+    status_groups: ClassVar[Sequence[str]] = ()
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.error_codes: deque[int] = deque()
+
+    def answer(self, message: bytes) -> Script:
+        """Carry out one message; a parameter may follow the question mark at once."""
+        yield from super().answer(QUESTION.sub(b"? ", message))
+
+    def fail(self, error: ScpiError) -> None:
+        """Add to the list; SCPI's codes are translated, positive ones are the instrument's own."""
+        self.esr |= error.event_bit if error.code < 0 else 0x10
+        code = error.code if error.code > 0 else LISTED.get(error.code, ILLEGAL_COMMAND)
+        if len(self.error_codes) < DEPTH:
+            self.error_codes.append(code)
+        else:
+            self.error_codes[-1] = TOO_MANY
+
+    def power_on_status(self) -> None:
+        """Forget errors too."""
+        super().power_on_status()
+        self.error_codes.clear()
+
+    @command("*CLS")
+    def _clear(self) -> None:
+        self.esr = 0
+        self.error_codes.clear()
+
+    @query("LERR?")
+    def _error(self) -> int:
+        return self.error_codes.popleft() if self.error_codes else 0

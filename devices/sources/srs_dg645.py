@@ -1,0 +1,203 @@
+"""SRS DG645: digital delay generator; clocks pulsed sources, gates detectors, simulates heralds.
+
+SCPI-like over TCP 5025 with numbered errors (`LERR?`).  Edges A to H come at delays after a trigger, pulses lie between pairs
+of them; delays in seconds are kept with steps of 5 ps.  A generator is no danger by itself, so that it runs on after a plan.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ophyd import Component as Cpt
+from ophyd import Device
+
+from devices.base import Instrument, InstrumentSettings
+from devices.signals import QuerySignal, parse_float, parse_int
+from qlab.errors import InstrumentError
+
+if TYPE_CHECKING:
+    from devices.worker import WorkerStatus
+    from qlab.clock import Clock
+    from qlab.links.link import Link
+
+__all__ = ["DG645"]
+
+CHANNEL = {"T0": 0, "T1": 1, "A": 2, "B": 3, "C": 4, "D": 5, "E": 6, "F": 7, "G": 8, "H": 9}
+STEP_S = 5e-12
+ERRORS = {
+    10: "illegal value",
+    11: "illegal mode",
+    12: "illegal delay",
+    13: "a link that leads back to itself",
+    14: "nothing is stored there",
+    15: "not allowed now",
+    110: "illegal command",
+    111: "unknown command",
+    115: "too many parameters",
+    116: "a parameter is missing",
+    118: "not a number",
+    254: "too many errors",
+}
+PROBLEMS = {1: "triggers come faster than the delays allow, and are missed", 6: "the 10 MHz reference is lost"}
+"""Bits of INSR?."""
+
+
+class _DelaySignal(QuerySignal):
+    """A delay behind T0: the reply has the reference before it."""
+
+    def __init__(self, *, channel: str, **kwargs: Any) -> None:
+        n = CHANNEL[channel]
+        super().__init__(
+            query=f"DLAY?{n}",
+            command=f"DLAY {n},0," + "{:.12g}",
+            parse=lambda text: float(text.split(",")[1]),
+            units="s",
+            precision=12,
+            limits=(0.0, 2000.0),
+            verify=STEP_S,
+            **kwargs,
+        )
+
+
+class _Output(Device):
+    """One output: amplitude, offset, and the edges of its pulse."""
+
+    amplitude_v = Cpt(
+        QuerySignal, query="LAMP?{}", command="LAMP {},{{:g}}", units="V", limits=(0.5, 5.0), kind="config"
+    )
+    offset_v = Cpt(QuerySignal, query="LOFF?{}", command="LOFF {},{{:g}}", units="V", limits=(-2.0, 2.0), kind="config")
+
+    def __init__(self, prefix: str = "", *, number: int, **kwargs: Any) -> None:
+        super().__init__(prefix, **kwargs)
+        for signal in (self.amplitude_v, self.offset_v):
+            signal.query, signal.command = signal.query.format(number), signal.command.format(number)
+
+    @property
+    def clock(self) -> Clock:
+        """The lab's clock."""
+        clock: Clock = self.parent.clock
+        return clock
+
+    @property
+    def link(self) -> Link:
+        """The generator's link."""
+        link: Link = self.parent.link
+        return link
+
+    def ask(self, command: str, **more: Any) -> str:
+        """Ask the generator."""
+        answer: str = self.parent.ask(command, **more)
+        return answer
+
+    def tell(self, command: str) -> None:
+        """Tell the generator."""
+        self.parent.tell(command)
+
+    def in_thread(self, what: str, work: Any) -> WorkerStatus:
+        """Do wire I/O in a thread of the generator."""
+        status: WorkerStatus = self.parent.in_thread(what, work)
+        return status
+
+
+class DG645(Instrument):
+    """The generator; `ab` to `gh` are its outputs, `a_s` to `h_s` the delays of the edges after T0."""
+
+    identity = r"^Stanford Research Systems,DG645"
+    twin = "sim_devices.sources.srs_dg645.DG645Twin"
+    wire = "tcp"
+    link_options = {"terminator": b"\r\n", "command_terminator": b"\n"}
+
+    class Settings(InstrumentSettings):
+        """What the lab file may set."""
+
+        trigger_source: int | None = None
+        trigger_rate_hz: float | None = None
+
+    trigger_rate_hz = Cpt(
+        QuerySignal, query="TRAT?", command="TRAT {:.6f}", units="Hz", limits=(1e-4, 1e7), verify=1e-3, kind="hinted"
+    )
+    trigger_source = Cpt(
+        QuerySignal,
+        query="TSRC?",
+        command="TSRC {:d}",
+        parse=parse_int,
+        initial=5,
+        limits=(0, 6),
+        verify=0,
+        kind="config",
+    )
+    burst_count = Cpt(
+        QuerySignal,
+        query="BURC?",
+        command="BURC {:d}",
+        parse=parse_int,
+        initial=1,
+        limits=(1, 2**32 - 1),
+        kind="config",
+    )
+    burst_period_s = Cpt(
+        QuerySignal,
+        query="BURP?",
+        command="BURP {:.12g}",
+        units="s",
+        limits=(1e-7, 2000.0),
+        verify=STEP_S,
+        kind="config",
+    )
+    burst = Cpt(
+        QuerySignal,
+        query="BURM?",
+        command="BURM {:d}",
+        parse=parse_int,
+        initial=0,
+        limits=(0, 1),
+        verify=0,
+        kind="config",
+    )
+    a_s = Cpt(_DelaySignal, channel="A", kind="config")
+    b_s = Cpt(_DelaySignal, channel="B", kind="config")
+    c_s = Cpt(_DelaySignal, channel="C", kind="config")
+    d_s = Cpt(_DelaySignal, channel="D", kind="config")
+    e_s = Cpt(_DelaySignal, channel="E", kind="config")
+    f_s = Cpt(_DelaySignal, channel="F", kind="config")
+    g_s = Cpt(_DelaySignal, channel="G", kind="config")
+    h_s = Cpt(_DelaySignal, channel="H", kind="config")
+    t0 = Cpt(_Output, "", number=0)
+    ab = Cpt(_Output, "", number=1)
+    cd = Cpt(_Output, "", number=2)
+    ef = Cpt(_Output, "", number=3)
+    gh = Cpt(_Output, "", number=4)
+
+    def prepare(self) -> None:
+        """Forget errors from before our time."""
+        self.link.tell("*CLS")
+
+    def tell(self, command: str) -> None:
+        """Send a set and ask for its error; raises `InstrumentError` with what the number means."""
+        with self.link.transaction() as link:
+            link.tell(command)
+            code = parse_int(link.ask("LERR?", retry=False))
+        if code:
+            what = f"the generator refused a command: {ERRORS.get(code, 'see its manual')}"
+            raise InstrumentError(what, device=self.name, command=command, found=f"error {code}")
+
+    def fire(self) -> WorkerStatus:
+        """Trigger once by software; the trigger source must be 5."""
+        return self.in_thread("trigger", lambda: self.tell("*TRG"))
+
+    def set_pulse(self, output: str, delay_s: float, width_s: float) -> WorkerStatus:
+        """Let an output ("ab", "cd", "ef", "gh") pulse `delay_s` after T0, `width_s` long."""
+        first, second = (getattr(self, f"{letter}_s") for letter in output.lower())
+        first.check_value(delay_s)
+        second.check_value(delay_s + width_s)
+
+        def work() -> None:
+            first.store(delay_s)
+            second.store(delay_s + width_s)
+
+        return self.in_thread("pulse", work)
+
+    def check_health(self) -> list[str]:
+        """Return missed triggers and a lost reference."""
+        bits = round(parse_float(self.ask("INSR?")))
+        return [words for bit, words in PROBLEMS.items() if bits >> bit & 1]

@@ -1,0 +1,282 @@
+"""Twin of the SRS DG645 digital delay generator.  Written from protocol sheet 06."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from qlab.clock import PS_PER_S
+from qlab.errors import TwinError
+from qlab.twin.scpi import ScpiError, command, integer, number, parameter, query
+from sim_devices.srs import SrsErrorList
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qlab.twin.bench import Bench
+
+__all__ = ["DG645Twin"]
+
+CHANNELS, OUTPUTS = integer(0, 9), integer(0, 4)
+T0, T1 = 0, 1
+STEP_S, LONGEST_S = 5e-12, 2000.0  # [V1]
+INSERTION_S = 85e-9  # [V1]
+RECOVERY_S = 60e-9  # [INF] between the longest delay and the next trigger
+ILLEGAL_VALUE, ILLEGAL_DELAY, ILLEGAL_LINK, RECALL_FAILED, NOT_ALLOWED = 10, 12, 13, 14, 15
+SINGLE_SHOT, INTERNAL = 5, 0
+TRIGGERED, RATE_ERROR, END_OF_DELAY, PLL_UNLOCK = 1 << 0, 1 << 1, 1 << 2, 1 << 6
+MEMORIES = 10
+
+
+_Saved: TypeAlias = tuple[dict[str, float | bool | str], dict[int, tuple[int, float]], list[list[float]]]
+
+
+class Parameters(BaseModel):
+    """The `twin:` section."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    serial: str = "003075"
+    firmware: str = "1.17.10E"
+    reference_locked: bool = Field(default=True, description="whether an external 10 MHz reference is good")
+
+
+class DG645Twin(SrsErrorList):
+    """The generator: edges A to H behind a trigger, and pulses between pairs of them."""
+
+    wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
+    terminator = b"\r\n"
+
+    source = parameter("TSRC", 5, limits=(0, 6), changed="_changed")
+    rate_hz = parameter("TRAT", 1e3, limits=(1e-4, 1e7), fmt="+.6f", changed="_changed")
+    level_v = parameter("TLVL", 1.0, limits=(-3.5, 3.5), fmt="+.2f")
+    inhibit = parameter("INHB", 0, limits=(0, 5), changed="_changed")
+    advanced = parameter("ADVT", 0, limits=(0, 1))
+    hold_off_s = parameter("HOLD", 0.0, limits=(0.0, 10.0), fmt="+.12f")
+    burst = parameter("BURM", 0, limits=(0, 1), changed="_changed")
+    burst_count = parameter("BURC", 5, limits=(1, 2**32 - 1), changed="_changed")
+    burst_delay_s = parameter("BURD", 0.0, limits=(0.0, LONGEST_S), fmt="+.12f")
+    burst_period_s = parameter("BURP", 1e-5, limits=(1e-7, LONGEST_S - 1e-8), fmt="+.12f", changed="_changed")
+    burst_t0 = parameter("BURT", 0, limits=(0, 1))
+    status_enable = parameter("INSE", 0, limits=(0, 255))
+
+    def __init__(self, name: str, bench: Bench, parameters: Parameters) -> None:
+        super().__init__(bench.clock)
+        self._name = name
+        self._parameters = parameters
+        self._knobs = {n: bench.knob(name, f"frequency_hz.{n}") for n in range(5)}
+        self._locked = parameters.reference_locked
+        self._shot_ps = 0
+        self._status = 0
+        self._memory: dict[int, _Saved] = {}
+        self._delays: dict[int, tuple[int, float]] = {}
+        self._outputs: list[list[float]] = []
+        self._defaults()
+
+    @classmethod
+    def build(cls, name: str, bench: Bench, parameters: Mapping[str, object]) -> DG645Twin:
+        """Build the twin from the lab file's `twin:` section."""
+        return cls(name, bench, Parameters.model_validate(dict(parameters)))
+
+    def identify(self) -> str:
+        """Answer `*IDN?`."""
+        return f"Stanford Research Systems,DG645,s/n{self._parameters.serial},ver{self._parameters.firmware}"
+
+    def on_reset(self) -> None:
+        """Return delays and outputs to their defaults."""
+        self._defaults()
+
+    def device_fault(self, name: str, *, active: bool = True) -> None:
+        """Lose the 10 MHz reference, or find it again."""
+        if name != "reference_lost":
+            msg = f"{self._name}: unknown device fault {name!r}; expected reference_lost"
+            raise TwinError(msg)
+        self._locked = not active
+        self._status |= PLL_UNLOCK if active else 0
+
+    def peek(self) -> dict[str, object]:
+        """Return the edges after the trigger, in s, and the rate of the outputs."""
+        return {"edges_s": [self.edge_s(c) for c in range(10)], "rate_hz": self._rate_hz()}
+
+    def edge_s(self, channel: int) -> float:
+        """Return the delay of an edge after T0."""
+        seconds = 0.0
+        while channel != T0:
+            channel, more = self._delays[channel]
+            seconds += more
+        return seconds
+
+    @command("DLAY", CHANNELS, CHANNELS, number())
+    def _delay(self, channel: int, reference: int, seconds: float) -> None:
+        if channel in (T0, T1):
+            raise ScpiError(NOT_ALLOWED, "not allowed")
+        before = self._delays[channel]
+        self._link_to(channel, reference)
+        self._delays[channel] = (reference, round(seconds / STEP_S) * STEP_S)
+        if not 0.0 <= self.edge_s(channel) <= LONGEST_S:
+            self._delays[channel] = before
+            raise ScpiError(ILLEGAL_DELAY, "illegal delay")
+        self._changed()
+
+    @query("DLAY?", CHANNELS)
+    def _delay_query(self, channel: int) -> str:
+        reference, seconds = self._delays[channel]
+        return f"{reference},{seconds:+.12f}"
+
+    @command("LINK", CHANNELS, CHANNELS)
+    def _link(self, channel: int, reference: int) -> None:
+        if channel in (T0, T1):
+            raise ScpiError(NOT_ALLOWED, "not allowed")
+        self._link_to(channel, reference)
+        self._delays[channel] = (reference, self._delays[channel][1])
+
+    @query("LINK?", CHANNELS)
+    def _link_query(self, channel: int) -> int:
+        return self._delays[channel][0]
+
+    @command("LAMP", OUTPUTS, number(0.5, 5.0))
+    def _amplitude(self, output: int, volt: float) -> None:
+        self._outputs[output][0] = volt
+
+    @query("LAMP?", OUTPUTS)
+    def _amplitude_query(self, output: int) -> str:
+        return f"{self._outputs[output][0]:+.2f}"
+
+    @command("LOFF", OUTPUTS, number(-2.0, 2.0))
+    def _offset(self, output: int, volt: float) -> None:
+        self._outputs[output][1] = volt
+
+    @query("LOFF?", OUTPUTS)
+    def _offset_query(self, output: int) -> str:
+        return f"{self._outputs[output][1]:+.2f}"
+
+    @command("LPOL", OUTPUTS, integer(0, 1))
+    def _polarity(self, output: int, positive: int) -> None:
+        self._outputs[output][2] = positive
+
+    @query("LPOL?", OUTPUTS)
+    def _polarity_query(self, output: int) -> int:
+        return int(self._outputs[output][2])
+
+    @command("PRES", integer(0, 4), integer(1, 32767))
+    def _prescale(self, output: int, factor: int) -> None:
+        self._prescalers[output] = factor
+        self._changed()
+
+    @query("PRES?", integer(0, 4))
+    def _prescale_query(self, output: int) -> int:
+        return self._prescalers[output]
+
+    @command("PHAS", integer(1, 4), integer(0, 32767))
+    def _phase(self, output: int, phase: int) -> None:
+        self._phases[output - 1] = phase
+
+    @query("PHAS?", integer(1, 4))
+    def _phase_query(self, output: int) -> int:
+        return self._phases[output - 1]
+
+    @command("SSDL", CHANNELS, number(0.0, LONGEST_S))
+    def _step_size(self, channel: int, seconds: float) -> None:
+        self._steps[channel] = seconds
+
+    @query("SSDL?", CHANNELS)
+    def _step_size_query(self, channel: int) -> str:
+        return f"{self._steps[channel]:+.12f}"
+
+    @command("SPDL", CHANNELS, integer(0, 1))
+    def _step(self, channel: int, up: int) -> None:
+        reference, seconds = self._delays[channel]
+        self._delay(channel, reference, seconds + (1 if up else -1) * self._steps[channel])
+
+    @command("*TRG")
+    def _trigger(self) -> None:
+        if self.source != SINGLE_SHOT:
+            raise ScpiError(NOT_ALLOWED, "not allowed")
+        now = self.clock.now_ps()
+        if now < self._shot_ps:
+            self._status |= RATE_ERROR
+            return
+        self._status |= TRIGGERED | END_OF_DELAY
+        self._shot_ps = now + round((INSERTION_S + self._longest_s()) * PS_PER_S)
+
+    @query("INSR?")
+    def _instrument_status(self) -> int:
+        """Clear on read; a rate that is too fast for the delays sets its bit again."""
+        rate = self._trigger_hz()
+        self._status |= TRIGGERED | END_OF_DELAY if rate else 0
+        self._status |= RATE_ERROR if rate and self._missed(rate) else 0
+        self._status |= 0 if self._locked else PLL_UNLOCK
+        found, self._status = self._status, 0
+        return found
+
+    @command("*SAV", integer(0, MEMORIES - 1))
+    def _save(self, slot: int) -> None:
+        outputs = [list(output) for output in self._outputs]
+        self._memory[slot] = (dict(self.values), dict(self._delays), outputs)
+
+    @command("*RCL", integer(0, MEMORIES - 1))
+    def _recall(self, slot: int) -> None:
+        if slot not in self._memory:
+            raise ScpiError(RECALL_FAILED, "recall failed")
+        values, delays, outputs = self._memory[slot]
+        self.values, self._delays = dict(values), dict(delays)
+        self._outputs = [list(output) for output in outputs]
+        self._changed()
+
+    @query("IFCF?", integer(0, 13))
+    def _interface(self, item: int) -> str:
+        return ("1", "9600", "1", "15", "1", "1", "1", "1", "1", "1", "1", "127.0.0.1", "255.0.0.0", "127.0.0.1")[item]
+
+    @query("EMAC?")
+    def _mac(self) -> str:
+        return "00:19:b3:00:00:01"
+
+    @query("*CAL?")
+    def _calibrate(self) -> int:
+        return 0
+
+    @command("DISP")
+    def _display(self, kind: str, channel: str) -> None:
+        """Show something on the front panel."""
+
+    @command("LCAL", "REMT")
+    def _remote(self) -> None:
+        """Leave or enter remote mode."""
+
+    def _defaults(self) -> None:
+        self._delays = dict.fromkeys(range(10), (T0, 0.0)) | {c: (c - 1, 1e-7) for c in (3, 5, 7, 9)}
+        self._outputs = [[2.5, 0.0, 1] for _ in range(5)]
+        self._steps = [0.0] * 10
+        self._prescalers, self._phases = [1] * 5, [0] * 4
+        self._changed()
+
+    def _link_to(self, channel: int, reference: int) -> None:
+        """Refuse a link that leads back to itself."""
+        at = reference
+        while at not in (T0, T1):
+            if at == channel:
+                raise ScpiError(ILLEGAL_LINK, "illegal link")
+            at = self._delays[at][0]
+
+    def _longest_s(self) -> float:
+        return max(self.edge_s(channel) for channel in range(2, 10))
+
+    def _trigger_hz(self) -> float:
+        return float(self.rate_hz) if self.source == INTERNAL and self.inhibit != 1 else 0.0
+
+    def _missed(self, rate_hz: float) -> bool:
+        return 1.0 / rate_hz < self._longest_s() + RECOVERY_S
+
+    def _rate_hz(self) -> float:
+        """Return how often the outputs pulse: triggers that come while it is busy are missed."""
+        rate = self._trigger_hz()
+        while rate and self._missed(rate):
+            rate /= 2.0
+        return rate * (int(self.burst_count) if self.burst else 1)
+
+    def _changed(self) -> None:
+        now, rate = self.clock.now_ps(), self._rate_hz()
+        for output, knob in self._knobs.items():
+            silent = output and self.inhibit >= output + 1
+            knob.set(0.0 if silent else rate / self._prescalers[output], now)
