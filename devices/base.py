@@ -72,6 +72,8 @@ class Instrument(Device):
     speaks_in_files: ClassVar[bool] = False
     """Whether measurements go through files, which no cassette holds."""
     Settings: ClassVar[type[BaseModel]] = InstrumentSettings
+    warm_up_s: ClassVar[float] = 0.0
+    """How long it takes from power-on until it is of use."""
     health_interval_s: ClassVar[float] = 10.0
     """After so many lab seconds a trigger asks for the health as well."""
 

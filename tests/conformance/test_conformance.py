@@ -118,7 +118,7 @@ def test_a_power_cycle_in_mid_run_is_survived_or_reported_and_nothing_shines_by_
             failure = error
         assert failure is None or isinstance(failure.__cause__, QlabError)
         session.RE.unsubscribe(token)
-        lab.clock.sleep(30.0)
+        lab.clock.sleep(30.0 + device.warm_up_s)
         assert not light(lab)
         result = session.run(bp.count([device], 2))
         assert result is not None

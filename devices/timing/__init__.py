@@ -1,0 +1,1 @@
+"""Clocks: rubidium, GPS-disciplined, and time by fibre."""

@@ -1,0 +1,134 @@
+"""SRS PRS10 rubidium oscillator, or the FS725 with one inside: a node's 10 MHz, steered in steps of 1e-12 or by a 1 pps.
+
+Serial, 9600 baud, carriage returns both ways.  It says nothing to sets, nor to mistakes: these set bits of its status, which
+are latched until they are read, so that the driver reads it twice.  Warming up takes 6 to 8 minutes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ophyd import Component as Cpt
+
+from devices.base import Instrument, InstrumentSettings
+from devices.signals import QuerySignal, parse_float, parse_int
+from qlab.errors import BadReplyError, InstrumentError
+
+if TYPE_CHECKING:
+    from devices.worker import WorkerStatus
+    from qlab.links.link import Link
+
+__all__ = ["PRS10"]
+
+PROBLEMS = (
+    {0: "the supply is too low", 1: "the supply is too high", 4: "the lamp is too dark", 5: "the lamp is too bright"},
+    {0: "the synthesiser is unlocked", 7: "the synthesiser has a bad parameter"},
+    {0: "the lamp is cold", 1: "the lamp is too hot", 2: "the crystal is cold", 3: "the crystal is too hot",
+     4: "the cell is cold", 5: "the cell is too hot", 6: "the case is cold", 7: "the case is too hot"},
+    {0: "the frequency is not locked", 2: "the frequency control is at its upper end", 3: "at its lower end"},
+    {3: "more than 256 bad pulses of the 1 pps", 4: "the 1 pps comes at wrong intervals", 6: "the 1 pps control is saturated",
+     7: "there is no 1 pps"},
+    {1: "the watchdog has restarted it", 4: "its memory is corrupt"},
+)  # fmt: skip
+"""What the bits of the six status bytes complain of."""
+SYNTAX, PARAMETER = 1 << 5, 1 << 6
+LOCK_TIMEOUT_S, POLL_S = 900.0, 5.0
+
+
+class PRS10(Instrument):
+    """The oscillator; role `qlab.roles.Clock`."""
+
+    identity = r"^PRS10"
+    twin = "sim_devices.timing.srs_prs10.PRS10Twin"
+    wire = "serial"
+    link_options = {"baud": 9600, "terminator": b"\r", "command_terminator": b"\r"}
+    line_break = b"\r"
+    warm_up_s = 480.0
+
+    class Settings(InstrumentSettings):
+        """What the lab file may set."""
+
+        frequency_offset_1e12: int | None = None
+        follow_pps: int | None = None
+
+    locked = Cpt(QuerySignal, query="LO?", parse=parse_int, initial=0, kind="hinted")
+    case_c = Cpt(QuerySignal, query="AD10?", parse=lambda text: parse_float(text) * 100.0, units="degC", precision=1)
+    frequency_offset_1e12 = Cpt(
+        QuerySignal,
+        query="SF?",
+        command="SF{:d}",
+        parse=parse_int,
+        initial=0,
+        units="1e-12",
+        limits=(-2000, 2000),
+        verify=0,
+        kind="config",
+    )
+    follow_pps = Cpt(
+        QuerySignal, query="PL?", command="PL{:d}", parse=parse_int, initial=0, limits=(0, 1), verify=0, kind="config"
+    )
+
+    def query_identity(self, link: Link) -> str:
+        """Return the reply to `ID?`."""
+        return link.ask("ID?", retry=False)
+
+    @property
+    def firmware(self) -> str:
+        """The version in the identity."""
+        return self.identity_text.split("_")[1] if "_" in self.identity_text else ""
+
+    def prepare(self) -> None:
+        """Have terse replies, and forget what was latched before our time."""
+        self.link.tell("VB0")
+        self._status()
+
+    def tell(self, command: str) -> None:
+        """Send a set and ask whether it was understood."""
+        with self.link.transaction():
+            self.link.tell(command)
+            last = self._status()[5]
+        if last & (SYNTAX | PARAMETER):
+            what = "the oscillator does not know a command" if last & SYNTAX else "a parameter is out of range"
+            raise InstrumentError(what, device=self.name, command=command, found=f"status byte 6 = {last}")
+
+    def set(self, offset_1e12: float) -> WorkerStatus:
+        """Offset the frequency by so many parts in 1e12."""
+        status: WorkerStatus = self.frequency_offset_1e12.set(round(offset_1e12))
+        return status
+
+    def wait_for_lock(self) -> WorkerStatus:
+        """Wait until the frequency is locked to the rubidium."""
+        return self.in_thread("lock", self._wait_for_lock)
+
+    def check_health(self) -> list[str]:
+        """Return what the status complains of."""
+        self._status()
+        found = self._status()
+        return [
+            words
+            for byte, table in zip(found, PROBLEMS, strict=True)
+            for bit, words in table.items()
+            if byte >> bit & 1
+        ]
+
+    def _wait_for_lock(self) -> None:
+        deadline_s = self.clock.now_s() + LOCK_TIMEOUT_S
+        while not self.locked.fetch():
+            if self.clock.now_s() > deadline_s:
+                what, found = f"it is not locked after {LOCK_TIMEOUT_S:g} s", "; ".join(self.check_health())
+                raise InstrumentError(what, device=self.name, command="LO?", found=found or "0", expected="1")
+            self.wait_s(POLL_S)
+
+    def _status(self) -> list[int]:
+        def parse(text: str) -> list[int]:
+            numbers = [int(number) for number in text.split(",")]
+            if len(numbers) != len(PROBLEMS):
+                msg = f"expected {len(PROBLEMS)} bytes"
+                raise ValueError(msg)
+            return numbers
+
+        try:
+            return self.link.ask_value("ST?", parse, retry=False)
+        except BadReplyError:
+            self.link.distrust()
+            raise

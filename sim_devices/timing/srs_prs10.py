@@ -1,0 +1,261 @@
+"""Twin of the SRS PRS10 rubidium oscillator (FS725 on the bench).  Written from protocol sheet 20.
+
+The world sees its fractional frequency error as a knob: that of its crystal while it warms up, then what the rubidium leaves,
+with the offset that is set; slaved to a 1 pps it goes to the reference's.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from qlab.clock import PS_PER_S
+from qlab.errors import TwinError
+from qlab.physics.knob import Relaxation, Step
+from qlab.twin.conversation import Dialogue
+from qlab.twin.framing import LineFramer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qlab.twin.bench import Bench
+    from qlab.twin.conversation import Script
+
+__all__ = ["PRS10Twin"]
+
+COMMAND = re.compile(r"([A-Z]{2})\s*(!|\?|[-+0-9,.]*)(\d*)(\??)")
+COLD_CRYSTAL = 1e-8  # [INF] of a crystal that is not locked to the rubidium
+GOOD_PULSES_S = 256.0  # [V1] good pulses before the loop closes
+RANGES = {
+    "SF": (-2000, 2000),
+    "LO": (0, 1),
+    "PL": (0, 1),
+    "PT": (0, 14),
+    "PF": (0, 4),
+    "PI": (-2000, 2000),
+    "GA": (0, 10),
+    "PH": (0, 31),
+    "LM": (0, 3),
+    "MS": (0, 1),
+    "MO": (2300, 3600),
+    "SS": (1000, 1900),
+    "TS": (7000, 25000),
+    "TO": (-32767, 32768),
+    "PP": (0, 999_999_999),
+    "PS": (0, 255),
+    "VB": (0, 1),
+}
+"""[V1] What can be set, and its range where the sheet has one, else [INF]."""
+DEFAULTS = {
+    "LO": 1,
+    "PT": 8,
+    "PF": 2,
+    "GA": 5,
+    "PH": 0,
+    "LM": 1,
+    "MS": 1,
+    "MO": 3000,
+    "SS": 1450,
+    "TS": 13107,
+    "PS": 128,
+}
+MONITORS = {10: 0.728, 0: 2.4, 1: 2.4, 2: 1.2, 3: 1.7, 4: 1.5, 5: 2.2, 6: 3.4}
+"""Readings of AD0? to AD19?; number 10 is the case at 10 mV/degC [V2], the others are [INF]."""
+FAULTS = {"lamp_failing": (0, 4), "synthesiser_unlocked": (1, 0), "case_too_hot": (2, 7)}
+LOST_LOCK = ("lamp_failing", "case_too_hot")
+
+
+class Parameters(BaseModel):
+    """The `twin:` section: the oscillator."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    serial: str = "19957"
+    firmware: str = "3.24"
+    warm_up_s: float = Field(420.0, gt=0, description="[INF] 6 to 8 minutes to lock")
+    begins_warm: bool = True
+    error_1e12: float = Field(0.0, description="fractional frequency error when locked, in units of 1e-12")
+    pps_input: bool = Field(default=False, description="whether a good 1 pps is connected")
+
+
+class PRS10Twin:
+    """The oscillator: two letters, a question mark or numbers, and silence for mistakes."""
+
+    wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "serial"
+
+    def __init__(self, name: str, bench: Bench, parameters: Parameters) -> None:
+        self._name = name
+        self._clock = bench.clock
+        self._parameters = parameters
+        self._knob = bench.knob(name, "frequency")
+        self._faults: set[str] = set()
+        self._pps = parameters.pps_input
+        now = self._clock.now_ps()
+        self._locks_ps = now if parameters.begins_warm else now + self._warm_up_ps()
+        self._latched = [0, 0, 0, 0, 0, 0x80]
+        self._slaved_ps: int | None = None
+        self._tagged_ps = 0
+        self._set = dict(DEFAULTS)
+        self._drive()
+
+    @classmethod
+    def build(cls, name: str, bench: Bench, parameters: Mapping[str, object]) -> PRS10Twin:
+        """Build the twin from the lab file's `twin:` section."""
+        return cls(name, bench, Parameters.model_validate(dict(parameters)))
+
+    def connect(self) -> Dialogue:
+        """Begin a conversation with one client."""
+        return Dialogue(self, LineFramer(b"\r", ignored=b"\n\x11\x13"), self._clock)
+
+    def reset_power(self) -> None:
+        """Begin to warm up; settings are lost [INF]."""
+        self._set = dict(DEFAULTS)
+        self._slaved_ps = None
+        self._locks_ps = self._clock.now_ps() + self._warm_up_ps()
+        self._latched = [0, 0, 0, 0, 0, 0x80]
+        self._drive()
+
+    def device_fault(self, name: str, *, active: bool = True) -> None:
+        """Let the lamp fail, the synthesiser or the case go wrong, or lose the 1 pps; or mend it."""
+        if name == "pps_lost":
+            self._pps = not active and self._parameters.pps_input
+            self._slaved_ps = None
+        elif name in FAULTS:
+            (self._faults.add if active else self._faults.discard)(name)
+            if not active and name in LOST_LOCK:
+                self._locks_ps = self._clock.now_ps() + self._warm_up_ps() // 10
+        else:
+            msg = f"{self._name}: unknown device fault {name!r}; expected pps_lost or one of {', '.join(FAULTS)}"
+            raise TwinError(msg)
+        self._drive()
+
+    def peek(self) -> dict[str, object]:
+        """Return lock and frequency."""
+        return {"locked": self._locked, "slaved": self._slaved, "frequency": self._knob.value(self._clock.now_ps())}
+
+    def answer(self, message: bytes) -> Script:
+        """Carry out one command."""
+        text = message.decode("latin-1").strip()
+        if not text:
+            return
+        found = COMMAND.fullmatch(text)
+        reply = (
+            self._carry_out(found[1], found[2] + found[3], asks=bool(found[4]) or found[2] == "?") if found else None
+        )
+        if found is None:
+            self._latched[5] |= 0x20
+        if reply is not None:
+            yield f"{reply}\r".encode("latin-1")
+
+    def refuse(self, message: bytes, kind: str, text: str) -> bytes:
+        """Say nothing: mistakes set bits."""
+        del message, kind, text
+        self._latched[5] |= 0x20
+        return b""
+
+    def _carry_out(self, name: str, rest: str, *, asks: bool) -> str | None:
+        rest = rest.rstrip("?")
+        if asks:
+            return self._tell(name, rest)
+        if name == "RS" and rest == "1":
+            self.reset_power()
+        elif name in RANGES and re.fullmatch(r"[-+]?\d{1,10}", rest):
+            low, high = RANGES[name]
+            if low <= int(rest) <= high:
+                self._set[name] = int(rest)
+                self._changed(name)
+            else:
+                self._latched[5] |= 0x40
+        else:
+            self._latched[5] |= 0x20 if name not in RANGES and name != "RS" else 0x40
+        return None
+
+    def _tell(self, name: str, rest: str) -> str | None:
+        if name == "ID":
+            return f"PRS10_{self._parameters.firmware}_SN_{self._parameters.serial}"
+        if name == "SN":
+            return self._parameters.serial
+        if name == "LO":
+            return str(int(self._locked))
+        if name == "ST":
+            return self._status()
+        if name == "AD" and rest.isdecimal() and int(rest) < 20:
+            return f"{MONITORS.get(int(rest), 0.0):.3f}"
+        if name == "SD" and rest.isdecimal() and int(rest) < 8:
+            return "128"
+        if name == "FC":
+            return "2246,2048"
+        if name == "DS":
+            return "0,55" if self._locked else "0,0"
+        if name == "MR":
+            return "2000"
+        if name == "TT":
+            return self._time_tag()
+        if name in RANGES:
+            return str(self._set.get(name, 0))
+        self._latched[5] |= 0x20
+        return None
+
+    @property
+    def _locked(self) -> bool:
+        lost = any(fault in self._faults for fault in LOST_LOCK)
+        return self._clock.now_ps() >= self._locks_ps and self._set["LO"] == 1 and not lost
+
+    @property
+    def _slaved(self) -> bool:
+        return self._slaved_ps is not None and self._clock.now_ps() >= self._slaved_ps
+
+    def _warm_up_ps(self) -> int:
+        return round(self._parameters.warm_up_s * PS_PER_S)
+
+    def _conditions(self) -> list[int]:
+        """Return the six bytes as things are now."""
+        cold = self._clock.now_ps() < self._locks_ps
+        bytes_ = [0, 0, 0b0001_0101 if cold else 0, 0 if self._locked else 1, 0, 0]
+        if self._set["LO"] == 0:
+            bytes_[3] |= 0x02
+        for fault in self._faults:
+            byte, bit = FAULTS[fault]
+            bytes_[byte] |= 1 << bit
+        if self._set.get("PL", 0) == 0:
+            bytes_[4] |= 0x01
+        elif not self._pps:
+            bytes_[4] |= 0x80
+        else:
+            bytes_[4] |= 0x04 if self._slaved else 0x02
+        return bytes_
+
+    def _status(self) -> str:
+        now = [a | b for a, b in zip(self._latched, self._conditions(), strict=True)]
+        self._latched = [0] * 6
+        return ",".join(map(str, now))
+
+    def _time_tag(self) -> str:
+        """Return the last 1 pps tag in ns, -1 where none came since the last question."""
+        second = self._clock.now_ps() // PS_PER_S
+        if not self._pps or second == self._tagged_ps:
+            return "-1"
+        self._tagged_ps = second
+        away_ns = 0.0 if self._slaved else self._knob.value(self._clock.now_ps()) * second * 1e9
+        return str(round(away_ns) % 1_000_000_000)
+
+    def _changed(self, name: str) -> None:
+        if name == "PL":
+            active = self._set["PL"] == 1 and self._pps
+            self._slaved_ps = self._clock.now_ps() + round(GOOD_PULSES_S * PS_PER_S) if active else None
+        self._drive()
+
+    def _drive(self) -> None:
+        """Publish the frequency error: the crystal's, then the rubidium's, then the reference's."""
+        now = self._clock.now_ps()
+        free = (self._parameters.error_1e12 + self._set.get("SF", 0)) * 1e-12
+        if not self._locked:
+            locks = self._locks_ps if self._set["LO"] == 1 and not self._faults.intersection(LOST_LOCK) else 2**60
+            self._knob.set(Step(COLD_CRYSTAL, max(locks, now + 1), free), now)
+        elif self._slaved_ps is not None:
+            tau_ps = round(2.0 ** self._set["PT"] * PS_PER_S)  # [INF] the integrator's time constant
+            self._knob.set(Relaxation(now, self._knob.value(now), 0.0, tau_ps), now)
+        else:
+            self._knob.set(free, now)

@@ -1,0 +1,117 @@
+r"""The PRS10 twin against protocol sheet 20: pyserial on a pty, bytes written by hand; `\r` both ways."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qlab.errors import TwinError
+from sim_devices.timing.srs_prs10 import PRS10Twin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import FakeBench, Wire
+
+SESSION = [
+    (b"ID?\r", b"PRS10_3.24_SN_19957\r"),
+    (b"SN?\r\n", b"19957\r"),
+    (b"LO?\r", b"1\r"),
+    (b"ST?\r", b"0,0,0,0,1,128\r"),  # the 1 pps loop is disabled; it was reset
+    (b"ST?\r", b"0,0,0,0,1,0\r"),
+    (b"AD10?\r", b"0.728\r"),  # the sheet's example: 72.8 degC
+    (b"FC?\r", b"2246,2048\r"),
+    (b"SF100\rSF?\r", b"100\r"),
+    (b"SF -2000\rSF?\r", b"-2000\r"),
+    (b"SF 2001\rSF?\rST?\r", b"-2000\r0,0,0,0,1,64\r"),  # out of range: only a bit
+    (b"GA 7\rGA?\rPT 3\rPT?\rPF 4\rPF?\rLM 0\rLM?\r", b"7\r3\r4\r0\r"),
+    (b"PT 15\rST?\r", b"0,0,0,0,1,64\r"),
+    (b"NO?\rST?\r", b"0,0,0,0,1,32\r"),
+    (b"sf?\rST?\r", b"0,0,0,0,1,32\r"),  # commands are upper case
+    (b"TT?\r", b"-1\r"),
+    (b"VB0\rVB?\r", b"0\r"),
+    (b"SD3?\r", b"128\r"),
+]
+
+
+@pytest.fixture
+def clock_twin(table: FakeBench) -> PRS10Twin:
+    return PRS10Twin.build("rb", table, {"pps_input": True, "error_1e12": 50.0})
+
+
+@pytest.fixture
+def wire(serial_port: Callable[..., Wire], clock_twin: PRS10Twin) -> Wire:
+    return serial_port(clock_twin)
+
+
+def test_a_session_of_the_sheet(wire: Wire) -> None:
+    for sent, expected in SESSION:
+        assert wire.say(sent) == expected, sent
+
+
+def test_the_frequency_follows_the_offset(wire: Wire, table: FakeBench) -> None:
+    knob = table.knob("rb", "frequency")
+    assert knob.value(table.clock.now_ps()) == pytest.approx(50e-12)
+    wire.say(b"SF-150\r")
+    assert knob.value(table.clock.now_ps()) == pytest.approx(-100e-12)
+
+
+def test_it_warms_up_and_then_locks(wire: Wire, clock_twin: PRS10Twin, table: FakeBench) -> None:
+    clock_twin.reset_power()
+    assert wire.say(b"LO?\rST?\r") == b"0\r0,0,21,1,1,128\r"  # lamp, crystal and cell are cold; not locked
+    knob = table.knob("rb", "frequency")
+    assert knob.value(table.clock.now_ps()) == 1e-8
+    wire.talk(wait_s=419.0)
+    assert wire.say(b"LO?\r") == b"0\r"
+    wire.talk(wait_s=2.0)
+    assert wire.say(b"LO?\r") == b"1\r"
+    assert knob.value(table.clock.now_ps()) == pytest.approx(50e-12)
+    wire.say(b"RS1\r")
+    assert wire.say(b"LO?\r") == b"0\r"
+
+
+def test_a_good_1_pps_takes_over_after_256_pulses(wire: Wire, table: FakeBench) -> None:
+    knob = table.knob("rb", "frequency")
+    wire.say(b"ST?\rPT 6\rPL1\r")
+    assert wire.say(b"ST?\r") == b"0,0,0,0,2,0\r"
+    wire.talk(wait_s=257.0)
+    assert wire.say(b"ST?\r") == b"0,0,0,0,4,0\r"
+    wire.talk(wait_s=1100.0)
+    assert abs(knob.value(table.clock.now_ps())) < 1e-16
+    assert wire.say(b"TT?\r") == b"0\r"
+
+
+def test_a_lost_1_pps_shows(wire: Wire, clock_twin: PRS10Twin) -> None:
+    wire.say(b"ST?\rPL1\r")
+    clock_twin.device_fault("pps_lost")
+    assert wire.say(b"ST?\rTT?\r") == b"0,0,0,0,128,0\r-1\r"
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "locked"),
+    [
+        ("lamp_failing", b"16,0,0,1,1,0\r", b"0\r"),
+        ("case_too_hot", b"0,0,128,1,1,0\r", b"0\r"),
+        ("synthesiser_unlocked", b"0,1,0,0,1,0\r", b"1\r"),
+    ],
+)
+def test_faults_set_their_bits(wire: Wire, clock_twin: PRS10Twin, fault: str, status: bytes, locked: bytes) -> None:
+    wire.say(b"ST?\r")
+    clock_twin.device_fault(fault)
+    assert wire.say(b"LO?\r") == locked
+    assert wire.say(b"ST?\r") == status
+    with pytest.raises(TwinError, match="pps_lost"):
+        clock_twin.device_fault("no such thing")
+
+
+def test_a_disabled_lock_says_so(wire: Wire) -> None:
+    wire.say(b"ST?\rLO0\r")
+    assert wire.say(b"LO?\rST?\r") == b"0\r0,0,0,3,1,0\r"
+
+
+STREAM = b"".join(sent for sent, _ in SESSION)
+
+
+def test_any_split_on_the_wire_gives_the_same_bytes(wire: Wire, pieces: Callable[[bytes], list[bytes]]) -> None:
+    assert wire.say(*pieces(STREAM)) == b"".join(expected for _, expected in SESSION)
