@@ -1,0 +1,144 @@
+"""A GPS-disciplined oscillator: how it comes to be locked, and what it does without satellites.
+
+Locked, its error against GPS is white noise of some nanoseconds; in hold-over its frequency stays where it was, with an error
+and an ageing of its own: x(t) = y t + a t^2 / 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qlab.clock import PS_PER_S
+from qlab.physics.knob import Ramp
+
+if TYPE_CHECKING:
+    from qlab.twin.bench import Bench
+
+__all__ = ["Discipline", "Stages"]
+
+FREE_S = 30 * 86400.0
+"""A hold-over is followed for so long; then its frequency stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Seconds of warming up, searching for satellites, stabilising and validating the time."""
+
+    warm_s: float
+    search_s: float
+    stabilise_s: float
+    validate_s: float
+
+    def names(self) -> list[tuple[str, float]]:
+        """Return state words and how long they last, in order."""
+        return [
+            ("POW", self.warm_s),
+            ("SEAR", self.search_s),
+            ("STAB", self.stabilise_s),
+            ("VTIM", self.validate_s),
+        ]
+
+
+class Discipline:
+    """The state of a GPS-disciplined oscillator over lab time.
+
+    Parameters
+    ----------
+    name, bench:
+        Of the twin; the knob `frequency` is its error; its time error is what that adds up to.
+    stages:
+        On the way to lock.
+    noise_ns, holdover_1e12, ageing_1e12_per_day:
+        Of the time interval to GPS; of the frequency in hold-over.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        bench: Bench,
+        stages: Stages,
+        *,
+        noise_ns: float,
+        holdover_1e12: float,
+        ageing_1e12_per_day: float,
+        locked: bool,
+    ) -> None:
+        self._name = name
+        self._bench = bench
+        self._stages = stages
+        self._noise_s = noise_ns * 1e-9
+        self._holdover = holdover_1e12 * 1e-12
+        self._ageing_per_s = ageing_1e12_per_day * 1e-12 / 86400.0
+        self._frequency = bench.knob(name, "frequency")
+        self.antenna = True
+        self._began_ps = bench.clock.now_ps() - (round(self._until_lock_s() * PS_PER_S) if locked else 0)
+        self._lost_ps: int | None = None
+        self.events: list[tuple[str, int]] = [("LOCK", bench.clock.now_ps())] if locked else []
+        self._noted = self.state()
+
+    @property
+    def now_ps(self) -> int:
+        """Lab time."""
+        return self._bench.clock.now_ps()
+
+    def state(self) -> str:
+        """Return the state word."""
+        since_s = (self.now_ps - self._began_ps) / PS_PER_S
+        for word, seconds in self._stages.names():
+            if since_s < seconds:
+                return word if word == "POW" or self.antenna else "SEAR"
+            since_s -= seconds
+        return "LOCK" if self.antenna else "NGPS"
+
+    def seconds_in(self, word: str) -> int:
+        """Return how long it has been warming up ("POW"), locked ("LOCK") or in hold-over ("NGPS")."""
+        now = self.now_ps
+        if word == "POW":
+            return int(min((now - self._began_ps) / PS_PER_S, self._stages.warm_s))
+        if word == "NGPS":
+            return (now - self._lost_ps) // PS_PER_S if self._lost_ps is not None else 0
+        since_s = (now - self._began_ps) / PS_PER_S - self._until_lock_s()
+        return int(max(since_s, 0.0)) if self.state() == "LOCK" else 0
+
+    def note(self) -> None:
+        """Put a change of state on the list of events."""
+        state = self.state()
+        if state != self._noted:
+            self._noted = state
+            self.events.append((state, self.now_ps))
+
+    def power_up(self) -> None:
+        """Begin from the beginning."""
+        self._began_ps, self._lost_ps = self.now_ps, None
+        self._frequency.set(0.0, self.now_ps)
+        self.note()
+
+    def switch_antenna(self, *, on: bool) -> None:
+        """Unplug the antenna or plug it in again; then the time has to be found anew."""
+        self.note()
+        now = self.now_ps
+        was_locked = self.state() == "LOCK"
+        self.antenna = on
+        if not on and was_locked:
+            self._lost_ps = now
+            end = now + round(FREE_S * PS_PER_S)
+            last = self._holdover + self._ageing_per_s * FREE_S
+            self._frequency.set(Ramp(now, self._holdover, end, last), now)
+        elif on and self._lost_ps is not None:
+            self._lost_ps = None
+            self._began_ps = now - round((self._stages.warm_s + self._stages.search_s) * PS_PER_S)
+            self._frequency.set(0.0, now)
+        self.note()
+
+    def interval_s(self) -> float:
+        """Return GPS minus internal 1 pps: noise while locked, the drift of the oscillator without satellites."""
+        second = self.now_ps // PS_PER_S
+        noise_s = self._noise_s * float(self._bench.rng(self._name, second).standard_normal())
+        if self._lost_ps is None:
+            return noise_s
+        t_s = (self.now_ps - self._lost_ps) / PS_PER_S
+        return -(self._holdover * t_s + self._ageing_per_s * t_s * t_s / 2.0) + noise_s
+
+    def _until_lock_s(self) -> float:
+        return sum(seconds for _, seconds in self._stages.names())

@@ -1,0 +1,311 @@
+"""Twin of the SRS FS740 GPS time and frequency system.  Written from protocol sheet 19."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from qlab.clock import PS_PER_S
+from qlab.errors import TwinError
+from qlab.twin.scpi import Later, ScpiError, ScpiTwin, choice, command, integer, optional, parameter, query
+from sim_devices.timing.gps_discipline import Discipline, Stages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from qlab.twin.bench import Bench
+    from qlab.twin.conversation import Script
+
+__all__ = ["FS740Twin"]
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+"""Where the lab's time begins on its calendar."""
+LATITUDE_RAD, LONGITUDE_RAD, ALTITUDE_M = 0.65, -2.13, 30.0
+NOTHING = "INV,0,0,0,0,0,0"  # [INF] of an empty list of events
+WARMING, UNLOCKED, STABILISING = 1 << 1, 1 << 2, 1 << 5
+ANTENNA_OPEN, NO_SATELLITES = 1 << 1, 1 << 3
+SATELLITES = (3, 7, 12, 19, 25, 31)
+CONFLICT = -221
+INPUT = integer(1, 2)
+DEEPEST = 250_000
+
+
+class Parameters(BaseModel):
+    """The `twin:` section: the clock and its surroundings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    serial: str = "000123"
+    firmware: str = "4.10"
+    begins_locked: bool = True
+    warm_s: float = Field(480.0, ge=0, description="[V1] minutes; with rubidium some 8")
+    search_s: float = Field(60.0, ge=0, description="[INF]")
+    stabilise_s: float = Field(120.0, ge=0, description="[INF]")
+    validate_s: float = Field(60.0, ge=0, description="[INF]")
+    noise_ns: float = Field(5.0, ge=0, description="[INF] of the interval to GPS")
+    holdover_1e12: float = Field(2.0, description="[INF] frequency error in hold-over, in units of 1e-12")
+    ageing_1e12_per_day: float = Field(1.0, description="[INF]")
+
+
+class FS740Twin(ScpiTwin):
+    """The clock."""
+
+    wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
+    terminator = b"\r\n"
+    status_groups: ClassVar[Sequence[str]] = ("OPERation", "QUEStionable", "GPS")
+    summary_bits: ClassVar[Mapping[str, int]] = {"OPERation": 0x80, "QUEStionable": 0x08, "GPS": 0x02}
+
+    lock_on = parameter("TBASe:CONFigure:LOCK", 1, limits=(0, 1))
+    bandwidth = parameter("TBASe:CONFigure:BWIDth", "AUT", choices=("AUTo", "MANual"))
+    holdover_mode = parameter("TBASe:CONFigure:HMODe", "WAIT", choices=("WAIT", "JUMP", "SLEW"))
+    limit_s = parameter("TBASe:CONFigure[:TINTerval]:LIMit", 1e-6, limits=(5e-8, 1.0))
+    alarm_mode = parameter("SYSTem:ALARm:MODe", "TRAC", choices=("TRACk", "LATCh", "FORCe"))
+    alarm_enable = parameter("SYSTem:ALARm:ENABle", 0, limits=(0, 0xFFFF))
+    alarm_limit_s = parameter("SYSTem:ALARm:TINTerval", 1e-7, limits=(5e-8, 1.0))
+    alarm_holdover_s = parameter("SYSTem:ALARm[:HOLDover]:DURation", 0, limits=(0, 2**31 - 1))
+    constellation = parameter("GPS:CONFigure:CONStellation", "GPS", choices=("GPS", "GLONass", "BEIDou", "GALileo"))
+    alignment = parameter("GPS:CONFigure:ALIGnment", "UTC", choices=("GPS", "UTC"))
+    quality = parameter("GPS:CONFigure:QUALity", "3SAT", choices=("1SAT", "3SAT"))
+    antenna_delay_s = parameter("GPS:CONFigure:ADELay", 0.0, limits=(-0.1, 0.1))
+    output_delay_s = parameter("SOURce3:PHASe:SYNC:TDELay", 0.0, limits=(-0.5, 0.5))
+    gate_s = parameter("SENSe[1]:FREQuency:GATE", 1.0, limits=(0.01, 1000.0))
+
+    def __init__(self, name: str, bench: Bench, parameters: Parameters) -> None:
+        super().__init__(bench.clock)
+        p = self._parameters = parameters
+        self._name = name
+        self._bench = bench
+        self.gps = Discipline(
+            name,
+            bench,
+            Stages(p.warm_s, p.search_s, p.stabilise_s, p.validate_s),
+            noise_ns=p.noise_ns,
+            holdover_1e12=p.holdover_1e12,
+            ageing_1e12_per_day=p.ageing_1e12_per_day,
+            locked=p.begins_locked,
+        )
+        self._latched = False
+        self._owner = False
+        self._stored: list[float] = []
+
+    @classmethod
+    def build(cls, name: str, bench: Bench, parameters: Mapping[str, object]) -> FS740Twin:
+        """Build the twin from the lab file's `twin:` section."""
+        return cls(name, bench, Parameters.model_validate(dict(parameters)))
+
+    def identify(self) -> str:
+        """Answer `*IDN?`."""
+        return f"Stanford Research Systems,FS740,s/n{self._parameters.serial},ver{self._parameters.firmware}"
+
+    def reset_power(self) -> None:
+        """Power was cycled: it warms up."""
+        super().reset_power()
+        self.gps.power_up()
+
+    def device_fault(self, name: str, *, active: bool = True) -> None:
+        """Unplug the antenna, or plug it in again."""
+        if name != "antenna_unplugged":
+            msg = f"{self._name}: unknown device fault {name!r}; expected antenna_unplugged"
+            raise TwinError(msg)
+        self.gps.switch_antenna(on=not active)
+
+    def peek(self) -> dict[str, object]:
+        """Return state and time interval."""
+        return {"state": self.gps.state(), "interval_s": self.gps.interval_s()}
+
+    def answer(self, message: bytes) -> Script:
+        """Carry out one message."""
+        self.gps.note()
+        yield from super().answer(message)
+
+    def refresh_status(self) -> None:
+        """Bring the condition registers up to date."""
+        state = self.gps.state()
+        bits = WARMING if state == "POW" else 0
+        bits |= UNLOCKED if state != "LOCK" else 0
+        self.status["QUEStionable"].set_condition(bits | (STABILISING if state == "STAB" else 0))
+        missing = 0 if self.gps.antenna else ANTENNA_OPEN | NO_SATELLITES
+        self.status["GPS"].set_condition(missing | (1 if state in ("POW", "SEAR") else 0))
+
+    @query("*OPT?")
+    def _options(self) -> str:
+        return "2,A,A,A"
+
+    @query("TBASe[:STATe]?")
+    def _state(self) -> str:
+        return self.gps.state()
+
+    @query("TBASe[:STATe]:WARMup[:DURation]?")
+    def _warm(self) -> int:
+        return self.gps.seconds_in("POW")
+
+    @query("TBASe[:STATe]:LOCK[:DURation]?")
+    def _lock(self) -> int:
+        return self.gps.seconds_in("LOCK")
+
+    @query("TBASe[:STATe]:HOLDover[:DURation]?")
+    def _hold(self) -> int:
+        return self.gps.seconds_in("NGPS")
+
+    @query("TBASe:TCONstant?", optional(choice("MANual"), ""))
+    def _time_constant(self, which: str) -> int:
+        return 30 if which else 300
+
+    @query("TBASe:TINTerval?", optional(choice("AVERage"), ""))
+    def _interval(self, which: str) -> str:
+        value = self.gps.interval_s()
+        return f"{value / 10 if which and self.gps.state() == 'LOCK' else value:.9E}"
+
+    @query("TBASe:FCONtrol?")
+    def _control(self) -> str:
+        return "2.5000"
+
+    @query("TBASe:EVENt:COUNt?")
+    def _event_count(self) -> int:
+        return len(self.gps.events)
+
+    @query("TBASe:EVENt[:NEXT]?")
+    def _event(self) -> str:
+        return self._event_text(self.gps.events.pop(0)) if self.gps.events else NOTHING
+
+    @query("TBASe:EVENt:PEEK?")
+    def _event_peek(self) -> str:
+        return self._event_text(self.gps.events[0]) if self.gps.events else NOTHING
+
+    @query("GPS:POSition?")
+    def _position(self) -> str:
+        return f"{LATITUDE_RAD:.9f},{LONGITUDE_RAD:.9f},{ALTITUDE_M:.2f}"
+
+    @query("GPS:POSition:SURVey:PROGress?")
+    def _survey(self) -> int:
+        return 100
+
+    @query("GPS:VERSion?")
+    def _version(self) -> str:
+        return '"1.10","RES SMT 360"'
+
+    @query("GPS:SATellite:USE?")
+    def _used(self) -> str:
+        used = self._visible()
+        return ",".join(map(str, [len(used), *used]))
+
+    @query("GPS:SATellite:TRACking?")
+    def _tracked(self) -> str:
+        return self._used()
+
+    @query("GPS:SATellite:TRACking:STATus?")
+    def _tracking(self) -> str:
+        return (
+            ",".join(f"{sv},1,1,0,{40 - i},{30 + 5 * i},{60 * i % 360},0" for i, sv in enumerate(self._visible()))
+            or "0"
+        )
+
+    @query("GPS:SATellite:SNR?")
+    def _snr(self) -> int:
+        return 40 if self._visible() else 0
+
+    @query("GPS:CONFigure:MODe?")
+    def _gps_mode(self) -> str:
+        return "0,0.174533,20.0"
+
+    @query("GPS:CONFigure:SURVey[:MODe]?")
+    def _survey_mode(self) -> str:
+        return "RED"
+
+    @query("GPS:CONFigure:SURVey:FIXes?")
+    def _fixes(self) -> int:
+        return 2000
+
+    @query("SYSTem:DATE?")
+    def _date(self) -> str:
+        now = self._now()
+        return f"{now.year},{now.month},{now.day}"
+
+    @command("SYSTem:DATE", "SYSTem:TIMe")
+    def _set_date(self, *numbers: str) -> None:
+        if self.gps.antenna or len(numbers) != 3:
+            raise ScpiError(CONFLICT)
+
+    @query("SYSTem:TIMe?")
+    def _time(self) -> str:
+        now = self._now()
+        return f"{now.hour},{now.minute},{now.second + self.clock.now_ps() % PS_PER_S / PS_PER_S:.9f}"
+
+    @query("SYSTem:TIMe:LOFFset?")
+    def _local_offset(self) -> int:
+        return 0
+
+    @query("SYSTem:COMMunicate:LOCK?")
+    def _own(self) -> int:
+        granted, self._owner = not self._owner, True
+        return int(granted)
+
+    @query("SYSTem:COMMunicate:UNLock?")
+    def _disown(self) -> int:
+        self._owner = False
+        return 1
+
+    @query("SYSTem:ALARm[:STATe]?")
+    def _alarm(self) -> int:
+        self.refresh_status()
+        on = bool(self.status["QUEStionable"].condition & int(self.alarm_enable)) or self.alarm_mode == "FORC"
+        self._latched = self._latched or (on and self.alarm_mode == "LATC")
+        return int(on or self._latched)
+
+    @query("SYSTem:ALARm:CONDition?", "SYSTem:ALARm:EVENt?")
+    def _alarm_condition(self) -> int:
+        self.refresh_status()
+        return self.status["QUEStionable"].condition
+
+    @command("SYSTem:ALARm:CLEar")
+    def _alarm_clear(self) -> None:
+        self._latched = False
+
+    @query("MEASure#:FREQuency?", optional(INPUT, 0))
+    def _measure_frequency(self, suffix: int, which: int) -> Later:
+        gate_s = float(self.gate_s)
+        return Later(gate_s, lambda: f"{self._frequency(which or suffix, gate_s):.12E}")
+
+    @query("DATA:COUNt?")
+    def _data_count(self) -> int:
+        return len(self._stored)
+
+    @query("DATA:POINts?")
+    def _data_points(self) -> int:
+        return DEEPEST
+
+    @query("DATA:READ?", integer(1, DEEPEST))
+    def _data_read(self, count: int) -> str:
+        return ",".join(f"{value:.12E}" for value in self._stored[:count]) or "9.91E+37"
+
+    @query("DATA:REMove?", integer(1, DEEPEST))
+    def _data_remove(self, count: int) -> str:
+        text = self._data_read(count)
+        del self._stored[:count]
+        return text
+
+    @command("ABORt", "INITiate")
+    def _begin(self) -> None:
+        self._stored.clear()
+
+    def _frequency(self, which: int, gate_s: float) -> float:
+        """Count what is on an input; nothing there is not a number."""
+        now = self.clock.now_ps()
+        block = self._bench.tag_feed(self._name).read(now - round(gate_s * PS_PER_S), now)
+        t = block.t[block.ch == which - 1]
+        found = (t.size - 1) / (float(t[-1] - t[0]) / PS_PER_S) if t.size > 1 else float("nan")
+        if t.size > 1 and len(self._stored) < DEEPEST:
+            self._stored.append(found)
+        return found if t.size > 1 else 9.91e37
+
+    def _visible(self) -> tuple[int, ...]:
+        return SATELLITES if self.gps.antenna and self.gps.state() not in ("POW", "SEAR") else ()
+
+    def _now(self) -> datetime:
+        return EPOCH + timedelta(seconds=self.clock.now_ps() // PS_PER_S)
+
+    def _event_text(self, event: tuple[str, int]) -> str:
+        when = EPOCH + timedelta(seconds=event[1] // PS_PER_S)
+        return f"{event[0]},{when.year},{when.month},{when.day},{when.hour},{when.minute},{when.second}"

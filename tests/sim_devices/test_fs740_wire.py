@@ -1,0 +1,132 @@
+r"""The FS740 twin against protocol sheet 19: pyvisa over TCP, bytes written by hand; replies end with `\r\n`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from qlab.errors import TwinError
+from sim_devices.timing.srs_fs740 import FS740Twin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import FakeBench, Wire
+
+SESSION = [
+    (b"*IDN?\n", b"Stanford Research Systems,FS740,s/n000123,ver4.10\r\n"),
+    (b"*OPT?\r\n", b"2,A,A,A\r\n"),
+    (b"TBAS:STAT?\n", b"LOCK\r\n"),
+    (b"TBAS?\n", b"LOCK\r\n"),
+    (b"TBASe:STATe?\n", b"LOCK\r\n"),
+    (b"TBAS:WARM?;LOCK?;HOLD?\n", b"480;0;0\r\n"),
+    (b"TBAS:STAT:WARM:DUR?\n", b"480\r\n"),
+    (b"TBAS:TCON?;TCON? MAN\n", b"300;30\r\n"),
+    (b"TBAS:FCON?\n", b"2.5000\r\n"),
+    (b"TBAS:EVENT:COUNT?\n", b"1\r\n"),
+    (b"TBAS:EVEN:PEEK?\n", b"LOCK,2026,1,1,0,0,0\r\n"),
+    (b"TBAS:EVEN?\n", b"LOCK,2026,1,1,0,0,0\r\n"),
+    (b"TBAS:EVEN?\n", b"INV,0,0,0,0,0,0\r\n"),
+    (b"TBAS:CONF:LOCK?;BWID?;HMOD?\n", b"1;AUT;WAIT\r\n"),
+    (b"GPS:POS?\n", b"0.650000000,-2.130000000,30.00\r\n"),
+    (b"GPS:POS:SURV:PROG?\n", b"100\r\n"),
+    (b"GPS:SAT:USE?\n", b"6,3,7,12,19,25,31\r\n"),
+    (b"GPS:SAT:SNR?\n", b"40\r\n"),
+    (b"SYST:DATE?;TIM?\n", b"2026,1,1;0,0,0.000000000\r\n"),
+    (b"SYST:DATE 2027,1,1\nSYST:ERR?\n", b'-221,"Settings conflict"\r\n'),
+    (b"SYST:COMM:LOCK?\nSYST:COMM:LOCK?\nSYST:COMM:UNL?\n", b"1\r\n0\r\n1\r\n"),
+    (b"SOUR3:PHAS:SYNC:TDEL 1e-9;TDEL?\n", b"1.000000E-09\r\n"),
+    (b"SENS:FREQ:GATE 0.5;GATE?\n", b"5.000000E-01\r\n"),
+    (b"STAT:QUES:COND?;:STAT:GPS:COND?\n", b"0;0\r\n"),
+    (b"SYST:ALAR?\n", b"0\r\n"),
+    (b"SYST:ERR?\n", b'+0,"No error"\r\n'),
+]
+
+
+@pytest.fixture
+def twin(table: FakeBench) -> FS740Twin:
+    return FS740Twin.build("gps", table, {"noise_ns": 0.0})
+
+
+@pytest.fixture
+def wire(visa: Callable[..., Wire], twin: FS740Twin) -> Wire:
+    return visa(twin)
+
+
+def test_a_session_of_the_sheet(wire: Wire) -> None:
+    for sent, expected in SESSION:
+        assert wire.say(sent) == expected, sent
+
+
+def test_from_power_on_to_lock(wire: Wire, twin: FS740Twin) -> None:
+    twin.reset_power()
+    for wait_s, state, bits in (
+        (1, b"POW", 6),
+        (480, b"SEAR", 4),
+        (60, b"STAB", 36),
+        (120, b"VTIM", 4),
+        (60, b"LOCK", 0),
+    ):
+        wire.talk(wait_s=wait_s)
+        assert wire.say(b"TBAS?;:STAT:QUES:COND?\n") == state + b";%d\r\n" % bits
+    assert wire.say(b"TBAS:LOCK?\n") == b"1\r\n"
+    assert wire.say(b"SYST:DATE?;TIM?\n") == b"2026,1,1;0,12,1.000000000\r\n"
+
+
+def test_without_antenna_it_holds_over_and_its_time_wanders(wire: Wire, twin: FS740Twin, table: FakeBench) -> None:
+    wire.talk(wait_s=100.0)
+    twin.device_fault("antenna_unplugged")
+    assert wire.say(b"TBAS?;:STAT:GPS:COND?;:GPS:SAT:USE?\n") == b"NGPS;10;0\r\n"
+    wire.talk(wait_s=10_000.0)
+    assert wire.say(b"TBAS:HOLD?;LOCK?\n") == b"10000;0\r\n"
+    # 2e-12 and an ageing of 1e-12 a day
+    expected = -(2e-12 * 1e4 + 1e-12 / 86400 * 1e8 / 2)
+    assert float(wire.say(b"TBAS:TINT?\n")) == pytest.approx(expected, rel=1e-6)
+    knob = table.knob("gps", "frequency")
+    assert knob.value(table.clock.now_ps()) == pytest.approx(2e-12 + 1e-12 / 86400 * 1e4, rel=1e-6)
+    assert wire.say(b"SYST:DATE 2027,1,1\nSYST:ERR?\n") == b'+0,"No error"\r\n'  # nobody else owns it now
+    twin.device_fault("antenna_unplugged", active=False)
+    wire.talk(wait_s=181.0)
+    assert wire.say(b"TBAS?;:TBAS:EVEN:COUN?\n") == b"LOCK;4\r\n"  # locked, lost, stabilising, locked
+    assert knob.value(table.clock.now_ps()) == 0.0
+    with pytest.raises(TwinError, match="antenna_unplugged"):
+        twin.device_fault("no such thing")
+
+
+def test_a_latched_alarm_stays_until_it_is_cleared(wire: Wire, twin: FS740Twin) -> None:
+    wire.say(b"SYST:ALAR:ENAB 4;MODE LATC\n")
+    assert wire.say(b"SYST:ALAR?\n") == b"0\r\n"
+    twin.device_fault("antenna_unplugged")
+    assert wire.say(b"SYST:ALAR?\n") == b"1\r\n"
+    twin.device_fault("antenna_unplugged", active=False)
+    wire.talk(wait_s=300.0)
+    assert wire.say(b"SYST:ALAR?\n") == b"1\r\n"
+    assert wire.say(b"SYST:ALAR:CLE\nSYST:ALAR?\n") == b"0\r\n"
+
+
+def test_it_counts_what_is_on_an_input(wire: Wire, table: FakeBench) -> None:
+    table.feed.put(in1=range(0, 10**13, 10**8))  # 10 kHz
+    assert wire.talk(b"SENS:FREQ:GATE 0.1\nMEAS:FREQ?\n", wait_s=0.2) == b"1.000000000000E+04\r\n"
+    assert wire.talk(b"MEAS:FREQ? 2\n", wait_s=0.2) == b"9.910000000000E+37\r\n"
+    assert wire.say(b"DATA:COUN?;READ? 5;REM? 5;COUN?\n") == b"1;" + 2 * b"1.000000000000E+04;" + b"0\r\n"
+
+
+def test_the_interval_is_noise_that_polling_does_not_change(table: FakeBench) -> None:
+    twin = FS740Twin.build("gps", table, {"noise_ns": 5.0})
+    wire = twin.connect()
+    first = [wire.receive(b"TBAS:TINT?\n") for _ in range(3)]
+    assert len(set(first)) == 1
+    values = []
+    for _ in range(400):
+        table.clock.sleep(1.0)
+        values.append(float(wire.receive(b"TBAS:TINT?\n")))
+    rms = (sum(v * v for v in values) / len(values)) ** 0.5
+    assert rms == pytest.approx(5e-9, rel=4 / (2 * 400) ** 0.5)  # 4 sigma of a standard deviation
+
+
+STREAM = b"".join(sent for sent, _ in SESSION)
+
+
+def test_any_split_on_the_wire_gives_the_same_bytes(wire: Wire, pieces: Callable[[bytes], list[bytes]]) -> None:
+    assert wire.say(*pieces(STREAM)) == b"".join(expected for _, expected in SESSION)
