@@ -11,7 +11,7 @@ from ophyd import Component as Cpt
 
 from devices.base import Instrument, InstrumentSettings
 from devices.signals import QuerySignal
-from qlab.errors import BadReplyError, InstrumentError
+from qlab.errors import BadReplyError, InstrumentError, LimitError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +85,9 @@ class AgiltronFF(Instrument):
 
     def set(self, routes: Mapping[int, int] | int) -> WorkerStatus:
         """Send the light to an output, `{1: 3}` or just 3; done when it has settled."""
+        if not isinstance(routes, int) and set(routes) != {1}:
+            msg = f"{self.name}: a connection of input {', '.join(map(str, routes)) or 'none'}; expected input 1 alone"
+            raise LimitError(msg)
         wanted = routes if isinstance(routes, int) else routes[1]
         status: WorkerStatus = self.channel.set(wanted)
         return status

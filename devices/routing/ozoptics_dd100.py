@@ -15,6 +15,7 @@ from ophyd import Component as Cpt
 from devices.base import InstrumentSettings
 from devices.routing.oz_dialogue import OzInstrument
 from devices.signals import QuerySignal
+from qlab.errors import InstrumentError
 
 if TYPE_CHECKING:
     from devices.worker import WorkerStatus
@@ -43,7 +44,7 @@ def _number(text: str, key: str) -> float:
 class DD100(OzInstrument):
     """The attenuator; role `qlab.roles.Attenuator`."""
 
-    identity = r"MAX ATTEN:"
+    identity = r"IL:\s*\d+(\.\d+)?\b.*MAX ATTEN:\s*\d+(\.\d+)?\b"
     twin = "sim_devices.routing.ozoptics_dd100.DD100Twin"
     empty_line = True
 
@@ -91,8 +92,13 @@ class DD100(OzInstrument):
         super().apply_settings()
 
     def tell(self, command: str) -> None:
-        """Send a set and wait for the motor."""
-        self.ask(command, timeout_s=TRAVEL_S, retry=False)
+        """Send a set and wait for the motor; refused where the zero is lost, as nobody knows what the loss would be."""
+        with self.link.transaction():
+            self.loss_db.fetch()  # a power cycle since the last word comes to light here, before anything moves
+            if self.settings.home and not self.homed:
+                what, hint = "its zero is lost, so a loss cannot be set", "home it: call home()"
+                raise InstrumentError(what, device=self.name, command=command, hint=hint)
+            self.ask(command, timeout_s=TRAVEL_S, retry=False)
 
     def set(self, loss_db: float) -> WorkerStatus:
         """Set the attenuation in dB beyond the insertion loss; done when the motor has arrived."""

@@ -6,6 +6,7 @@ sets, and leaves the instrument safe.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +149,9 @@ def _device(cassette: Cassette, name: str, clock: SteppedClock) -> Any:
 def _plain(value: Any) -> Any:
     """Return a value as JSON can have it."""
     if hasattr(value, "tolist"):
-        return value.tolist()
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no NaN
     if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]
     if value is None or isinstance(value, (bool, int, float, str)):

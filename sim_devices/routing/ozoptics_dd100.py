@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -63,7 +64,10 @@ class DD100Twin(LineTwin):
         return cls(name, bench, Parameters.model_validate(dict(parameters)))
 
     def reset_power(self) -> None:
-        """Lose the zero: it counts from where it stands."""
+        """Stop, and lose the zero: it counts from where it stands."""
+        now = self.clock.now_ps()
+        self._true = round(self._knob.value(now) / self._scale())
+        self._knob.set(self._true * self._scale(), now)
         self._zero, self._homed = self._true, False
 
     def device_fault(self, name: str, *, active: bool = True) -> None:
@@ -88,13 +92,11 @@ class DD100Twin(LineTwin):
 
     @line("A(.*)")
     def _attenuate(self, value: str) -> Later:
-        try:
-            loss_db = float(value)
-        except ValueError as error:
-            raise LineError(REFUSED) from error
-        if not 0.0 <= loss_db <= self._parameters.maximum_db:
+        if not re.fullmatch(r"\s*[-+]?\d{1,4}(\.\d{0,9})?", value, re.ASCII):
             raise LineError(REFUSED)
-        seconds = self._move(self._zero + round(loss_db / DB_PER_STEP))
+        if not 0.0 <= float(value) <= self._parameters.maximum_db:
+            raise LineError(REFUSED)
+        seconds = self._move(self._zero + round(float(value) / DB_PER_STEP))
         return self._after(seconds, f"Pos:{self._true - self._zero}", *DONE)
 
     @line("H")
@@ -125,7 +127,7 @@ class DD100Twin(LineTwin):
         if seconds is None:
             seconds = FULL_TRAVEL_S * abs(target - self._true) * DB_PER_STEP / self._parameters.maximum_db
         now = self.clock.now_ps()
-        self._true = max(target, 0)
+        self._true = min(max(target, 0), round(self._parameters.maximum_db / DB_PER_STEP))  # between its end stops
         end = now + max(round(seconds * PS_PER_S), 1)
         self._knob.set(Ramp(now, self._knob.value(now), end, self._true * self._scale()), now)
         return seconds

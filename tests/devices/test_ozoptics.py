@@ -56,6 +56,20 @@ def test_after_a_power_cycle_it_says_that_its_zero_is_lost_and_does_not_home_by_
     assert voa.check_health() == []
 
 
+def test_a_loss_is_not_set_from_a_lost_zero(table: Callable[..., Lab]) -> None:
+    """At 30 dB a power cycle makes it show 0: 5 dB from there would be 35 dB in the beam."""
+    lab = table(voa=VOA)
+    voa = lab.devices["voa"]
+    lab.mounts["voa"].power_cycle(boot_s=1.0)
+    lab.clock.sleep(2.0)
+    with pytest.raises(InstrumentError, match=r"zero is lost.*A5\.00.*home it"):
+        voa.set(5.0).wait(60)
+    assert lab.twins["voa"].peek()["loss_db"] == pytest.approx(30.0, abs=0.02)
+    voa.home().wait(60)
+    voa.set(5.0).wait(60)
+    assert lab.twins["voa"].peek()["loss_db"] == pytest.approx(5.0, abs=0.02)
+
+
 def test_four_voltages_are_set_at_once(table: Callable[..., Lab]) -> None:
     epc = table(epc=EPC).devices["epc"]
     epc.set([100.0, -2500.0, 5000.0, 0.0]).wait(30)

@@ -70,6 +70,15 @@ def test_the_small_switch_switches_and_says_when_it_is_stuck(table: Callable[...
         ff.set(5)
 
 
+@pytest.mark.parametrize("routes", [{2: 1}, {}, {1: 2, 2: 3}])
+def test_the_small_switch_has_the_one_input(table: Callable[..., Lab], routes: dict[int, int]) -> None:
+    lab = table(ff=FF)
+    before = lab.mounts["ff"].received
+    with pytest.raises(LimitError, match="expected input 1 alone"):
+        lab.devices["ff"].set(routes)
+    assert lab.mounts["ff"].received == before
+
+
 WAYS = """
 qlab: 1
 name: ways

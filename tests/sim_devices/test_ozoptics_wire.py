@@ -130,6 +130,25 @@ def test_a_power_cycle_loses_the_zero_but_moves_nothing(
     assert wire.talk(b"RST\r", wait_s=41.0) == b"Done\r\n\r\n"
 
 
+def test_a_power_cut_stops_the_motor_on_its_way(table: FakeBench, voa: DD100Twin) -> None:
+    """A third of the full travel, 1.5 s for 60 dB, is 20 dB."""
+    wire, knob = voa.connect(), table.knob("voa", "loss_db")
+    wire.receive(b"H\r")
+    table.clock.sleep(30.0)
+    wire.wake()
+    wire.receive(b"A60.00\r")
+    table.clock.sleep(0.5)
+    voa.reset_power()
+    for _ in range(2):
+        assert knob.value(table.clock.now_ps()) == pytest.approx(20.0, abs=0.02)
+        table.clock.sleep(5.0)
+
+
+@pytest.mark.parametrize("value", [b"1_0", b"nan", b"inf", b"1" * 5000, b""])
+def test_what_is_no_number_of_decibels_is_refused(table: FakeBench, voa: DD100Twin, value: bytes) -> None:
+    assert voa.connect().receive(b"A" + value + b"\r") == REFUSED
+
+
 def test_a_stuck_motor_stands_still(serial_port: Callable[..., Wire], table: FakeBench, voa: DD100Twin) -> None:
     wire, knob = serial_port(voa), table.knob("voa", "loss_db")
     wire.talk(b"H\r", wait_s=30.0)

@@ -1,0 +1,1 @@
+"""Twins of frequency and interval counters."""
