@@ -116,6 +116,11 @@ def _parser() -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="print the lab file's JSON schema, for editors")
     schema.set_defaults(command=_schema)
 
+    find = commands.add_parser("discover", help="list instruments with their identities, and what a lab file would say")
+    find.add_argument("addresses", metavar="ADDRESS", nargs="*", help="ask there (default: what the system shows)")
+    find.add_argument("--serial", action="store_true", help="ask at serial ports too: each gets every identity query")
+    find.set_defaults(command=_discover)
+
     record = commands.add_parser("record", help="exercise instruments and record their bytes on cassettes")
     record.add_argument("lab_argument", metavar="LAB", help="lab file or name of a shipped lab")
     record.add_argument("instruments", metavar="INSTRUMENT", nargs="*", help="default: all of the lab")
@@ -247,6 +252,23 @@ def _doctor(arguments: argparse.Namespace) -> int:
     report = doctor(_lab(arguments), overrides=arguments.set)
     _say(report.render())
     return report.exit_code
+
+
+def _discover(arguments: argparse.Namespace) -> int:
+    from qlab.lab.discover import Found, addresses, discover, suggest
+
+    places = [Found(address) for address in arguments.addresses] or addresses()
+    if not places:
+        _say("no VISA resource and no serial port is there; name addresses to ask them")
+        return 0
+    found = discover(places, serial=arguments.serial or bool(arguments.addresses))
+    for each in found:
+        who = each.identity or ("nobody answers" if each.class_name or arguments.addresses else "not asked")
+        _say(f"  {each.address}: {who}{f' ({each.note})' if each.note else ''}")
+    entries = suggest(found)
+    if entries:
+        _say(f"\nfor a lab file:\n\n{entries}")
+    return 0
 
 
 def _record(arguments: argparse.Namespace) -> int:

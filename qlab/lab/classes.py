@@ -158,7 +158,8 @@ def known_devices(group: str = DEVICES) -> tuple[str, ...]:
 
 def _fits(found: object, group: str) -> bool:
     wanted = ("Settings", "further_links", "link_options", "twin", "wire") if group == DEVICES else ("build",)
-    return inspect.isclass(found) and all(hasattr(found, part) for part in wanted)
+    fits = inspect.isclass(found) and all(hasattr(found, part) for part in wanted)
+    return fits and (group != DEVICES or bool(getattr(found, "twin", "")))  # what has no twin of ours is a base class
 
 
 def _hint(name: str, group: str) -> str:

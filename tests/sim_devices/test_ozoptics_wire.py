@@ -38,10 +38,24 @@ EPC = [
     (b"WF2\r", b"Set AC Waveform at: Triangle\r\n" + DONE),
     (b"WF?\r", b"AC Waveform: Sine\r\n" + DONE),
     (b"ENVF1\r", b"Enable DC Voltage Output at AC Mode\r\n" + DONE),
+    (b"ENVF0\r", b"Disable DC Voltage Output at AC Mode\r\n" + DONE),
+    (b"FV3\r", b"Set CH3 output to: Hz (if possible)\r\n" + DONE),
     (b"VF2\r", b"Set CH2 output to: Volt (if possible)\r\n" + DONE),
     (b"VF?\r", b"Hz<->Volt at AC Mode is disabled: CH1-V,CH2-V,CH3-V,CH4-V\r\n" + DONE),
     (b"SAVE\r", b"Write Setting to Flash memory\r\n" + DONE),
-    *[(bad, REFUSED) for bad in (b"V5,0\r", b"V1,5001\r", b"V1,-5001\r", b"V1,x\r", b"F1,101\r", b"WF3\r", b"what\r")],
+    *[
+        (bad, REFUSED)
+        for bad in (
+            b"V5,0\r",
+            b"V1," + b"1" * 5000 + b"\r",
+            b"V1,5001\r",
+            b"V1,-5001\r",
+            b"V1,x\r",
+            b"F1,101\r",
+            b"WF3\r",
+            b"what\r",
+        )
+    ],
 ]
 
 
@@ -87,7 +101,7 @@ def test_the_retardance_follows_the_voltage_within_milliseconds_and_settings_sur
 
 
 def test_a_piezo_has_play_and_a_dead_one_does_nothing(table: FakeBench) -> None:
-    twin = EPC400Twin.build("epc", table, {"hysteresis": 0.02})
+    twin = EPC400Twin.build("epc", table, {"hysteresis": 0.02, "creep_per_decade": 0.0})
     knob, wire = table.knob("epc", "retardance_rad.1"), twin.connect()
     wire.receive(b"V1,1500\r")
     up = knob.value(table.clock.now_ps() + 10**12)
@@ -99,6 +113,19 @@ def test_a_piezo_has_play_and_a_dead_one_does_nothing(table: FakeBench) -> None:
     assert abs(knob.value(table.clock.now_ps() + 10**12)) <= 0.02 * 5000 / 1500 * math.pi + 1e-9
     with pytest.raises(TwinError, match="dead_squeezer"):
         twin.device_fault("no such thing")
+
+
+def test_a_piezo_creeps_by_a_share_of_its_step_for_each_decade_of_time(table: FakeBench) -> None:
+    """1500 mV are pi; from 0.1 s on 1 % of that is added by each decade: 2 % after 10 s, 4 % after 1000 s."""
+    twin = EPC400Twin.build("epc", table, {"hysteresis": 0.0, "creep_per_decade": 0.01})
+    knob, wire = table.knob("epc", "retardance_rad.1"), twin.connect()
+    t0_ps = table.clock.now_ps()
+    wire.receive(b"V1,1500\r")
+    for seconds, share in ((0.1, 1.0), (10.0, 1.02), (1000.0, 1.04)):
+        assert knob.value(t0_ps + round(seconds * 1e12)) == pytest.approx(share * math.pi, rel=1e-9)
+    table.clock.sleep(10.0)
+    wire.receive(b"V1,1500\r")  # what it already feels moves nothing
+    assert knob.value(t0_ps + 10**15) == pytest.approx(1.04 * math.pi, rel=1e-9)
 
 
 def test_the_attenuator_homes_then_moves_and_says_done_at_the_end(

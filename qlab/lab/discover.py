@@ -1,0 +1,136 @@
+"""`qlab discover`: which instruments are there, and what a lab file would say of them.
+
+VISA resources are asked for their identity, as that disturbs nobody.  A serial port is asked only where a person says so:
+whoever is connected there gets the bytes of every driver's identity query until one of them is answered.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qlab.clock import RealClock
+from qlab.errors import QlabError
+from qlab.lab.classes import find_device_class, known_devices
+from qlab.links.factory import kind_of_address, open_link
+from qlab.links.policy import LinkPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from qlab.lab.classes import DeviceClass
+
+__all__ = ["Found", "addresses", "discover", "suggest"]
+
+WIRES = {"visa": ("tcp",), "serial": ("serial",), "zmq": ("zmq",)}
+TIMEOUT_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is at an address.
+
+    Attributes
+    ----------
+    address, note:
+        Where, and what the system says of it.
+    identity:
+        What answered, empty where nobody did or nobody was asked.
+    class_name:
+        Dotted name of the device class that knows it, empty where none does.
+    """
+
+    address: str
+    note: str = ""
+    identity: str = ""
+    class_name: str = ""
+
+
+def addresses() -> list[Found]:
+    """Return the VISA resources and serial ports that the system shows, without asking anybody."""
+    found: list[Found] = []
+    import pyvisa
+    from serial.tools import list_ports
+
+    manager = pyvisa.ResourceManager("@py")
+    try:
+        with warnings.catch_warnings():  # of what would be needed to look for more: zeroconf, psutil, gpib
+            warnings.simplefilter("ignore")
+            found += [Found(str(name)) for name in manager.list_resources("?*") if not str(name).startswith("ASRL")]
+    finally:
+        manager.close()
+    found += [Found(port.device, port.description or "") for port in sorted(list_ports.comports())]
+    return found
+
+
+def discover(places: Iterable[Found], *, serial: bool = False, timeout_s: float = TIMEOUT_S) -> list[Found]:
+    """Ask who is at each address.
+
+    Parameters
+    ----------
+    places:
+        As `addresses` returns them, or a person names them.
+    serial:
+        Whether serial ports are asked as well.
+    timeout_s:
+        Wall seconds that an answer may take.
+    """
+    classes = [(name, find_device_class(name)) for name in dict.fromkeys(known_devices())]
+    result = []
+    with RealClock() as clock:
+        for place in places:
+            kind = kind_of_address(place.address)
+            if kind == "serial" and not serial:
+                result.append(place)
+                continue
+            fitting = [(name, cls) for name, cls in classes if cls.wire in WIRES[kind]]
+            result.append(_ask(place, fitting, clock, timeout_s))
+    return result
+
+
+def suggest(found: Sequence[Found]) -> str:
+    """Return what a lab file's `instruments:` would say."""
+    lines, taken = ["instruments:"], set()
+    for each in found:
+        if not each.class_name:
+            continue
+        short = each.class_name.rpartition(".")[2].lower()
+        name = next(n for n in (short, *(f"{short}_{i}" for i in range(2, 1000))) if n not in taken)
+        taken.add(name)
+        unit = ', unit: "0"' if getattr(find_device_class(each.class_name), "multidrop", False) else ""
+        lines.append(f'  {name}: {{class: {each.class_name}, address: "{each.address}"{unit}}}  # {each.identity}')
+    return "\n".join(lines) if len(lines) > 1 else ""
+
+
+def _ask(place: Found, classes: Sequence[tuple[str, DeviceClass]], clock: RealClock, timeout_s: float) -> Found:
+    heard = ""
+    for name, cls in classes:
+        said = _identity(place.address, cls, clock, timeout_s)
+        if said and re.search(str(getattr(cls, "identity", "$^")), said):
+            return Found(place.address, place.note, said, name)
+        heard = heard or said
+    return Found(place.address, place.note, heard)
+
+
+def _identity(address: str, cls: DeviceClass, clock: RealClock, timeout_s: float) -> str:
+    """Return what answers to a class's identity query, nothing for silence."""
+    policy = LinkPolicy(timeout_s=timeout_s, retries=0, reconnects=0, silence_s=min(timeout_s, 0.1))
+    link = open_link(address, name="discover", clock=clock, policy=policy, **cls.link_options)
+    device: Any = None
+    said = ""
+    try:
+        device = cls(name="discover", link=link, clock=clock, settings={})
+        link.identify = None
+        link.open()
+        if cls.wire == "serial":
+            link.clear(b"\r\n")  # what the query before has left in a buffer ends here
+        said = str(device.query_identity(link))
+    except (QlabError, OSError, ValueError):
+        said = ""
+    finally:
+        link.close()
+        if device is not None:
+            device.destroy()
+    return said
