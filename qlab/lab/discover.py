@@ -26,6 +26,8 @@ __all__ = ["Found", "addresses", "discover", "suggest"]
 
 WIRES = {"visa": ("tcp",), "serial": ("serial",), "zmq": ("zmq",)}
 TIMEOUT_S = 0.5
+OUTSIDE = re.compile(r"(USB|TCPIP|GPIB|VXI|PXI)\d*::")
+"""VISA resources but serial ports, which are listed by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def addresses() -> list[Found]:
     try:
         with warnings.catch_warnings():  # of what would be needed to look for more: zeroconf, psutil, gpib
             warnings.simplefilter("ignore")
-            found += [Found(str(name)) for name in manager.list_resources("?*") if not str(name).startswith("ASRL")]
+            found += [Found(str(name)) for name in manager.list_resources("?*") if OUTSIDE.match(str(name))]
     finally:
         manager.close()
     found += [Found(port.device, port.description or "") for port in sorted(list_ports.comports())]

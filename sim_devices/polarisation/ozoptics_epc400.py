@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
-from qlab.physics.knob import Relaxation
 from qlab.twin.lines import LineError, LineTwin, line
+from sim_devices.polarisation.piezo import Piezo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +39,7 @@ class Parameters(BaseModel):
     v_pi_mv: float = Field(1500.0, gt=0, description="[INF] 1 to 2 V for a retardance of pi")
     hysteresis: float = Field(0.02, ge=0, lt=0.5, description="[INF] play of the piezo, as a share of the full voltage")
     tau_s: float = Field(0.002, gt=0, description="[INF] slews within milliseconds")
+    creep_per_decade: float = Field(0.01, ge=0, description="[INF] slow drift: share of a step for each decade of time")
 
 
 class EPC400Twin(LineTwin):
@@ -53,9 +53,17 @@ class EPC400Twin(LineTwin):
     def __init__(self, name: str, bench: Bench, parameters: Parameters) -> None:
         super().__init__(bench.clock)
         self._name = name
-        self._parameters = parameters
-        self._knobs = [bench.knob(name, f"retardance_rad.{n}") for n in range(1, CHANNELS + 1)]
-        self._squeeze_mv = [0.0] * CHANNELS
+        p = parameters
+        self._piezos = [
+            Piezo(
+                bench.knob(name, f"retardance_rad.{n}"),
+                math.pi / p.v_pi_mv,
+                p.hysteresis * MOST_MV,
+                p.tau_s,
+                p.creep_per_decade,
+            )
+            for n in range(1, CHANNELS + 1)
+        ]
         self._dead: set[int] = set()
         self._saved = ([0] * CHANNELS, [0] * CHANNELS)
         self.reset_power()
@@ -150,17 +158,11 @@ class EPC400Twin(LineTwin):
         return [f"Set CH{channel} DC Voltage at: {mv}mV", DONE]
 
     def _drive(self, channel: int) -> None:
-        """Squeeze: the piezo follows the voltage with some play."""
-        p, now = self._parameters, self.clock.now_ps()
-        play = p.hysteresis * MOST_MV
-        mv = 0 if channel in self._dead else self._mv[channel]
-        self._squeeze_mv[channel] = min(max(self._squeeze_mv[channel], mv - play), mv + play)
-        target = math.pi * self._squeeze_mv[channel] / p.v_pi_mv
-        knob = self._knobs[channel]
-        knob.set(Relaxation(now, knob.value(now), target, round(p.tau_s * PS_PER_S)), now)
+        """Apply a channel's voltage to its piezo."""
+        self._piezos[channel].drive(0 if channel in self._dead else self._mv[channel], self.clock.now_ps())
 
 
 def _integer(text: str, low: int, high: int) -> int:
-    if not re.fullmatch(r"[-+]?\d+", text.strip(), re.ASCII) or not low <= int(text) <= high:
+    if not re.fullmatch(r"[-+]?\d{1,6}", text.strip(), re.ASCII) or not low <= int(text) <= high:
         raise LineError(REFUSED)
     return int(text)

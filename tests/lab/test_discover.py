@@ -62,5 +62,7 @@ def test_two_of_a_kind_get_two_names() -> None:
     assert suggest([Found("COM3")]) == ""
 
 
-def test_the_system_is_asked_without_disturbing_anybody() -> None:
+def test_the_system_is_asked_without_disturbing_anybody(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(not each.identity for each in addresses())
+    assert cli.main(["discover"]) == 0
+    assert capsys.readouterr().out.strip()
