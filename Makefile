@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check bench interop cassettes clean
+.PHONY: demo test check bench interop cassettes pages clean
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +39,9 @@ interop: $(VENV)/.dev  ## public drivers that nobody here wrote, on our twins
 
 cassettes: $(VENV)/.dev  ## record the cassettes of the conformance tests anew, from the twins
 	$(BIN)/python -m tests.conformance.cassettes_of_twins
+
+pages: $(VENV)/.dev  ## write docs/instruments anew, from the classes
+	$(BIN)/python -m qlab.lab.pages docs/instruments
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage qlab-data
