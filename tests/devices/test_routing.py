@@ -45,6 +45,59 @@ def test_an_impossible_connection_is_refused_before_anything_is_sent(
     assert lab.mounts["oxc"].received == before
 
 
+def test_connections_that_a_restart_took_apart_are_made_again(table: Callable[..., Lab]) -> None:
+    lab = table(oxc=OXC.replace("17", "5").replace("inputs: 4", "inputs: 4, keeps_connections: false"))
+    oxc = lab.devices["oxc"]
+    oxc.set({2: 6}).wait(30)
+    lab.mounts["oxc"].power_cycle(boot_s=1.0)
+    assert lab.twins["oxc"].peek()["connections"] == []
+    lab.clock.sleep(2.0)
+    oxc.trigger().wait(60)
+    assert oxc.routes == {1: 5, 2: 6}
+    assert lab.twins["oxc"].peek()["connections"] == [(1, 5), (2, 6)]
+    oxc.disconnect_all().wait(30)
+    lab.mounts["oxc"].power_cycle(boot_s=1.0)
+    lab.clock.sleep(2.0)
+    oxc.trigger().wait(60)
+    assert oxc.routes == {}
+
+
+def test_a_port_that_fails_in_a_restart_leaves_the_others_working(table: Callable[..., Lab]) -> None:
+    lab = table(oxc=OXC.replace("17", "5").replace("inputs: 4", "inputs: 4, keeps_connections: false"))
+    oxc = lab.devices["oxc"]
+    oxc.set({2: 6}).wait(30)
+    lab.twins["oxc"].device_fault("port_failed", port=5)
+    lab.mounts["oxc"].power_cycle(boot_s=1.0)
+    lab.clock.sleep(2.0)
+    oxc.trigger().wait(60)
+    assert oxc.routes == {2: 6}
+    assert oxc.check_health() == ["port 5 out of order", "ports 1 and 5 are no longer joined"]
+    oxc.set({1: 7}).wait(30)
+    lab.twins["oxc"].device_fault("port_failed", port=5, active=False)
+    assert oxc.check_health() == []
+
+
+def test_an_ost_model_joins_two_inputs(table: Callable[..., Lab]) -> None:
+    oxc = table(oxc=OXC.replace("17", "2").replace("inputs: 4", "any_pair: true")).devices["oxc"]
+    assert oxc.any_pair
+    assert oxc.routes == {1: 2}
+    with pytest.raises(LimitError):
+        oxc.set({3: 3})
+
+
+def test_powers_are_read_where_there_are_monitors(table: Callable[..., Lab]) -> None:
+    line = OXC.replace("{routes: {1: 17}}", "{power_monitors: true}")
+    oxc = table(oxc=line.replace("inputs: 4", "inputs: 200, outputs: 100, power_monitors: true")).devices["oxc"]
+    oxc.trigger().wait(30)
+    assert oxc.read()["oxc_powers_dbm"]["value"].tolist() == [-60.0] * 300  # in the dark; two queries
+    assert oxc.describe()["oxc_powers_dbm"]["units"] == "dBm"
+
+
+def test_a_model_without_monitors_reads_no_powers(table: Callable[..., Lab]) -> None:
+    oxc = table(oxc=OXC.replace("17", "5")).devices["oxc"]
+    assert "oxc_powers_dbm" not in oxc.read()
+
+
 def test_a_failed_port_is_named(table: Callable[..., Lab]) -> None:
     lab = table(oxc=OXC.replace("17", "5"))
     oxc = lab.devices["oxc"]

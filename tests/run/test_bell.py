@@ -122,7 +122,7 @@ def test_plans_are_listed_with_their_parameters(capsys: pytest.CaptureFixture[st
     assert main(["run"]) == 0
     listed = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
     measuring = ["measure_chsh", "measure_error_rates", "measure_visibility"]
-    assert listed == ["align_polarisation", "characterise_source", *measuring, "record_tags"]
+    assert listed == ["align_polarisation", "characterise_source", *measuring, "record_tags", "watch_nanowires"]
 
 
 @pytest.mark.parametrize(

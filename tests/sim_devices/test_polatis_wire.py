@@ -67,6 +67,8 @@ def test_a_session_of_the_sheet(wire: Wire) -> None:
         (b":oxc:swit:conn:sub (@1),(@17)\n", b"-200"),
         (b":oxc:swit:conn:add 1,17\n", b"-104"),
         (b":oxc:swit:conn:port? 40\n", b"-222"),
+        (b":oxc:swit:conn:port? 000001" + b"1" * 5000 + b"\n", b"-104"),
+        (b":oxc:swit:conn:add (@" + b"1" * 5000 + b"),(@17)\n", b"-104"),
         (b":oxc:swit:what\n", b"-113"),
         (b":pmon:pow? (@1)\n", b"-241"),  # this model has no power monitors
     ],
@@ -79,8 +81,32 @@ def test_what_it_refuses_is_queued_and_changes_nothing(wire: Wire, sent: bytes, 
 
 
 def test_a_model_with_power_monitors(visa: Callable[..., Wire], table: FakeBench) -> None:
-    wire = visa(PolatisTwin.build("oxc", table, {"power_monitors": True}))
+    wire = visa(PolatisTwin.build("oxc", table, {"power_monitors": True, "inputs": 200, "outputs": 200}))
+    table.light_w = 1.1e-6
+    assert wire.say(b":pmon:pow? (@1,17)\n") == b"(-29.59,-29.59)\r\n"  # 10 lg(1.1e-3)
+    table.light_w = 0.0
     assert wire.say(b":pmon:pow? (@1,17)\n") == b"(-60.00,-60.00)\r\n"
+    assert wire.say(b":pmon:pow? (@1:256)\n").count(b"-60.00") == 256
+    assert wire.say(b":pmon:pow? (@1:257)\n:syst:err?\n").startswith(b"-220")
+
+
+def test_an_ost_model_joins_ports_of_the_same_side(visa: Callable[..., Wire], table: FakeBench) -> None:
+    wire = visa(PolatisTwin.build("oxc", table, {"any_pair": True, "inputs": 24, "outputs": 24}))
+    assert wire.say(b"*IDN?\n").startswith(b"Polatis,N-OST-24x24-LA1-DMHNS")  # the sheet's sample
+    wire.say(b":oxc:swit:conn:add (@2,1),(@1,30)\n:oxc:swit:conn:add (@9),(@3)\n")  # 1 moves from 2 to 30
+    assert wire.say(b":oxc:swit:conn:stat?\n:oxc:swit:conn:port? 9\n") == b'(@1,3),(@30,9)\r\n"3"\r\n'
+    wire.talk(wait_s=0.03)
+    now_ps = table.clock.now_ps()
+    assert [table.knob("oxc", f"route.{n}").value(now_ps) for n in (1, 2, 3, 9, 30)] == [30.0, 0.0, 9.0, 3.0, 1.0]
+    assert wire.say(b":oxc:swit:conn:add (@5),(@5)\n:syst:err?\n").startswith(b"-200")
+
+
+def test_all_errors_are_read_at_once_and_the_address_is_told(wire: Wire) -> None:
+    wire.say(b":oxc:swit:what\n:oxc:swit:conn:add (@1),(@2)\n")
+    assert re.fullmatch(rb'-113,"[^"]*",-200,"[^"]*"\r\n', wire.say(b":syst:err:all?\n"))
+    wire.say(b":oxc:swit:what\n*cls\n")
+    assert wire.say(b":syst:err?\n") == NONE
+    assert re.match(rb'IP="[\d.]+" Gateway="[\d.]+"', wire.say(b":syst:comm:netw:addr?\n"))
 
 
 def test_a_beam_is_dark_while_it_is_steered(wire: Wire, table: FakeBench) -> None:
@@ -135,8 +161,16 @@ def test_tl1_logs_in_and_sees_the_same_connections(switch: PolatisTwin) -> None:
 def test_tl1_reports_power_where_there_are_monitors(table: FakeBench) -> None:
     tl1 = PolatisTwin.build("oxc", table, {"power_monitors": True}).ports()["tl1"].connect()
     tl1.receive(b"ACT-USER::admin:1::root;")
-    assert b'"1:-60.00"\r\n   "2:-60.00"' in tl1.receive(b'RTRV-PORT-POWER:"POLATIS":1&&2:2:;')
-    assert b'"1:1550.0,-60.00"' in tl1.receive(b'RTRV-PORT-PMON:"POLATIS":1:3:;')
+    table.light_w = 1e-6
+    assert b'"1:-30.00"\r\n   "2:-30.00"' in tl1.receive(b'RTRV-PORT-POWER:"POLATIS":1&&2:2:;')
+    assert b'"1:1550.0,-30.00"' in tl1.receive(b'RTRV-PORT-PMON:"POLATIS":1:3:;')
+
+
+def test_a_switch_without_a_name_says_so_on_both_tl1_ports(table: FakeBench) -> None:
+    switch = PolatisTwin.build("oxc", table, {"tl1_name": ""})
+    for port in ("tl1", "tl1_raw"):
+        tl1 = switch.ports()[port].connect()
+        assert tl1.receive(b"ACT-USER::admin:1::root;").startswith(b"\r\n   ( nil ) 26-01-01 ")
 
 
 STREAM = b"".join(sent for sent, _ in SESSION)
