@@ -1,18 +1,20 @@
 """Polatis (HUBER+SUHNER) optical circuit switch: joins any input to any output; one source for many detectors.
 
-SCPI over TCP 5025.  Inputs are 1 to N, outputs N+1 to N+M; a connection settles in some 20 ms and outlives the link.
+SCPI over TCP 5025.  Inputs are 1 to N, outputs N+1 to N+M; a connection settles in some 20 ms and outlives the link.  An
+N-OST model joins any two ports, also of the same side; some models have a power monitor at each port.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ophyd import Component as Cpt
 
 from devices.base import InstrumentSettings, ScpiInstrument
-from devices.signals import ScpiSignal
+from devices.signals import ScpiSignal, SoftSignal
 from qlab.errors import BadReplyError, InstrumentError, LimitError
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ __all__ = ["PolatisOXC"]
 SETTLING_S = 0.03
 """[INF] Beam steering takes 10 to 25 ms."""
 SIZE = re.compile(r"-(\d+)x(\d+)-")
+MOST_MONITORS = 256
+"""Ports of one power query."""
 
 
 def _map(text: str) -> NDArray[np.int64]:
@@ -58,6 +62,8 @@ class PolatisOXC(ScpiInstrument):
 
         routes: dict[int, int] | None = None
         """Output by input."""
+        power_monitors: bool = False
+        """Whether the model has them, so that they are read."""
 
     connections = Cpt(
         ScpiSignal,
@@ -67,7 +73,14 @@ class PolatisOXC(ScpiInstrument):
         kind="normal",
     )
 
+    powers_dbm = Cpt(SoftSignal, initial=np.empty(0), units="dBm", kind="omitted")
+
     inputs = outputs = 0
+    any_pair = False
+
+    def __init__(self, prefix: str = "", **kwargs: Any) -> None:
+        super().__init__(prefix, **kwargs)
+        self._wanted: dict[int, int] = {}
 
     def check_identity(self, link: Link) -> None:
         """See that a switch answers, and learn its size."""
@@ -75,11 +88,28 @@ class PolatisOXC(ScpiInstrument):
         size = SIZE.search(self.identity_text)
         if size is not None:
             self.inputs, self.outputs = int(size[1]), int(size[2])
+        self.any_pair = "-OST-" in self.identity_text
+        self.powers_dbm.kind = "normal" if self.settings.power_monitors else "omitted"
 
     def apply_settings(self) -> None:
         """Make the lab file's connections."""
         if self.settings.routes:
             self._connect(self.settings.routes)
+
+    def restore(self) -> None:
+        """Make connections again that a restart of the switch took apart; what it refuses is a matter of health."""
+        super().restore()
+        for lost in self._lost_routes().items():
+            with suppress(InstrumentError):
+                self._connect(dict([lost]))
+
+    def measure(self) -> None:
+        """Fetch connections, and powers where there are monitors."""
+        super().measure()
+        if self.settings.power_monitors:
+            ports = range(1, self.inputs + self.outputs + 1)
+            pieces = [ports[at : at + MOST_MONITORS] for at in range(0, len(ports), MOST_MONITORS)]
+            self.powers_dbm.remember(np.array([power for piece in pieces for power in self._powers(piece)]))
 
     @property
     def routes(self) -> dict[int, int]:
@@ -96,7 +126,7 @@ class PolatisOXC(ScpiInstrument):
         return self.in_thread("disconnect", lambda: self._disconnect_all())
 
     def check_health(self) -> list[str]:
-        """Return the ports that have failed."""
+        """Return the ports that have failed, and connections of ours that are gone."""
         last = self.inputs + self.outputs
         ports = range(1, last + 1)
         query = f":OXC:SWIT:PORT:STAT? (@{','.join(map(str, ports))})"
@@ -106,12 +136,14 @@ class PolatisOXC(ScpiInstrument):
             what = "the switch reports another number of ports"
             raise BadReplyError(what, device=self.name, command=query, found=str(len(states)), expected=str(last))
         failed = [str(port) for port, state in zip(ports, states, strict=True) if state == "F"]
-        return [f"port{'s' if len(failed) > 1 else ''} {', '.join(failed)} out of order"] if failed else []
+        found = [f"port{'s' if len(failed) > 1 else ''} {', '.join(failed)} out of order"] if failed else []
+        return found + [f"ports {a} and {b} are no longer joined" for a, b in self._lost_routes().items()]
 
     def _check(self, routes: Mapping[int, int]) -> None:
         for one, other in routes.items():
             low, high = sorted((one, other))
-            if not 1 <= low <= self.inputs < high <= self.inputs + self.outputs:
+            across = low <= self.inputs < high or (self.any_pair and low != high)
+            if not 1 <= low <= high <= self.inputs + self.outputs or not across:
                 msg = (
                     f"{self.name}: a connection of {one} and {other}; expected an input from 1 to {self.inputs} and "
                     f"an output from {self.inputs + 1} to {self.inputs + self.outputs}"
@@ -124,12 +156,34 @@ class PolatisOXC(ScpiInstrument):
         self.tell(f":OXC:SWIT:CONN:ADD (@{ones}),(@{others})")
         self.wait_s(SETTLING_S)
         self.connections.fetch()
-        wanted = {tuple(sorted(pair)) for pair in routes.items()}
-        if missing := wanted - set(self.routes.items()):
+        made = {min(pair): max(pair) for pair in routes.items()}
+        if missing := made.items() - self.routes.items():
             what = "the switch did not make a connection"
             found, expected = str(self.routes), ", ".join(f"{a} to {b}" for a, b in sorted(missing))
             raise InstrumentError(what, device=self.name, found=found, expected=expected)
+        used = made.keys() | made.values()
+        self._wanted = {a: b for a, b in self._wanted.items() if not {a, b} & used} | made
+
+    def _lost_routes(self) -> dict[int, int]:
+        """Return the connections that we made and that are not there; blocks for the wire."""
+        if self._wanted:
+            self.connections.fetch()
+        return dict(self._wanted.items() - self.routes.items())
+
+    def _powers(self, ports: range) -> list[float]:
+        query = f":PMON:POW? (@{','.join(map(str, ports))})"
+        found = self.ask(query)
+        try:
+            powers = [float(each) for each in found.strip().strip("()").split(",")]
+        except ValueError:
+            powers = []
+        if len(powers) != len(ports):
+            self.link.distrust()
+            what, expected = "the reply is not a power for each port", f"{len(ports)} numbers"
+            raise BadReplyError(what, device=self.name, command=query, found=found, expected=expected)
+        return powers
 
     def _disconnect_all(self) -> None:
         self.tell(":OXC:SWIT:DISC:ALL")
+        self._wanted = {}
         self.connections.fetch()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from qlab.errors import TwinError
-from qlab.twin.scpi import Kind, ScpiError, ScpiTwin, command, query
+from qlab.twin.scpi import ScpiError, ScpiTwin, command, query
 from sim_devices.routing.polatis_matrix import Matrix, PortError
+from sim_devices.routing.polatis_ports import port_list, port_number, write_ports
 from sim_devices.routing.polatis_tl1 import Tl1Port
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ __all__ = ["PolatisTwin"]
 
 EXECUTION = -200  # [INF] of a connection that is refused
 LIST_ERROR = -220  # [INF] of lists that do not fit
-DARK_DBM = -60.0  # [INF] what a power monitor shows in the dark; the world's light is not seen inside the switch
 LONGEST_QUERY = 256  # [V1] ports of one power query
 
 
@@ -36,32 +35,12 @@ class Parameters(BaseModel):
     serial: str = "001310"
     firmware: str = "6.5.2.18"
     settling_s: float = Field(0.02, ge=0, description="[INF] 10 to 25 ms of beam steering")
+    any_pair: bool = Field(default=False, description="[V2] an N-OST model joins any two ports, also of the same side")
     power_monitors: bool = Field(default=False, description="[V1] only some models have them")
     keeps_connections: bool = Field(default=True, description="[INF] whether a restart keeps the connections")
     tl1_user: str = "admin"
     tl1_password: str = "root"
     tl1_name: str = "POLATIS"
-
-
-def _ports(text: str) -> list[int]:
-    """Read a list of ports, `(@1,2)` or `(@1:8)` [INF]; `(@)` is empty."""
-    inside = re.fullmatch(r"\(@\s*([\d,:\s]*)\)", text.strip(), re.ASCII)
-    if inside is None:
-        raise ScpiError(-104)
-    found: list[int] = []
-    for part in filter(None, (each.strip() for each in inside[1].split(","))):
-        first, colon, last = part.partition(":")
-        if not first.strip().isdecimal() or (colon and not last.strip().isdecimal()) or len(part) > 11:
-            raise ScpiError(-104)
-        found += range(int(first), min(int(last or first), int(first) + 1000) + 1)
-    return found
-
-
-def _text(ports: list[int]) -> str:
-    return f"(@{','.join(map(str, ports))})"
-
-
-port_list: Kind[list[int]] = Kind(_ports)
 
 
 class PolatisTwin(ScpiTwin):
@@ -74,7 +53,8 @@ class PolatisTwin(ScpiTwin):
         super().__init__(bench.clock)
         self._name = name
         self._parameters = parameters
-        self.matrix = Matrix(name, bench, parameters.inputs, parameters.outputs, parameters.settling_s)
+        p = parameters
+        self.matrix = Matrix(name, bench, p.inputs, p.outputs, p.settling_s, any_pair=p.any_pair)
         self._tl1 = Tl1Port(self.matrix, bench.clock, parameters)
 
     @classmethod
@@ -83,13 +63,15 @@ class PolatisTwin(ScpiTwin):
         return cls(name, bench, Parameters.model_validate(dict(parameters)))
 
     def ports(self) -> Mapping[str, Twin]:
-        """Return the SCPI and the TL1 port."""
-        return {"scpi": self, "tl1": self._tl1}
+        """Return the SCPI port, 5025, and the TL1 ports, 3082 and 3083."""
+        return {"scpi": self, "tl1": self._tl1, "tl1_raw": self._tl1}
 
     def identify(self) -> str:
         """Answer `*IDN?`; the model has the size in it."""
         p = self._parameters
-        return f"Polatis,N-VST-{p.inputs}x{p.outputs}-LU1-DMHNV-801,{p.serial},{p.firmware}"
+        size = f"{p.inputs}x{p.outputs}"
+        model = f"N-OST-{size}-LA1-DMHNS-801" if p.any_pair else f"N-VST-{size}-LU1-DMHNV-801"
+        return f"Polatis,{model},{p.serial},{p.firmware}"
 
     def reset_power(self) -> None:
         """Restart; the connections stay or go as configured."""
@@ -99,7 +81,7 @@ class PolatisTwin(ScpiTwin):
 
     def device_fault(self, name: str, *, active: bool = True, port: int = 1) -> None:
         """Break a port, or repair it."""
-        if name != "port_failed" or self.matrix.inputs + self.matrix.outputs < port:
+        if name != "port_failed" or not 1 <= port <= self.matrix.inputs + self.matrix.outputs:
             msg = f"{self._name}: unknown device fault {name!r} of port {port}; expected port_failed"
             raise TwinError(msg)
         if active:
@@ -136,13 +118,12 @@ class PolatisTwin(ScpiTwin):
     @query("OXC:SWITch:CONNect:STATe?")
     def _state(self) -> str:
         pairs = self.matrix.pairs
-        return f"{_text([a for a, _ in pairs])},{_text([b for _, b in pairs])}"
+        return f"{write_ports([a for a, _ in pairs])},{write_ports([b for _, b in pairs])}"
 
-    @query("OXC:SWITch:CONNect:PORT?")
-    def _partner(self, port: str) -> str:
-        if not port.isdecimal() or not 1 <= int(port[:6]) <= self.matrix.inputs + self.matrix.outputs:
-            raise ScpiError(-222)
-        return f'"{self.matrix.partner.get(int(port), "")}"'
+    @query("OXC:SWITch:CONNect:PORT?", port_number)
+    def _partner(self, port: int) -> str:
+        self._known([port])
+        return f'"{self.matrix.partner.get(port, "")}"'
 
     @command("OXC:SWITch:DISConnect:ALL")
     def _disconnect(self) -> None:
@@ -167,7 +148,7 @@ class PolatisTwin(ScpiTwin):
             raise ScpiError(-241)
         if len(self._known(chosen)) > LONGEST_QUERY:
             raise ScpiError(LIST_ERROR, "Parameter error")
-        return f"({','.join(f'{DARK_DBM:.2f}' for _ in chosen)})"
+        return f"({','.join(f'{self.matrix.power_dbm(port):.2f}' for port in chosen)})"
 
     @query("SYSTem:COMMunicate:NETWork:ADDRess?")
     def _address(self) -> str:

@@ -20,8 +20,9 @@ __all__ = ["Tl1Port"]
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 """Where the lab's time begins on the switch's calendar."""
-DARK = "-60.00"
 WAVELENGTH_NM = 1550.0
+BLANK = "( nil )"
+"""[V1] What stands for the name of a switch that has none."""
 
 
 class Tl1Port:
@@ -46,7 +47,7 @@ class Tl1Port:
     def reply(self, ctag: str, status: str, lines: list[str]) -> bytes:
         """Word a reply block."""
         stamp = EPOCH + timedelta(seconds=self._clock.now_ps() * 1e-12)
-        head = f"\r\n   {self._parameters.tl1_name} {stamp:%y-%m-%d %H:%M:%S}\r\nM  {ctag} {status}\r\n"
+        head = f"\r\n   {self._parameters.tl1_name or BLANK} {stamp:%y-%m-%d %H:%M:%S}\r\nM  {ctag} {status}\r\n"
         return (head + "".join(f'   "{each}"\r\n' for each in lines) + ";").encode("latin-1")
 
     def login(self, user: str, password: str) -> bool:
@@ -72,9 +73,9 @@ class Tl1Port:
         elif verb == "RTRV-PORT-SHUTTER":
             return [f"{port}:{'CLOSED' if port in m.disabled else 'OPEN'}" for port in self._known(what)]
         elif verb == "RTRV-PORT-POWER" and self._parameters.power_monitors:
-            return [f"{port}:{DARK}" for port in self._known(what)]
+            return [f"{port}:{m.power_dbm(port):.2f}" for port in self._known(what)]
         elif verb == "RTRV-PORT-PMON" and self._parameters.power_monitors:
-            return [f"{port}:{WAVELENGTH_NM:.1f},{DARK}" for port in self._known(what)]
+            return [f"{port}:{WAVELENGTH_NM:.1f},{m.power_dbm(port):.2f}" for port in self._known(what)]
         elif verb != "RTRV-HDR":
             msg = f"no command {verb}"
             raise PortError(msg)
