@@ -19,7 +19,10 @@ qlab: 1
 name: two
 seed: {seed}
 instruments:
-  pump: {{class: devices.sources.thorlabs_cld1015.CLD1015, address: twin, settings: {{current_limit_a: 0.12, current_a: 0.08}}}}
+  pump:
+    class: devices.sources.thorlabs_cld1015.CLD1015
+    address: twin
+    settings: {{current_limit_a: 0.12, current_a: 0.08}}
   a: {{class: devices.detectors.sfifteen_spd.SPD, address: twin, twin: {{dark_rate_hz: 300, afterpulse_probability: 0}}}}
   b: {{class: devices.detectors.sfifteen_spd.SPD, address: twin, twin: {{dark_rate_hz: 300, afterpulse_probability: 0}}}}
   tagger: {{class: devices.taggers.{tagger}, address: twin}}
