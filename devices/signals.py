@@ -175,7 +175,7 @@ class QuerySignal(_LabSignal):
         if self.command is None:
             msg = f"{self.name} is read-only"
             raise BadRequestError(msg)
-        command = self.command.format(value)
+        command = self.spell(value)
         self.parent.tell(command)
         self.wanted = value
         if self._settle_s:
@@ -188,6 +188,10 @@ class QuerySignal(_LabSignal):
             what = "the instrument did not take a value"
             expected = f"{value!r} {self.units} within {self._verify:g}"
             raise InstrumentError(what, device=self.parent.name, command=command, found=f"{found!r}", expected=expected)
+
+    def spell(self, value: Any) -> str:
+        """Return the command that sets a value."""
+        return str(self.command).format(value)
 
     def set(self, value: Any, **_: Any) -> WorkerStatus:
         """Set in a thread; limits are checked before."""

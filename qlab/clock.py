@@ -51,6 +51,11 @@ class Peer(Protocol):
         ...
 
     @property
+    def begun(self) -> int:
+        """Connections taken in so far; what the twin says of itself at the beginning of one is in `emitted` before."""
+        ...
+
+    @property
     def busy(self) -> bool:
         """Whether a reply may still be on its way."""
         ...

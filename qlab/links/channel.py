@@ -51,6 +51,7 @@ class Channel(ABC):
         self._buffer = bytearray()
         self._sent = 0
         self._taken = 0
+        self._begun_before = 0
         self._command: bytes | None = None
         self._begun = False
         """Whether something was sent in this dialogue."""
@@ -92,6 +93,7 @@ class Channel(ABC):
     def _plug(self) -> None:
         """Open; nothing from before is left."""
         self._unplug()
+        self._begun_before = self.peer.begun if self.peer is not None else 0
         try:
             with self._converted():
                 self._open()
@@ -233,6 +235,21 @@ class Channel(ABC):
             if now_ps >= deadline_ps:
                 return False
             self.clock.wait_until(min(now_ps + round(LOOK_AGAIN_S * PS_PER_S), deadline_ps))
+
+    def _await_greeting(self, end: bytes) -> None:
+        """Wait (on the wall) for what a twin in this process says first: lab time must not pass before it is there."""
+        if self.peer is None or self.clock.mode != "stepped":
+            return
+        pause, waited_s = threading.Event(), 0.0
+        with self._converted():
+            while waited_s < ON_THE_WAY_S and (self.peer.begun == self._begun_before or end not in self._buffer):
+                if self.peer.begun == self._begun_before:
+                    pause.wait(LONGEST_PAUSE_S)
+                    waited_s += LONGEST_PAUSE_S
+                else:
+                    self._take(self._receive(end, WAIT_S))
+                    waited_s += WAIT_S
+        self._taken = self.peer.emitted
 
     def _settle(self, peer: Peer) -> None:
         """Wait (on the wall, microseconds) until the twin has digested our bytes."""

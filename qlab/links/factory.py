@@ -45,6 +45,7 @@ def open_link(
     terminator: bytes = b"\n",
     command_terminator: bytes | None = None,
     encoding: str = "ascii",
+    greeting: bytes = b"",
     backend: str = "@py",
     baud: int = 115200,
     **line: Any,
@@ -55,7 +56,7 @@ def open_link(
     ----------
     address:
         A VISA resource, a serial port or URL, or a ZeroMQ end point.
-    name, clock, peer, policy, terminator, command_terminator, encoding:
+    name, clock, peer, policy, terminator, command_terminator, encoding, greeting:
         As for `qlab.links.link.Link`; a ZeroMQ frame needs no terminators.
     backend:
         For VISA.
@@ -72,6 +73,7 @@ def open_link(
         "terminator": terminator,
         "command_terminator": command_terminator,
         "encoding": encoding,
+        "greeting": greeting,
     }
     kind = kind_of_address(address)
     if line and kind != "serial":

@@ -50,6 +50,8 @@ class Link(Channel):
         What ends a reply; also put behind each command unless `command_terminator` says otherwise.
     encoding:
         Of commands and replies in text; a reply that it cannot decode is a bad reply.
+    greeting:
+        What ends the text that the instrument sends to each new client; empty where it does not speak first.
 
     Attributes
     ----------
@@ -77,12 +79,14 @@ class Link(Channel):
         terminator: bytes = b"\n",
         command_terminator: bytes | None = None,
         encoding: str = "ascii",
+        greeting: bytes = b"",
     ) -> None:
         super().__init__(address, name=name, clock=clock, peer=peer)
         self.policy = policy or LinkPolicy()
         self.terminator = terminator
         self.command_terminator = terminator if command_terminator is None else command_terminator
         self.encoding = encoding
+        self.greeting = greeting
         self.identify: Callable[[Link], None] | None = None
         self.restore: Callable[[Link], None] | None = None
         self.openings = 0
@@ -360,6 +364,8 @@ class Link(Channel):
         if not (late and self.is_open):
             self._plug()
             self.openings += 1
+            if self.greeting:
+                self._hear_greeting()
         if late:
             self._wait_for_silence()
         if self.identify is not None:
@@ -370,6 +376,11 @@ class Link(Channel):
         if self._known and self.restore is not None:
             self.restore(self)
         self._known = True
+
+    def _hear_greeting(self) -> None:
+        self._await_greeting(self.greeting)
+        self.read_until(self.greeting)
+        self._forget()
 
     def _wait_for_silence(self) -> bool:
         """Drop what comes until nothing does for `silence_s`; return whether anything came."""

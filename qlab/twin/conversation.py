@@ -22,6 +22,7 @@ What a twin may offer beside, found by the mount when it is there:
 - `Background`: work of its own in lab time, without a client (a recording that goes on);
 - `StreamUser`: output paths that a command opens on request (a tag stream on a port of its own);
 - `MultiPort`: several ports, each a twin of its own;
+- `Greeter` conversations: the instrument speaks first;
 - `Attentive` conversations (every `Dialogue` is one): say which bytes answer which message, so that wire faults hit
   single replies, and decline as busy or with an error in the instrument's own words.
 """
@@ -46,6 +47,7 @@ __all__ = [
     "Dialogue",
     "Framer",
     "Gate",
+    "Greeter",
     "Later",
     "MultiPort",
     "OutputStream",
@@ -103,6 +105,15 @@ class Attentive(Protocol):
 
     def exchanges(self) -> list[tuple[bytes, int]]:
         """Return each message answered since the last call with the length of its answer, in order."""
+        ...
+
+
+@runtime_checkable
+class Greeter(Protocol):
+    """A conversation in which the instrument speaks first."""
+
+    def greeting(self) -> bytes:
+        """Return what a new client is told, once, before it has said anything."""
         ...
 
 

@@ -39,7 +39,7 @@ class Mount(ABC):
         What a link opens.
     faults:
         The wire faults, to be armed and cleared from any thread.
-    received, emitted, busy:
+    received, emitted, begun, busy:
         The `qlab.clock.Peer` protocol.
     """
 
@@ -56,6 +56,7 @@ class Mount(ABC):
         self.address = ""
         self.received = 0
         self.emitted = 0
+        self.begun = 0
         self.sessions: list[Session] = []
         self.powered = False
         self.closed = False
@@ -147,6 +148,8 @@ class Mount(ABC):
         with self.lock:
             session = Session(self, twin, flush, hang_up)
             self.sessions.append(session)
+            session.greet()
+            self.begun += 1
             self._arm_all()
             return session
 

@@ -120,6 +120,7 @@ class ZmqStream:
         self.port = self._socket.port
         self.received = 0
         self.emitted = 0
+        self.begun = 0
         self.lost = 0
         """Messages that no client fetched in time."""
         self._backlog = 0

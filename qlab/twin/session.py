@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
-from qlab.twin.conversation import Attentive
+from qlab.twin.conversation import Attentive, Greeter
 from qlab.twin.faults import DROP
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class Tally:
         self._mount = mount
         self.received = 0
         self.emitted = 0
+        self.begun = 0
 
     @property
     def busy(self) -> bool:
@@ -108,6 +109,11 @@ class Session:
         self._attentive = self.conversation if isinstance(self.conversation, Attentive) else None
         if self._attentive is not None:
             self._attentive.gate = mount.faults.verdict
+
+    def greet(self) -> None:
+        """Send what the twin says of itself to each new client; no wire fault touches it."""
+        if isinstance(self.conversation, Greeter):
+            self._emit(self.conversation.greeting())
 
     def receive(self, data: bytes) -> None:
         """Hand bytes to the twin and send what it answers."""

@@ -107,3 +107,41 @@ def test_pymeasure_drives_the_laser_diode(twin: Callable[[str], tuple[Lab, str]]
         assert (laser.last_execution_error, laser.last_command_error) == (0, 0)
     finally:
         laser.adapter.close()
+
+
+def test_topticas_own_library_reads_sets_and_monitors_the_laser(twin: Callable[[str], tuple[Lab, str]]) -> None:
+    vendor = pytest.importorskip("toptica.lasersdk.dlcpro.v3_3_3")
+    client = pytest.importorskip("toptica.lasersdk.client")
+    lab, address = twin("devices.sources.toptica_dlcpro.DLCpro")
+    monitoring = int(lab.mounts["it.monitoring"].address.split("::")[2])
+    host, command = address.split("::")[1:3]
+    with vendor.DLCpro(vendor.NetworkConnection(host, int(command), monitoring)) as laser:
+        assert laser.system_type.get() == "DLC pro"
+        assert laser.serial_number.get() == "DLC PRO_012345"
+        laser.laser1.dl.cc.current_set.set(99.5)
+        assert laser.laser1.dl.cc.current_set.get() == 99.5
+        assert laser.laser1.dl.cc.current_clip_limit.get() == 250.0
+        laser.laser1.dl.cc.enabled.set(True)
+        assert laser.laser1.dl.cc.emission.get() is True
+        assert laser.emission.get() is True
+        assert lab.bench is not None
+        assert lab.bench.pump_power("it").value(lab.clock.now_ps() + 10**11) == pytest.approx(0.8 * 0.0595, rel=1e-2)
+        assert laser.laser1.dl.lock.state.get() == 0
+        assert laser.laser1.dl.tc.temp_set.get() == 22.0
+        laser.system_label.set("rehearsal")
+        assert laser.system_label.get() == "rehearsal"
+        heard: list[float] = []
+        with laser.laser1.dl.cc.current_set.subscribe(lambda _, __, value: heard.append(value.value)):
+            laser.laser1.dl.cc.current_set.set(80.0)
+            for _ in range(40):
+                laser.poll()
+                if 80.0 in heard:
+                    break
+                lab.clock.sleep(0.05)
+        assert heard[-1] == 80.0
+        with pytest.raises(client.DecopError):
+            laser.laser1.dl.cc.current_set.set(1000.0)
+        with pytest.raises(client.DecopError, match="unavailable"):
+            laser.laser2.dl.cc.current_set.get()
+        laser.laser1.dl.cc.enabled.set(False)
+        assert laser.emission.get() is False

@@ -194,6 +194,14 @@ class Wire:
                 os.sched_yield()
         return self.collect()
 
+    def hear(self, end: bytes) -> bytes:
+        """Read what the twin says first, byte by byte up to `end`."""
+        heard = b""
+        while not heard.endswith(end):
+            heard += self._read(1)
+        self._taken = self.mount.emitted
+        return heard
+
     def collect(self) -> bytes:
         """Read all that the twin has sent and nobody has read."""
         size = self.mount.emitted - self._taken
