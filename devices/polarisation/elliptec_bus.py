@@ -114,6 +114,8 @@ class ElliptecBus:
                 raise BadReplyError(what, device=self.link.name, command=f"{unit}{letters}", found=line)
             if line[1:3] in BUTTONS:
                 continue
+            if letters == "in" and line[1:3] == "PO":
+                continue  # the end of a move that somebody else began
             if line[0] == unit:
                 return line
             if line[0] in self._moves and line[1:5] != BUSY_STATUS:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from devices.polarisation.elliptec_bus import ElliptecBus
 from devices.polarisation.thorlabs_elliptec import ELL14
 from devices.worker import AllStatus
 from qlab import roles
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from qlab.clock import SteppedClock
     from qlab.lab.build import Lab
+    from qlab.links.link import Link
 
 HELLO = (b"0in", b"0IN0E1140005120231701016800023000\r\n")  # sheet 13: serial 11400051, firmware 0x17, 143360 pulses
 SPEED = (b"0gv", b"0GV64\r\n")
@@ -206,3 +208,9 @@ def test_a_stopped_move_stands_where_it_is_and_the_next_is_right(table: Callable
     hwp.set(20.0).wait(30)
 
     assert hwp.angle_deg.get() == pytest.approx(20.0, abs=0.2)
+
+
+def test_the_end_of_somebody_elses_move_is_no_identity(scripted: Callable[..., tuple[Link, object]]) -> None:
+    identity = b"0IN0E1140051720231701016800023000"
+    link, _ = scripted((b"0in", b"0POFFFFFFFF\r\n" + identity + b"\r\n"), terminator=b"\r\n")
+    assert ElliptecBus(link).exchange("0", "in") == identity.decode()
