@@ -10,8 +10,10 @@ import numpy as np
 from qlab.errors import WorldError
 from qlab.lab.arms import stable_id
 from qlab.lab.wiring import ambient_c, oscillator_of
+from qlab.physics.arm import Port
 from qlab.physics.detector import Detector
 from qlab.physics.keys import generator
+from qlab.physics.midpoint import LinkEnd
 from qlab.physics.tagger import Tagger, WorldFeed
 from qlab.tags.stream import TagBlock
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from qlab.lab.check import Checked
     from qlab.lab.wiring import Wiring
     from qlab.physics.knob import Knob
+    from qlab.physics.register import QubitRegister
     from qlab.physics.world import World
     from qlab.tags.stream import TagFeed
 
@@ -103,6 +106,22 @@ class LabBench:
             oscillator=oscillator_of(self._lab, name),
         )
         return WorldFeed(self.world, tagger, inputs)
+
+    def qubit(self, name: str, number: int, t1_s: float, t2_s: float) -> int:
+        """Put a memory qubit into the world and return its number there."""
+        qubit = stable_id(f"{name}.qubit{number}")
+        self.register.add(qubit, t1_s, t2_s)
+        return qubit
+
+    @property
+    def register(self) -> QubitRegister:
+        """The memories of all modules."""
+        return self._wiring.register
+
+    def entanglement_link(self, name: str, number: int) -> LinkEnd:
+        """Return a module's side of a midpoint; on no path it has no other end."""
+        start = f"{name}.{number}"
+        return self._wiring.links.setdefault(start, LinkEnd(Port(0), start))
 
     def optical_power_w(self, name: str, t_ps: int) -> float:
         """Return the light on a power meter's sensor."""

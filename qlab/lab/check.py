@@ -82,6 +82,12 @@ class Checked:
             return channels(model)
         return ("",) if set(type(model).model_fields) >= _DETECTOR else ()
 
+    def entanglement_links(self, name: str) -> Sequence[str]:
+        """Return, by number, the links of a repeater module: what its twin's class method `entanglement_links` says."""
+        model = self.parameters.get(name)
+        links: Callable[[BaseModel], Sequence[str]] | None = getattr(self.twins.get(name), "entanglement_links", None)
+        return links(model) if links is not None and model is not None else ()
+
     def is_detector(self, name: str, channel: str = "") -> bool:
         """Return whether an instrument, or a channel of it, is a single-photon detector."""
         return channel in self.detector_channels(name)

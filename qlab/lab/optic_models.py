@@ -11,6 +11,7 @@ __all__ = [
     "OPTIC_KINDS",
     "AttenuatorModel",
     "FibreModel",
+    "MidpointModel",
     "Optic",
     "PaddlesModel",
     "PairSourceModel",
@@ -138,6 +139,15 @@ class SqueezersModel(_Model):
     angles_deg: list[float] = Field([0.0, 45.0, 0.0, 45.0], min_length=1)
 
 
+class MidpointModel(_Model):
+    """Where photons of two repeater modules meet and herald a pair; paths begin at MODULE.LINK and end `to: NAME`."""
+
+    kind: Literal["midpoint"]
+    efficiency: float = Field(1.0, ge=0, le=1, description="of each of the two detectors")
+    dark_rate_hz: float = Field(0.0, ge=0, description="of each of the two detectors")
+    visibility: float = Field(1.0, ge=0, le=1, description="of the Hong-Ou-Mandel interference")
+
+
 Optic = Annotated[
     PairSourceModel
     | TapModel
@@ -149,7 +159,8 @@ Optic = Annotated[
     | VariableAttenuatorModel
     | SwitchModel
     | PaddlesModel
-    | SqueezersModel,
+    | SqueezersModel
+    | MidpointModel,
     Field(discriminator="kind"),
 ]
 
@@ -165,4 +176,5 @@ OPTIC_KINDS: dict[str, type[BaseModel]] = {
     "switch": SwitchModel,
     "paddles": PaddlesModel,
     "squeezers": SqueezersModel,
+    "midpoint": MidpointModel,
 }

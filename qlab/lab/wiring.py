@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 from qlab.errors import BadRequestError
 from qlab.lab.arms import ArmBuilder, stable_id
-from qlab.lab.optic_models import PairSourceModel
+from qlab.lab.optic_models import MidpointModel, PairSourceModel
 from qlab.lab.source import nearest
 from qlab.physics.arm import Path, Port
 from qlab.physics.beam import Beam
 from qlab.physics.detector import Detector
 from qlab.physics.knob import Knob
 from qlab.physics.line import PairLine
+from qlab.physics.midpoint import LinkEnd, Midpoint
 from qlab.physics.oscillator import Oscillator
+from qlab.physics.register import QubitRegister
 from qlab.physics.source import PairSource
 from qlab.physics.states import dephased, werner
 from qlab.physics.world import World
@@ -45,6 +47,8 @@ class Wiring:
         For a power meter or a crystal, the lasers' light that may reach it.
     inputs:
         For a tagger, by channel (from 0), the detector's number in the world and the cable's delay in ps.
+    links:
+        Ends of entanglement links, by repeater module and number.
     ends, used:
         Instruments that light reaches, with the place in the file; optics that light passes.
     """
@@ -54,6 +58,8 @@ class Wiring:
     beams: dict[str, list[Beam]] = field(default_factory=dict)
     lines: list[PairLine] = field(default_factory=list)
     inputs: dict[str, dict[int, tuple[int, int]]] = field(default_factory=dict)
+    links: dict[str, LinkEnd] = field(default_factory=dict)
+    register: QubitRegister = field(default_factory=lambda: QubitRegister(0))
     ends: dict[str, Key] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     world: World | None = None
@@ -65,11 +71,12 @@ class Wiring:
 
 def build_wiring(checked: Checked) -> Wiring:
     """Build the world of a lab file; complaints go to `checked`, and there is no world after one."""
-    wiring = Wiring()
+    wiring = Wiring(register=QubitRegister(checked.lab.seed))
     _detectors(checked, wiring)
     _cold_stages(checked, wiring)
     begins = _begins(checked)
     _beams(checked, wiring, begins)
+    _midpoints(checked, wiring, begins)
     arms = _photon_arms(checked, wiring)
     for name, optic in checked.lab.optics.items():
         if isinstance(optic, PairSourceModel):
@@ -128,14 +135,14 @@ def _begins(checked: Checked) -> dict[str, int]:
     """Return for each start the number of its path."""
     lab = checked.lab
     crystals = [name for name, optic in lab.optics.items() if isinstance(optic, PairSourceModel)]
-    starts = [*lab.instruments, *(f"{name}.{photon}" for name in crystals for photon in _PHOTONS)]
+    photons = [f"{name}.{photon}" for name in crystals for photon in _PHOTONS]
+    starts = [*lab.instruments, *photons, *_links(checked)]
     begins: dict[str, int] = {}
     for i, path in enumerate(lab.paths):
         if path.from_ not in starts:
             hint = nearest(path.from_, starts)
-            checked.complain(
-                ("paths", i, "from"), f"found {path.from_!r}; a path begins at a laser or a crystal; {hint}"
-            )
+            expected = "a path begins at a laser, a crystal or a link of a repeater module"
+            checked.complain(("paths", i, "from"), f"found {path.from_!r}; {expected}; {hint}")
         elif path.from_ in begins:
             text = f"path {begins[path.from_]} begins at {path.from_} as well; split the light by a beam splitter"
             checked.complain(("paths", i, "from"), text)
@@ -172,6 +179,46 @@ def _beams(checked: Checked, wiring: Wiring, begins: dict[str, int]) -> None:
         beam = Beam(wiring.knob(laser, "power_w"), arm)
         for target in lit:
             wiring.beams.setdefault(target, []).append(beam)
+
+
+def _links(checked: Checked) -> list[str]:
+    return [f"{name}.{link}" for name in checked.lab.instruments for link in checked.entanglement_links(name)]
+
+
+def _midpoints(checked: Checked, wiring: Wiring, begins: dict[str, int]) -> None:
+    """Build the stations in which photons of two repeater modules meet."""
+    lab = checked.lab
+    stations = {
+        name: Midpoint(lab.seed, stable_id(name), wiring.register, o.efficiency, o.dark_rate_hz, o.visibility)
+        for name, o in lab.optics.items()
+        if isinstance(o, MidpointModel)
+    }
+    for start in _links(checked):
+        if start not in begins:
+            continue
+        met: list[str] = []
+
+        def end(target: str, key: Key, met: list[str] = met) -> Port | None:
+            if not checked.known("midpoint", target, stations, key):
+                return None
+            met.append(target)
+            return Port(stable_id(target))
+
+        arms = ArmBuilder(checked, wiring.knob, end)
+        path = lab.paths[begins[start]]
+        arm = arms.build(path.via, path.to, ("paths", begins[start]))
+        wiring.used |= {*arms.used, *met}
+        if arm is None or len(set(met)) != 1:
+            continue
+        station = stations[met[0]]
+        if len(station.ends) == 2:
+            checked.complain(("paths", begins[start], "to"), f"a third path ends at {met[0]}; a midpoint joins two")
+            continue
+        wiring.links[start] = LinkEnd(arm, start)
+        station.join(wiring.links[start])
+    for name, station in stations.items():
+        if len(station.ends) < 2 and not checked.problems:
+            checked.complain(("optics", name), f"{len(station.ends)} paths end here; a midpoint joins two")
 
 
 def _photon_arms(checked: Checked, wiring: Wiring) -> ArmBuilder:

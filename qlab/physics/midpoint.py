@@ -23,6 +23,8 @@ from qlab.physics.knob import CELL_PS
 from qlab.physics.register import bell_mixture
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qlab.physics.arm import Arm
     from qlab.physics.register import QubitRegister
 
@@ -103,6 +105,8 @@ class LinkEnd:
         What an attempt needs locally, and the grid that attempts are on.
     ready:
         Whether this end is enabled and its clock is good; the instrument says so.
+    look_again:
+        Called when the other end did something that changes `due_ps`.
     window_ps:
         In which a click counts; the midpoint takes the shorter of both ends'.
     """
@@ -114,6 +118,7 @@ class LinkEnd:
     tick_ps: int = 1
     ready: bool = False
     window_ps: int = 0
+    look_again: Callable[[], None] | None = None
     midpoint: Midpoint | None = None
     burst: Burst | None = None
     _delay_ps: int | None = None
@@ -151,7 +156,7 @@ class LinkEnd:
 
     def hears_ps(self, slot: int) -> int:
         """Return when the midpoint's word on a slot is here."""
-        return self.emits_ps(slot) + 2 * self.delay_ps
+        return self.emits_ps(slot) + 2 * self.delay_ps + self.gate_ps
 
     def begin(self, qubit: int, t_ps: int, most: int) -> None:
         """Try from the next slot on, at most so many times; raises `WorldError` while a burst is under way."""
@@ -263,11 +268,12 @@ class Midpoint:
         return genuine, float(single * 2.0 * dark + (1.0 - a) * (1.0 - b) * (2.0 * dark) ** 2)
 
     def begun(self, end: LinkEnd) -> None:
-        """Take notice of a new burst: slots before it are over."""
-        del end
+        """Take notice of a new burst: slots before it are over, and the other end has something to wait for."""
         bursts = [each.burst for each in self.ends if each.burst is not None]
         if len(bursts) == 2:
             self._searched = max(self._searched, max(burst.first for burst in bursts) - 1)
+            if end.peer is not None and end.peer.look_again is not None:
+                end.peer.look_again()
 
     def advance(self, t_ps: int) -> None:
         """Herald what happened here before `t_ps`."""

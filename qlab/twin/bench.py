@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from qlab.clock import Clock
     from qlab.physics.detector import Detector
     from qlab.physics.knob import Knob
+    from qlab.physics.midpoint import LinkEnd
+    from qlab.physics.register import QubitRegister
     from qlab.physics.world import World
     from qlab.tags.stream import TagFeed
     from qlab.twin.conversation import Twin
@@ -82,6 +84,19 @@ class Bench(Protocol):
 
     def tag_feed(self, name: str) -> TagFeed:
         """Return what the inputs of the tagger `name` see; channels are input numbers from 0."""
+        ...
+
+    def qubit(self, name: str, number: int, t1_s: float, t2_s: float) -> int:
+        """Put a memory qubit of the module `name` into the world and return its number in `register`."""
+        ...
+
+    @property
+    def register(self) -> QubitRegister:
+        """The memories of all modules; who uses it answers for the order in time."""
+        ...
+
+    def entanglement_link(self, name: str, number: int) -> LinkEnd:
+        """Return the side of the module `name` of the midpoint that its link `number` leads to."""
         ...
 
     def optical_power_w(self, name: str, t_ps: int) -> float:

@@ -20,6 +20,7 @@ What a twin may offer beside, found by the mount when it is there:
 - `peek() -> dict`: the front panel's state, for the control channel;
 - `device_fault(name, **kw)`: arm a fault of the instrument itself;
 - `Background`: work of its own in lab time, without a client (a recording that goes on);
+- `Neighbour`: its next deed may depend on another twin's;
 - `StreamUser`: output paths that a command opens on request (a tag stream on a port of its own);
 - `MultiPort`: several ports, each a twin of its own;
 - `Greeter` conversations: the instrument speaks first;
@@ -50,6 +51,7 @@ __all__ = [
     "Greeter",
     "Later",
     "MultiPort",
+    "Neighbour",
     "OutputStream",
     "Refusal",
     "Script",
@@ -149,6 +151,15 @@ class Background(Protocol):
 
     def background(self) -> None:
         """Do what is due."""
+        ...
+
+
+@runtime_checkable
+class Neighbour(Protocol):
+    """A twin whose next deed may depend on what another twin does, as that of two repeater modules at one midpoint."""
+
+    def attach_alarm(self, look_again: Callable[[], None]) -> None:
+        """Learn whom to tell that `background_due_ps` has changed; called once by the mount."""
         ...
 
 

@@ -15,7 +15,7 @@ from zlib import crc32
 
 from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
-from qlab.twin.conversation import Background, StreamUser
+from qlab.twin.conversation import Background, Neighbour, StreamUser
 from qlab.twin.faults import FaultFilter
 from qlab.twin.session import Alarm, Session
 
@@ -206,6 +206,8 @@ class Mount(ABC):
         for twin in self.twins():
             if isinstance(twin, StreamUser):
                 twin.attach_streams(self)
+            if isinstance(twin, Neighbour):
+                twin.attach_alarm(self.rearm)
 
     def twins(self) -> Sequence[object]:
         """Return all that may work in the background or want streams; a wire with several ports has several."""

@@ -76,9 +76,9 @@ def test_both_ends_hear_of_the_same_pair_after_the_lights_way_back() -> None:
     way_a, way_b = (round(length * 1.468 / 299_792_458.0 * S) for length in (10_000.0, 25_000.0))
     assert (a.delay_ps, b.delay_ps) == (way_a, way_b)
     assert a.period_ps == b.period_ps == -(-(2 * way_b + 10 * US) // (10 * US)) * 10 * US
-    assert first.t_ps - first.emitted_ps == 2 * way_a
+    assert first.t_ps - first.emitted_ps == 2 * way_a + 10 * US
     assert first.emitted_ps - second.emitted_ps == way_b - way_a  # the nearer end waits
-    assert second.t_ps - second.emitted_ps == 2 * way_b
+    assert second.t_ps - second.emitted_ps == 2 * way_b + 10 * US
 
 
 def test_a_pair_is_as_good_as_the_interference() -> None:

@@ -16,7 +16,10 @@ import serial
 import zmq
 
 from qlab.clock import SteppedClock
+from qlab.physics.arm import Port
 from qlab.physics.knob import Knob
+from qlab.physics.midpoint import LinkEnd
+from qlab.physics.register import QubitRegister
 from qlab.tags.stream import Gap, TagBlock
 from qlab.twin.host import TwinHost
 
@@ -105,6 +108,8 @@ class FakeBench:
         self.light_w = 1e-3
         self.disk_full = False
         self.ambient = 22.0
+        self.register = QubitRegister(1)
+        self.links: dict[str, LinkEnd] = {}
 
     def rng(self, name: str, *key: int) -> np.random.Generator:
         return np.random.default_rng([zlib.crc32(name.encode()), *(k & 0xFFFFFFFFFFFFFFFF for k in key)])
@@ -129,6 +134,15 @@ class FakeBench:
 
     def tag_feed(self, name: str) -> FakeFeed:
         return self.feed
+
+    def qubit(self, name: str, number: int, t1_s: float, t2_s: float) -> int:
+        qubit = zlib.crc32(f"{name}.{number}".encode())
+        self.register.add(qubit, t1_s, t2_s)
+        return qubit
+
+    def entanglement_link(self, name: str, number: int) -> LinkEnd:
+        start = f"{name}.{number}"
+        return self.links.setdefault(start, LinkEnd(Port(0), start))
 
     def optical_power_w(self, name: str, t_ps: int) -> float:
         return self.light_w

@@ -1,0 +1,1 @@
+"""Repeater modules: memories that are entangled with others over a heralded link."""
