@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qlab.twin.conversation import Dialogue
 from qlab.twin.scpi import ScpiTwin, command, query
-from sim_devices.repeaters.qrm_module import device_error
+from sim_devices.repeaters.qrm_slots import device_error
 
 if TYPE_CHECKING:
     from qlab.twin.conversation import Script

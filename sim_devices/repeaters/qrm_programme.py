@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from qlab.clock import PS_PER_S
 from qlab.twin.scpi import ScpiError
 from sim_devices.repeaters.qrm_events import EventType
-from sim_devices.repeaters.qrm_module import device_error
+from sim_devices.repeaters.qrm_slots import device_error
 
 if TYPE_CHECKING:
     from qlab.physics.register import Axis
