@@ -3,7 +3,15 @@
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 
-__all__ = ["Switch", "measure_setting", "perform", "publish_counts", "recording_run", "with_source_on"]
+__all__ = [
+    "Switch",
+    "measure_setting",
+    "perform",
+    "perform_together",
+    "publish_counts",
+    "recording_run",
+    "with_source_on",
+]
 
 
 class Switch:
@@ -45,7 +53,21 @@ def perform(name, start):
     start : callable
         Begins it and returns its status.
     """
-    yield from bps.abs_set(_Action(name, start), 1, group=name, wait=True)
+    yield from perform_together({name: start})
+
+
+def perform_together(actions):
+    """Begin several things at once and wait for all of them.
+
+    Parameters
+    ----------
+    actions : dict of str to callable
+        By a name for the log, what begins each and returns its status.
+    """
+    group = " and ".join(actions)
+    for name, start in actions.items():
+        yield from bps.abs_set(_Action(name, start), 1, group=group)
+    yield from bps.wait(group=group)
 
 
 def with_source_on(source, inner):

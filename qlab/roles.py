@@ -7,7 +7,7 @@ number of times, from a finaliser.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +27,7 @@ __all__ = [
     "PhotonSource",
     "PolarisationAnalyser",
     "PowerMeter",
+    "RepeaterModule",
     "Rotator",
     "Switch",
     "TagRecorder",
@@ -155,6 +156,67 @@ class Attenuator(Protocol):
 
     def set(self, loss_db: float) -> Status:
         """Set the loss; done when it is there."""
+
+
+@runtime_checkable
+class RepeaterModule(Protocol):
+    """Memory qubits, numbered from 1, that are entangled with a neighbour's over links, numbered from 1.
+
+    Local operations take microseconds to milliseconds of lab time and fail with `InstrumentError` where the module refuses
+    them (a qubit that is busy or not initialised, no pair).  All raise `BadRequestError` at once for numbers that there are
+    not.
+    """
+
+    name: str
+
+    @property
+    def pairs(self) -> Mapping[int, EntangledHalf]:
+        """What is stored, by qubit, as last heard; reading a qubit out or swapping takes it away."""
+
+    @property
+    def outcomes(self) -> Mapping[int, int]:
+        """The last outcome, 0 or 1, by qubit."""
+
+    @property
+    def last_swap(self) -> SwapResult | None:
+        """What the last swap said."""
+
+    def generate(self, link: int, qubit: int = 1, timeout_s: float = 60.0) -> Status:
+        """Try for a pair until one is heralded and stored; both ends must try at the same time.
+
+        Fails with `InstrumentError` after `timeout_s` of lab time, after the most attempts, or where the link is not ready.
+        """
+
+    def read_out(self, qubit: int, axis: Literal["X", "Y", "Z"] = "Z") -> Status:
+        """Measure a qubit, which destroys its state."""
+
+    def swap(self, a: int, b: int) -> Status:
+        """Join the pairs on two qubits into one between their far ends."""
+
+    def free(self, qubit: int) -> Status:
+        """Give a qubit up."""
+
+    def make_safe(self) -> None:
+        """End all attempts; what is stored stays."""
+
+
+class EntangledHalf(Protocol):
+    """One end's half of a pair: `id` is the same at both ends, `bell` is 0 Phi+, 1 Phi-, 2 Psi+, 3 Psi-."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def bell(self) -> int: ...
+    @property
+    def fidelity(self) -> float:
+        """What the module believes."""
+
+
+class SwapResult(Protocol):
+    """The joined pair has the Bell label `left ^ right ^ bell` of the two pairs' labels."""
+
+    @property
+    def bell(self) -> int: ...
 
 
 class BiasedDetector(Protocol):

@@ -79,8 +79,10 @@ def _inside(value: object, part: str | int) -> object | None:
 
 
 def _is_union(detail: ErrorDetails, key: Key) -> bool:
+    if not detail["loc"]:
+        return False  # a whole section that cannot be
     last = str(detail["loc"][-1])
-    return bool(detail["loc"]) and last != str(key[-1] if key else "") and last != "[key]" and not last.startswith("#")
+    return last != str(key[-1] if key else "") and last != "[key]" and not last.startswith("#")
 
 
 def _text(detail: ErrorDetails, key: Key, model: type[BaseModel], data: object) -> str:
@@ -98,6 +100,8 @@ def _text(detail: ErrorDetails, key: Key, model: type[BaseModel], data: object) 
         return (
             f"found kind {tag!r}; expected one of {', '.join(known)}{'' if hint.startswith('known') else f'; {hint}'}"
         )
+    if kind == "value_error" and isinstance(found, Mapping):
+        return message.removeprefix("Value error, ")
     shown = repr(found) if not isinstance(found, (Mapping, list)) else _shape(found)
     if kind == "string_pattern_mismatch":
         pattern = str(detail.get("ctx", {}).get("pattern"))

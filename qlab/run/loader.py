@@ -27,7 +27,10 @@ _ROLE_OF = {
     "bob": roles.PolarisationAnalyser,
     "meter": roles.PowerMeter,
     "bias": roles.NanowireSystem,
+    "modules": roles.RepeaterModule,
 }
+_LISTS = ("taggers", "modules")
+"""Where all fitting devices are meant, in the order of the lab file, unless some are named."""
 
 
 def find_plans() -> dict[str, Callable[..., Any]]:
@@ -101,10 +104,10 @@ def _device(
                 raise BadRequestError(
                     _unknown(f"{name}: there is no {role.__name__} {one!r} in this lab", one, fitting)
                 )
-        if name == "taggers":
+        if name in _LISTS:
             return [devices[one] for one in chosen]
         return devices[chosen[0]] if chosen else None
-    if name == "taggers":
+    if name in _LISTS:
         return list(fitting.values())
     if name in fitting:
         return fitting[name]
