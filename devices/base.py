@@ -61,7 +61,7 @@ class Instrument(Device):
     """What the reply to the identity query must match."""
     twin: ClassVar[str] = ""
     """Dotted name of the twin's class."""
-    wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
+    wire: ClassVar[Literal["tcp", "serial", "zmq", "udp"]] = "tcp"
     link_options: ClassVar[Mapping[str, Any]] = {}
     further_links: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Further ports of the instrument and their link options: each is a port of its twin, a setting that holds the address of

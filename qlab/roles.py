@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Attenuator",
     "BiasedDetector",
+    "Clock",
     "CountingDetector",
     "Cryostat",
     "NanowireSystem",
@@ -269,6 +270,44 @@ class Cryostat(Protocol):
 
     def switch_heaters_off(self) -> Status:
         """Let all stages cool down."""
+
+
+class Wellness(Protocol):
+    """Signals `ok` (1 or 0), `reason` and `since` of an instrument; reading them asks nobody."""
+
+    name: str
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """A node's source of time and frequency, as a rule following a better one.
+
+    `trigger` fetches lock and offset, and the health at times; it takes some wire time-outs at most, and fails with
+    `LinkError` where nobody answers.  To have lost the lock is no failure: `health` and `locked` say so.
+
+    Attributes
+    ----------
+    lock_timeout_s:
+        Lab seconds that `wait_for_lock` takes at most: warming up, finding the reference, settling.
+    """
+
+    name: str
+    health: Wellness
+    lock_timeout_s: float
+
+    @property
+    def locked(self) -> bool:
+        """Whether it followed its reference when it was asked last."""
+
+    @property
+    def offset_s(self) -> float | None:
+        """Its time minus its reference's in seconds, as last fetched; None where it has none or cannot tell."""
+
+    def trigger(self) -> Status:
+        """Fetch lock and offset."""
+
+    def wait_for_lock(self) -> Status:
+        """Wait for the lock; fails with `InstrumentError`, which says what is in the way, after `lock_timeout_s`."""
 
 
 @runtime_checkable

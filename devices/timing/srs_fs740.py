@@ -28,7 +28,7 @@ STATES = {
     "BGPS": "the satellites are bad: it holds over",
     "UNL": "it is not locked",
 }
-LOCK_TIMEOUT_S, POLL_S = 3600.0, 5.0
+POLL_S = 5.0
 
 
 def _word(text: str) -> str:
@@ -43,6 +43,7 @@ class FS740(ScpiInstrument):
     wire = "tcp"
     link_options = {"terminator": b"\r\n", "command_terminator": b"\n"}
     warm_up_s: ClassVar[float] = 900.0
+    lock_timeout_s: ClassVar[float] = 3600.0
 
     class Settings(InstrumentSettings):
         """What the lab file may set."""
@@ -86,6 +87,11 @@ class FS740(ScpiInstrument):
         """Whether it was locked when it was asked last."""
         return bool(self.state.get() == "LOCK")
 
+    @property
+    def offset_s(self) -> float | None:
+        """Its 1 pps against GPS, as last fetched; it tells GPS minus its own."""
+        return -float(self.interval_s.get())
+
     def wait_for_lock(self) -> WorkerStatus:
         """Wait until it is locked to GPS."""
         return self.in_thread("lock", self._wait_for_lock)
@@ -105,10 +111,10 @@ class FS740(ScpiInstrument):
         self.frequency_hz.remember(reply if reply < 9e37 else float("nan"))
 
     def _wait_for_lock(self) -> None:
-        deadline_s = self.clock.now_s() + LOCK_TIMEOUT_S
+        deadline_s = self.clock.now_s() + self.lock_timeout_s
         while self.state.fetch() != "LOCK":
             if self.clock.now_s() > deadline_s:
-                what = f"it is not locked after {LOCK_TIMEOUT_S / 60:g} minutes"
+                what = f"it is not locked after {self.lock_timeout_s / 60:g} minutes"
                 hint = "is the antenna connected, and does it see the sky?"
                 raise InstrumentError(what, device=self.name, found=self.state.get(), expected="LOCK", hint=hint)
             self.wait_s(POLL_S)

@@ -6,7 +6,7 @@ are latched until they are read, so that the driver reads it twice.  Warming up 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ophyd import Component as Cpt
 
@@ -32,7 +32,7 @@ PROBLEMS = (
 )  # fmt: skip
 """What the bits of the six status bytes complain of."""
 SYNTAX, PARAMETER = 1 << 5, 1 << 6
-LOCK_TIMEOUT_S, POLL_S = 900.0, 5.0
+POLL_S = 5.0
 
 
 class PRS10(Instrument):
@@ -44,6 +44,7 @@ class PRS10(Instrument):
     link_options = {"baud": 9600, "terminator": b"\r", "command_terminator": b"\r"}
     line_break = b"\r"
     warm_up_s = 480.0
+    lock_timeout_s: ClassVar[float] = 900.0
 
     class Settings(InstrumentSettings):
         """What the lab file may set."""
@@ -51,7 +52,7 @@ class PRS10(Instrument):
         frequency_offset_1e12: int | None = None
         follow_pps: int | None = None
 
-    locked = Cpt(QuerySignal, query="LO?", parse=parse_int, initial=0, kind="hinted")
+    lock = Cpt(QuerySignal, query="LO?", parse=parse_int, initial=0, kind="hinted")
     case_c = Cpt(QuerySignal, query="AD10?", parse=lambda text: parse_float(text) * 100.0, units="degC", precision=1)
     frequency_offset_1e12 = Cpt(
         QuerySignal,
@@ -76,6 +77,16 @@ class PRS10(Instrument):
     def firmware(self) -> str:
         """The version in the identity."""
         return self.identity_text.split("_")[1] if "_" in self.identity_text else ""
+
+    @property
+    def locked(self) -> bool:
+        """Whether its frequency was locked to the rubidium when it was asked last."""
+        return bool(self.lock.get())
+
+    @property
+    def offset_s(self) -> float | None:
+        """None: it makes frequency, and has no time of its own."""
+        return None
 
     def prepare(self) -> None:
         """Have terse replies, and forget what was latched before our time."""
@@ -112,10 +123,10 @@ class PRS10(Instrument):
         ]
 
     def _wait_for_lock(self) -> None:
-        deadline_s = self.clock.now_s() + LOCK_TIMEOUT_S
-        while not self.locked.fetch():
+        deadline_s = self.clock.now_s() + self.lock_timeout_s
+        while not self.lock.fetch():
             if self.clock.now_s() > deadline_s:
-                what, found = f"it is not locked after {LOCK_TIMEOUT_S:g} s", "; ".join(self.check_health())
+                what, found = f"it is not locked after {self.lock_timeout_s:g} s", "; ".join(self.check_health())
                 raise InstrumentError(what, device=self.name, command="LO?", found=found or "0", expected="1")
             self.wait_s(POLL_S)
 

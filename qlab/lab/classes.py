@@ -43,7 +43,7 @@ class DeviceClass(Protocol):
 
     __name__: str
     twin: str
-    wire: Literal["tcp", "serial", "zmq"]
+    wire: Literal["tcp", "serial", "zmq", "udp"]
     link_options: Mapping[str, Any]
     further_links: Mapping[str, Mapping[str, Any]]
     multidrop: bool
@@ -59,7 +59,7 @@ class TwinBuilder(Protocol):
     """What the lab needs of a twin class."""
 
     __name__: str
-    wire: Literal["tcp", "serial", "zmq"]
+    wire: Literal["tcp", "serial", "zmq", "udp"]
 
     def build(self, name: str, bench: Bench, parameters: Mapping[str, object]) -> Twin | MultiPort:
         """Build a twin from its `twin:` section (a class method)."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Found", "addresses", "discover", "suggest"]
 
-WIRES = {"visa": ("tcp",), "serial": ("serial",), "zmq": ("zmq",)}
+WIRES = {"visa": ("tcp",), "serial": ("serial",), "zmq": ("zmq",), "udp": ("udp",)}
 TIMEOUT_S = 0.5
 OUTSIDE = re.compile(r"(USB|TCPIP|GPIB|VXI|PXI)\d*::")
 """VISA resources but serial ports, which are listed by themselves."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qlab.clock import SteppedClock
 from qlab.errors import InstrumentError, QlabError
 from qlab.lab.classes import find_device_class
-from qlab.links.cassette import CassetteError, CassetteLink, CassetteRecorder, CassetteZmqLink, read_cassette
+from qlab.links.cassette import CassetteError, CassetteFrameLink, CassetteLink, CassetteRecorder, read_cassette
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,7 +132,7 @@ def replay(path: Path, prepare: Callable[[Any], object] | None = None) -> dict[s
 
 def _device(cassette: Cassette, name: str, clock: SteppedClock) -> Any:
     cls = find_device_class(str(cassette.header.get("class", "")))
-    player = CassetteZmqLink if cls.wire == "zmq" else CassetteLink
+    player = CassetteFrameLink if cls.wire in ("zmq", "udp") else CassetteLink
     links: dict[str, Any] = {}
     for label in ("main", *cassette.header.get("links", ())):
         options = cls.link_options if label == "main" else cls.further_links.get(label, {})

@@ -110,6 +110,8 @@ class TwinRack:
         if wire == "zmq":
             return self._host.mount_zmq(twin, name=name)
         single = cast("Twin", twin)
+        if wire == "udp":
+            return self._host.mount_udp(single, name=name)
         if wire == "tcp":
             return self._host.mount_tcp(single, name=name)
         try:

@@ -1,1 +1,1 @@
-"""The byte channel to one instrument: VISA, serial, ZeroMQ or memory, under one policy."""
+"""The byte channel to one instrument: VISA, serial, ZeroMQ, UDP or memory, under one policy."""

@@ -19,8 +19,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from qlab.errors import BadRequestError, LinkError
+from qlab.links.frames import FrameLink
 from qlab.links.link import Link
-from qlab.links.zmq import ZmqLink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from qlab.clock import Clock
 
-__all__ = ["Cassette", "CassetteError", "CassetteLink", "CassetteRecorder", "CassetteZmqLink", "read_cassette"]
+__all__ = ["Cassette", "CassetteError", "CassetteFrameLink", "CassetteLink", "CassetteRecorder", "read_cassette"]
 
 FORMAT = 1
 SILENCE_S = 0.01
@@ -63,7 +63,7 @@ class CassetteRecorder:
             at_s = round((self._clock.now_ps() - self._start_ps) * 1e-12, 6)
             last = self._lines[-1] if self._lines else {}
             text = data.decode("latin-1")
-            together = last.get("link") == label and direction in last and not isinstance(link, ZmqLink)
+            together = last.get("link") == label and direction in last and not isinstance(link, FrameLink)
             if together and last["at_s"] == at_s:
                 last[direction] = f"{last[direction]}{text}"
             else:
@@ -180,7 +180,7 @@ class CassetteLink(_Player):
     """A link of bytes from a cassette."""
 
 
-class CassetteZmqLink(_Player, ZmqLink):
+class CassetteFrameLink(_Player, FrameLink):
     """A link of frames from a cassette."""
 
     def _receive(self, wanted: int | bytes, wall_timeout_s: float) -> bytes:

@@ -18,11 +18,12 @@ _KINDS = (
     (re.compile(r"^(TCPIP|USB|GPIB|VXI|PXI)\d*::.+|^ASRL.+::INSTR$", re.IGNORECASE), "visa"),
     (re.compile(r"^(/|COM\d+$|socket://|rfc2217://)", re.IGNORECASE), "serial"),
     (re.compile(r"^(tcp|ipc)://"), "zmq"),
+    (re.compile(r"^udp://"), "udp"),
 )
 
 
 def kind_of_address(address: str) -> str:
-    """Return "visa", "serial" or "zmq"; raises `BadRequestError` for what none of them can open."""
+    """Return "visa", "serial", "zmq" or "udp"; raises `BadRequestError` for what none of them can open."""
     for pattern, kind in _KINDS:
         if pattern.match(address):
             return kind
@@ -30,7 +31,8 @@ def kind_of_address(address: str) -> str:
         f"address {address!r} is of no known form; expected a VISA resource such as "
         "TCPIP0::192.168.1.40::5025::SOCKET or USB0::0x1313::0x8078::P0001::INSTR, "
         "a serial port such as /dev/ttyUSB0, COM3 or socket://host:port, "
-        "or a ZeroMQ end point such as tcp://192.168.1.41:5555"
+        "a ZeroMQ end point such as tcp://192.168.1.41:5555, "
+        "or a UDP end point such as udp://192.168.1.42:161"
     )
     raise BadRequestError(msg)
 
@@ -55,9 +57,9 @@ def open_link(
     Parameters
     ----------
     address:
-        A VISA resource, a serial port or URL, or a ZeroMQ end point.
+        A VISA resource, a serial port or URL, a ZeroMQ or a UDP end point.
     name, clock, peer, policy, terminator, command_terminator, encoding, greeting:
-        As for `qlab.links.link.Link`; a ZeroMQ frame needs no terminators.
+        As for `qlab.links.link.Link`; a ZeroMQ frame or a datagram needs no terminators.
     backend:
         For VISA.
     baud:
@@ -87,6 +89,10 @@ def open_link(
         from qlab.links.serial import SerialLink
 
         return SerialLink(address, baud=baud, **line, **common)
+    if kind == "udp":
+        from qlab.links.udp import UdpLink
+
+        return UdpLink(address, **common)
     from qlab.links.zmq import ZmqLink
 
     return ZmqLink(address, **common)

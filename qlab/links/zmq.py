@@ -7,11 +7,10 @@ elsewhere: `LinkClosedError`.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from qlab.errors import BadReplyError
-from qlab.links.link import Link
+from qlab.links.frames import FrameLink
 
 if TYPE_CHECKING:
     import zmq
@@ -19,42 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["ZmqLink"]
 
 
-class ZmqLink(Link):
-    """A ZeroMQ REQ socket.  A frame is a whole message: nothing ends it, and `read_until` without a terminator returns it.
-
-    An empty reply cannot be told from none.
-    """
+class ZmqLink(FrameLink):
+    """A ZeroMQ REQ socket; a frame is a whole message."""
 
     def __init__(self, address: str, **common: Any) -> None:
-        super().__init__(address, **(common | {"terminator": b"", "command_terminator": b""}))
+        super().__init__(address, **common)
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._socket: zmq.Socket[bytes] | None = None
         self._monitor: zmq.Socket[bytes] | None = None
-        self._frames: deque[int] = deque()
-
-    def read_until(self, terminator: bytes | None = None, timeout_s: float | None = None) -> bytes:
-        """Read a whole frame; or up to a terminator that the instrument puts into its frames."""
-        if terminator:
-            return super().read_until(terminator, timeout_s)
-        with self.lock:
-            deadline_ps = self._deadline(self._patience_s(timeout_s))
-            while not self._frames:
-                self._need(deadline_ps, b"")
-            return self._consume(self._frames[0])
-
-    def _consume(self, count: int, end: int = 0) -> bytes:
-        left = count + end
-        while left and self._frames:
-            used = min(left, self._frames[0])
-            left -= used
-            self._frames[0] -= used
-            if not self._frames[0]:
-                self._frames.popleft()
-        return super()._consume(count, end)
-
-    def _forget(self) -> None:
-        super()._forget()
-        self._frames.clear()
 
     def _open(self) -> None:
         import zmq

@@ -119,7 +119,7 @@ class Bench(Protocol):
 class TwinClass(Protocol):
     """What the lab file's `class` leads to: a twin class that can be built from a `twin:` section."""
 
-    wire: ClassVar[Literal["tcp", "serial", "zmq"]]
+    wire: ClassVar[Literal["tcp", "serial", "zmq", "udp"]]
 
     def build(self, name: str, bench: Bench, parameters: Mapping[str, object]) -> Twin:
         """Build the twin called `name` (a class method); raises a validation error for wrong parameters."""

@@ -11,6 +11,7 @@
 `mount_pty`          pseudo-terminal behind a symlink that stays              path of the symlink
 `mount_serial_tcp`   a serial line over TCP, for 7 bits or parity             `socket://127.0.0.1:port`
 `mount_zmq`          ZeroMQ REQ/REP, several ports, output streams            `tcp://127.0.0.1:port`
+`mount_udp`          datagrams, one conversation a client                     `udp://127.0.0.1:port`
 `mount_memory`       no system resources at all                               `memory://name`
 ===================  =======================================================  ==========================
 
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING
 from qlab.errors import TwinError
 from qlab.twin.mount_memory import MemoryMount
 from qlab.twin.mount_tcp import SerialTcpMount, TcpMount
+from qlab.twin.mount_udp import UdpMount
 from qlab.twin.mount_zmq import ZmqMount
 
 if TYPE_CHECKING:
@@ -111,6 +113,10 @@ class TwinHost:
     ) -> ZmqMount:
         """Serve a twin, or each port of a `MultiPort` twin, as a ZeroMQ REP endpoint for several clients."""
         return self._add(ZmqMount(self, twin, self._name(name, twin), ports or {}))
+
+    def mount_udp(self, twin: Twin, *, name: str | None = None, port: int = 0) -> UdpMount:
+        """Serve a twin on a UDP port (0: any free one)."""
+        return self._add(UdpMount(self, twin, self._name(name, twin), port))
 
     def mount_memory(self, twin: Twin, name: str | None = None) -> MemoryMount:
         """Serve a twin inside the process, for fast tests of what is above the wire."""

@@ -19,7 +19,7 @@ the status registers, as IEEE 488.2 and SCPI-1999 have them; settings go back to
 and the world do not.
 
 Dialects: `answers_sets` (a set is answered too, as `set_reply` words it), `answers_errors` (an error stands in the reply
-as `error_reply` words it, not in a queue), `joiner`, and `wire = "zmq"` for messages in frames without terminators.
+as `error_reply` words it, not in a queue), `joiner`, and `wire = "zmq"` or "udp" for messages without terminators.
 """
 
 from __future__ import annotations
@@ -78,6 +78,8 @@ _REMEMBERED = 2048
 """Spellings of headers whose table line is remembered."""
 _DEEPEST = 16
 """Nodes of the longest header."""
+_FRAMED = ("zmq", "udp")
+"""Wires whose messages need no terminators."""
 
 
 class ScpiTwin(CommonCommands):
@@ -89,7 +91,7 @@ class ScpiTwin(CommonCommands):
         The lab's clock.
     """
 
-    wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
+    wire: ClassVar[Literal["tcp", "serial", "zmq", "udp"]] = "tcp"
     terminator: ClassVar[bytes] = b"\n"
     joiner: ClassVar[str] = ";"
     """Between the replies to the queries of one message."""
@@ -195,10 +197,10 @@ class ScpiTwin(CommonCommands):
 
     @property
     def _reply_end(self) -> bytes:
-        return b"" if self.wire == "zmq" else self.terminator
+        return b"" if self.wire in _FRAMED else self.terminator
 
     def _scpi_framer(self) -> Framer:
-        if self.wire == "zmq":
+        if self.wire in _FRAMED:
             return MessageFramer()
         if any(entry.blocks for entry in self._scpi_table):
             return BlockFramer(self.terminator[-1:])

@@ -150,6 +150,11 @@ def shout(mount: Mount, noise: bytes) -> None:
         with socket.create_connection((host, int(port)), timeout=5) as stranger:
             stranger.sendall(noise)
             wait_for(mount, before + len(noise))
+    elif address.startswith("udp://"):
+        host, port = address.removeprefix("udp://").split(":")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.sendto(noise, (host, int(port)))
+            wait_for(mount, before + len(noise))
     elif address.startswith("tcp://"):
         with zmq.Context() as context, context.socket(zmq.REQ) as stranger:
             stranger.setsockopt(zmq.LINGER, 0)

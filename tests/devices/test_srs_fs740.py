@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from qlab import roles
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,6 +24,8 @@ def test_it_says_how_far_its_time_is_from_gps(table: Callable[..., Lab]) -> None
     assert abs(reading["gps_interval_s"]["value"]) < 50e-9
     assert reading["gps_state"]["value"] == "LOCK"
     assert gps.locked
+    assert isinstance(gps, roles.Clock)
+    assert gps.offset_s == -gps.interval_s.get()
     assert gps.firmware == "4.10"
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from qlab import roles
 from qlab.errors import InstrumentError, LimitError
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ def test_it_is_read_and_steered(table: Callable[..., Lab]) -> None:
     lab = table(rb=RB)
     rb = lab.devices["rb"]
     rb.trigger().wait(30)
-    assert rb.read()["rb_locked"]["value"] == 1
+    assert rb.read()["rb_lock"]["value"] == 1
+    assert rb.locked
+    assert isinstance(rb, roles.Clock)
     assert rb.read()["rb_case_c"]["value"] == pytest.approx(72.8)
     knob = lab.bench.knob("rb", "frequency")
     assert knob.value(lab.clock.now_ps()) == pytest.approx(25e-12)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from qlab.links.link import Link
     from qlab.twin.mount import Mount
 
-KINDS = ("visa", "asrl", "pty", "socket", "zmq", "memory")
+KINDS = ("visa", "asrl", "pty", "socket", "zmq", "udp", "memory")
 SERIAL = ("asrl", "pty", "socket")
 PATIENT = LinkPolicy()
 
@@ -62,6 +62,10 @@ class EchoTwin(ScpiTwin):
 
 class FrameTwin(EchoTwin):
     wire = "zmq"
+
+
+class DatagramTwin(EchoTwin):
+    wire = "udp"
 
 
 def pattern(length: int) -> bytes:
@@ -114,9 +118,11 @@ def make(host: TwinHost, tmp_path: Path) -> Iterator[Callable[..., tuple[Mount, 
             memory = mount = host.mount_memory(EchoTwin(host.clock))
             link: Link = MemoryLink(memory, peer=mount, **common)
         else:
-            twin = (FrameTwin if kind == "zmq" else EchoTwin)(host.clock)
+            twin = {"zmq": FrameTwin, "udp": DatagramTwin}.get(kind, EchoTwin)(host.clock)
             if kind == "zmq":
                 mount = host.mount_zmq(twin)
+            elif kind == "udp":
+                mount = host.mount_udp(twin)
             elif kind in ("pty", "asrl"):
                 mount = host.mount_pty(twin, tmp_path / "port")
             else:
