@@ -28,7 +28,6 @@ SHORTEST_MS, LONGEST_MS = 10.0, 1e5  # [V1] shortest; [INF] longest
 TRIGGER_MV = 1000.0  # [INF]
 SEARCH_PS = 3 * PS_PER_S  # [INF] how long the automatic search takes
 WARM_K = 2.9  # [INF] above it the stage is reported as too warm
-LOOK_PS = PS_PER_S
 SCAN = ("IVScanStart", "IVScanEnd", "IVScanIncrement")
 UNITS = {"BiasCurrent": "uA", "TriggerLevel": "mV", "BiasVoltage": "mV", "InptMeasurementPeriod": "ms"}
 
@@ -63,8 +62,6 @@ class WebSQTwin:
         self._scan: BiasScan | None = None
         self._search_ps: int | None = None
         self._found_ua: list[float] = []
-        self._warm = False
-        self._look_ps = 0
         self._defaults()
 
     @classmethod
@@ -113,13 +110,13 @@ class WebSQTwin:
         """Return what the nanowires are at."""
         return {f"channel_{n}": {"bias_ua": c.bias_ua, "latched": c.latched} for n, c in enumerate(self.channels, 1)}
 
-    # Background: scan, search, and a look at the stage.
+    # Background: scan and search.
 
     def background_due_ps(self) -> int | None:
-        """Return when the scan's step or the search is over, or the stage is looked at again."""
+        """Return when the scan's step or the search is over."""
         dues = [self._search_ps] if self._search_ps is not None else []
         dues += [self._scan.due_ps] if self._scan is not None else []
-        return min([*dues, self._look_ps])
+        return min(dues, default=None)
 
     def background(self) -> None:
         """Do what is due."""
@@ -134,17 +131,17 @@ class WebSQTwin:
                 self._end_scan()
             else:
                 self._scan.begin(self.channels)
-        if now >= self._look_ps:
-            self._look_ps = (now // LOOK_PS + 1) * LOOK_PS
-            warm = self._stage.value(now) > WARM_K
-            if warm != self._warm:
-                self._warm = warm
-                self._set("TemperatureError", f"the cold stage is above {WARM_K:g} K" if warm else "")
+
+    def _look(self) -> None:
+        """Compare the stage with what is cold enough: whenever somebody speaks, as a timer would never let time rest."""
+        warm = self._stage.value(self.clock.now_ps()) > WARM_K
+        self._set("TemperatureError", f"the cold stage is above {WARM_K:g} K" if warm else "")
 
     # Messages.
 
     def _carry_out(self, said: dict[str, Any]) -> bytes:
         """Carry out one object and return what only its sender is told."""
+        self._look()
         request, command, label, value = (said.get(key) for key in ("request", "command", "label", "value"))
         commands: dict[object, Callable[[Any], None]] = {
             "SetAllBiasCurrents": self._bias,
@@ -304,6 +301,4 @@ class WebSQTwin:
         }
         self._scan = self._search_ps = None
         self._found_ua = list(zeros)
-        self._warm = False
-        self._look_ps = (self.clock.now_ps() // LOOK_PS + 1) * LOOK_PS
         self._apply()

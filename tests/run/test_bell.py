@@ -121,7 +121,7 @@ def test_the_command_line_runs_a_plan_and_renders_its_report(
 def test_plans_are_listed_with_their_parameters(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run"]) == 0
     listed = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
-    measuring = ["measure_chsh", "measure_error_rates", "measure_visibility"]
+    measuring = ["measure_chain", "measure_chsh", "measure_error_rates", "measure_visibility"]
     assert listed == ["align_polarisation", "characterise_source", *measuring, "record_tags", "watch_nanowires"]
 
 
