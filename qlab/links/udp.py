@@ -2,7 +2,7 @@
 
 There is no connection.  Opening takes a local port that this link has not had lately, so that a late reply to an earlier
 question finds nobody; closing gives it back.  Where the instrument's host says that nobody listens (ICMP), the link cannot
-reach it: the datagram was not taken.
+reach it: the datagram was not taken.  A power cycle between two questions is not noticed, and nothing is restored after it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""White Rabbit: the node behind its shell."""
+"""White Rabbit: the node behind its shell, the switch behind SNMP."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qlab.errors import InstrumentError
+from qlab import roles
+from qlab.errors import BadRequestError, InstrumentError, LinkClosedError, LinkError
+from qlab.links.factory import open_link
 from qlab.twin.faults import WireFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qlab.clock import SteppedClock
     from qlab.lab.build import Lab
 
 NODE = "{class: devices.timing.white_rabbit_node.WhiteRabbitNode, address: twin}"
+SWITCH = "{class: devices.timing.white_rabbit_switch.WhiteRabbitSwitch, address: twin}"
 COMPLAINTS = [
     ("link_down", "the link is down: it holds over"),
     ("lock_lost", "the PLL is not locked to the link: it holds over"),
@@ -37,6 +41,7 @@ def test_the_node_is_read_in_one_line(table: Callable[..., Lab]) -> None:
     assert node.locked
     assert node.offset_s == pytest.approx(read["offset_ps"] * 1e-12)
     assert node.firmware == "wrpc-v4.2"
+    assert isinstance(node, roles.Clock)
 
 
 @pytest.mark.parametrize(("fault", "words"), COMPLAINTS)
@@ -101,3 +106,105 @@ def test_a_garbled_line_is_asked_for_again(table: Callable[..., Lab]) -> None:
     lab.mounts["node"].faults.arm(WireFault("garble", match="stat on"))
     node.trigger().wait(30)
     assert node.locked
+
+
+def test_the_switch_is_read_in_one_datagram(table: Callable[..., Lab]) -> None:
+    lab = table(switch=SWITCH)
+    switch, mount = lab.devices["switch"], lab.mounts["switch"]
+    sent: list[bytes] = []
+    switch.link.on_bytes = lambda direction, data: sent.append(data) if direction == "write" else None
+    switch.measure()
+    assert len(sent) == 1
+    assert mount.address.startswith("udp://127.0.0.1:")
+    read = {key.removeprefix("switch_"): each["value"] for key, each in switch.read().items()}
+    assert (read["status"], read["state"], read["tracking"], read["link_length_m"]) == (1, "TRACK_PHASE", 2, 5000)
+    assert read["round_trip_ps"] == 49_882_000
+    assert abs(read["offset_ps"]) < 20
+    assert switch.locked
+    assert isinstance(switch, roles.Clock)
+
+
+def test_a_negative_offset_of_the_switch_is_negative(table: Callable[..., Lab]) -> None:
+    lab = table(switch=SWITCH[:-1] + ", twin: {noise_ps: 0, step_ps: -9000}}")
+    lab.twins["switch"].device_fault("offset_step")
+    lab.clock.sleep(6.0)
+    (found,) = lab.devices["switch"].check_health()
+    assert found.startswith("the clock offset is -1")
+    assert lab.devices["switch"].offset_s == pytest.approx(-9e-9 * math.exp(-2), rel=0.5)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("link_down", ["the servo does not track the phase: Uninitialized", "the network: warning"]),
+        ("lock_lost", ["the servo does not track the phase: Uninitialized"]),
+        ("track_lost", ["the servo does not track the phase: SYNC_PHASE"]),
+        ("servo_frozen", ["the servo has not updated for 25 s"]),
+        ("os_error", ["the operating system: error"]),
+    ],
+)
+def test_faults_of_the_switch_are_named_and_the_lock_comes_back(
+    table: Callable[..., Lab], fault: str, words: list[str]
+) -> None:
+    lab = table(switch=SWITCH)
+    switch, twin = lab.devices["switch"], lab.twins["switch"]
+    assert switch.check_health() == []
+    twin.device_fault(fault)
+    lab.clock.sleep(25.0)
+    assert switch.check_health() == words
+    twin.device_fault(fault, active=False)
+    lab.clock.sleep(6.0)
+    switch.wait_for_lock().wait(60)
+    lab.clock.sleep(30.0)
+    assert switch.check_health() == []
+
+
+def test_a_switch_that_never_locks_says_why(table: Callable[..., Lab]) -> None:
+    lab = table(switch=SWITCH)
+    lab.twins["switch"].device_fault("track_lost")
+    lab.clock.sleep(6.0)
+    with pytest.raises(InstrumentError, match=r"does not track its master after 300 s; found .*SYNC_PHASE"):
+        lab.devices["switch"].wait_for_lock().wait(60)
+
+
+def test_walking_the_switch_returns_every_object_once(table: Callable[..., Lab]) -> None:
+    found = table(switch=SWITCH).devices["switch"].walk()
+    assert len(found) == 20
+    assert found["1.3.6.1.4.1.96.100.7.5.1.6.1"] == "TRACK_PHASE"
+
+
+def test_another_community_is_met_with_silence(table: Callable[..., Lab]) -> None:
+    lab = table(switch=SWITCH[:-1] + ", settings: {community: private}}", connect=False)
+    with pytest.raises(LinkClosedError, match="no complete reply"):
+        lab.devices["switch"].connect()
+
+
+def test_a_switch_without_power_refuses_and_comes_back(table: Callable[..., Lab]) -> None:
+    lab = table(switch=SWITCH)
+    switch, mount = lab.devices["switch"], lab.mounts["switch"]
+    mount.power_off()
+    with pytest.raises(LinkClosedError, match="cannot be reached at udp://"):
+        switch.measure()
+    mount.power_on()
+    switch.wait_for_lock().wait(60)
+    assert switch.refresh_health()
+
+
+@pytest.mark.parametrize("fault", ["truncate", "garble", "duplicate", "late", "silent", "error", "noise_prefix"])
+def test_after_a_spoilt_datagram_the_next_answer_is_right(table: Callable[..., Lab], fault: str) -> None:
+    lab = table(switch=SWITCH[:-1] + ", twin: {noise_ps: 0}}")
+    switch = lab.devices["switch"]
+    lab.mounts["switch"].faults.arm(WireFault(fault, delay_s=2.5))
+    try:
+        switch.measure()
+    except (LinkError, InstrumentError) as error:
+        assert str(error).startswith("switch: ")  # noqa: PT017
+    lab.clock.sleep(5.0)
+    switch.measure()
+    assert (switch.offset_ps.get(), switch.round_trip_ps.get()) == (0.0, 49_882_000)
+
+
+@pytest.mark.parametrize("address", ["udp://nowhere", "udp://:161", "udp://host:99999", "udp://host:snmp"])
+def test_an_address_that_is_no_udp_end_point_is_refused(clock: SteppedClock, address: str) -> None:
+    with pytest.raises(BadRequestError, match="expected udp://HOST:PORT"):
+        open_link(address, name="switch", clock=clock)
