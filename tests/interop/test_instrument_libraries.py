@@ -145,3 +145,120 @@ def test_topticas_own_library_reads_sets_and_monitors_the_laser(twin: Callable[[
             laser.laser2.dl.cc.current_set.get()
         laser.laser1.dl.cc.enabled.set(False)
         assert laser.emission.get() is False
+
+
+def test_pymeasure_drives_the_waveform_generator(twin: Callable[[str], tuple[Lab, str]]) -> None:
+    drivers = pytest.importorskip("pymeasure.instruments.agilent")
+    lab, address = twin("devices.sources.keysight_33500b.Keysight33500B")
+    awg = drivers.Agilent33500(address, visa_library="@py", read_termination=LINES, write_termination=LINES)
+    try:
+        assert awg.id == "Agilent Technologies,33622A,MY50000123,A.01.10-2.25-03-64-02"
+        for channel in (awg, awg.ch_2):
+            channel.shape = "SIN"
+            channel.output_load = 50
+            channel.amplitude_unit = "VPP"
+            channel.frequency, channel.amplitude, channel.offset, channel.phase = 2e6, 3.0, 0.5, 90.0
+            found = (channel.shape, channel.frequency, channel.amplitude, channel.offset, channel.phase)
+            assert found == ("SIN", 2e6, 3.0, 0.5, 90.0)
+            assert (channel.voltage_high, channel.voltage_low) == (2.0, -1.0)
+            channel.frequency = 1e3
+            channel.shape = "PULS"
+            channel.pulse_hold = "WIDT"
+            channel.pulse_period, channel.pulse_width, channel.pulse_transition = 1e-3, 1e-4, 1e-8
+            assert (channel.pulse_period, channel.pulse_width, channel.pulse_transition) == (1e-3, 1e-4, 1e-8)
+            assert channel.pulse_dutycycle == pytest.approx(10.0)
+            channel.square_dutycycle, channel.ramp_symmetry = 25.0, 75.0
+            assert (channel.square_dutycycle, channel.ramp_symmetry) == (25.0, 75.0)
+            channel.burst_mode, channel.burst_ncycles, channel.burst_period = "TRIG", 3, 0.01
+            channel.burst_state = True
+            assert (channel.burst_mode, channel.burst_ncycles, channel.burst_period) == ("TRIG", 3, 0.01)
+            assert channel.burst_state is True
+            channel.burst_state = False
+            channel.data_volatile_clear()
+            channel.data_arb("steps", range(-10000, 10000, 1000), data_format="DAC")
+            channel.data_arb("line", [i / 10 for i in range(-10, 11)], data_format="float")
+            channel.arb_file = "line"
+            channel.arb_srate, channel.arb_filter, channel.arb_advance = 1e6, "OFF", "SRAT"
+            channel.shape = "ARB"
+            assert channel.arb_file == '"line"'
+            assert (channel.arb_srate, channel.arb_filter, channel.arb_advance) == (1e6, "OFF", "SRAT")
+            channel.output = True
+            assert channel.output is True
+        awg.phase_sync()
+        awg.beep()
+        assert awg.check_errors() == []
+        assert lab.bench is not None
+        now_ps = lab.clock.now_ps()
+        assert lab.bench.knob("it", "frequency_hz.2").value(now_ps) == pytest.approx(1e6 / 21)  # 21 points
+    finally:
+        awg.adapter.close()
+
+
+def test_qcodes_drives_the_waveform_generator(twin: Callable[[str], tuple[Lab, str]]) -> None:
+    drivers = pytest.importorskip("qcodes.instrument_drivers.Keysight")
+    _, address = twin("devices.sources.keysight_33500b.Keysight33500B")
+    awg = drivers.Keysight33622A("awg", address, visalib="@py", silent=True)
+    try:
+        awg.ch2.function_type("SQU")
+        awg.ch2.frequency(1e5)
+        awg.ch2.amplitude_unit("VRMS")
+        awg.ch2.amplitude(0.5)
+        awg.ch2.trigger_source("BUS")
+        awg.ch2.trigger_count(2)
+        awg.ch2.burst_ncycles("INF")
+        awg.ch2.burst_state("ON")
+        awg.ch2.output("ON")
+        found = (awg.ch2.function_type(), awg.ch2.frequency(), awg.ch2.amplitude(), awg.ch2.trigger_count())
+        assert found == ("SQU", 1e5, pytest.approx(0.5), 2)
+        assert (awg.ch2.burst_ncycles(), awg.ch2.burst_mode(), awg.ch2.output()) == (math.inf, "N Cycle", "ON")
+        assert awg.ch2.pulse_width() > 0
+        awg.sync.source(2)
+        assert (awg.sync.source(), awg.sync.output()) == (2, "ON")
+        awg.force_trigger()
+        awg.sync_channel_phases()
+        assert awg.error() == (0, "No error")
+    finally:
+        awg.close()
+
+
+def test_pymeasure_counts_with_the_counter(twin: Callable[[str], tuple[Lab, str]]) -> None:
+    drivers = pytest.importorskip("pymeasure.instruments.pendulum")
+    _, address = twin("devices.counters.pendulum_cnt91.CNT91")
+    counter = drivers.CNT91(address, visa_library="@py", write_termination=LINES, timeout=5000)
+    try:
+        assert counter.id.startswith("PENDULUM, CNT-91")
+        assert counter.batch_size == 10_000
+        counter.external_start_arming_source, counter.external_arming_start_slope = "B", "NEG"
+        assert (counter.external_start_arming_source, counter.external_arming_start_slope) == ("B", "NEG")
+        counter.external_start_arming_source = "IMM"
+        counter.interpolator_autocalibrated = False
+        assert counter.interpolator_autocalibrated is False
+        counter.buffer_frequency_time_series("A", 8, gate_time=0.01)
+        assert (counter.format, counter.continuous, counter.gate_time) == ("ASCII", False, 0.01)
+        values = counter.read_buffer(8)
+        assert values == [9.91e37] * 8  # nothing is connected: not a number, as SCPI writes it
+    finally:
+        counter.adapter.close()
+
+
+def test_pymeasure_tunes_the_laser(twin: Callable[[str], tuple[Lab, str]]) -> None:
+    drivers = pytest.importorskip("pymeasure.instruments.santec")
+    lab, address = twin("devices.sources.santec_tsl570.TSL570")
+    laser = drivers.TSL570(address, visa_library="@py", read_termination="\r", write_termination="\r")
+    try:
+        assert laser.id.startswith("SANTEC,TSL-570")
+        assert laser.command_set == "Legacy"
+        assert (laser.wavelength_min, laser.wavelength_max) == (1500.0, 1630.0)
+        assert laser.frequency_min == pytest.approx(183.92175)
+        laser.wavelength_setpoint = 1555.5
+        assert laser.wavelength_setpoint == 1555.5
+        laser.power_unit = "dBm"
+        laser.power_setpoint = 3.0
+        assert (laser.power_unit, laser.power_setpoint, laser.output_enabled) == ("dBm", 3.0, False)
+        laser.output_enabled = True
+        assert laser.output_enabled is True
+        assert laser.power == -60.0  # the shutter is closed
+        assert lab.bench is not None
+        assert lab.bench.pump_power("it").value(lab.clock.now_ps()) == 0.0
+    finally:
+        laser.adapter.close()
