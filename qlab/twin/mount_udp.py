@@ -1,13 +1,16 @@
 """A twin on a UDP port of 127.0.0.1: each datagram is one message, each client address one conversation.
 
 Nothing is connected: the fault `drop` loses the reply, and a port that is closed (no power, `refuse`) is told to the client
-by its own system, when it sends.
+by its own system, when it sends.  On Linux the system tells us likewise of a client that has gone, so that a late reply to
+it does not count as being on its way.
 """
 
 from __future__ import annotations
 
 import socket
+import sys
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 from qlab.twin.mount import Mount
@@ -25,6 +28,9 @@ Client: TypeAlias = "tuple[str, int]"
 _CLIENTS = 256
 """Conversations that are remembered; nobody says goodbye over UDP."""
 _LARGEST = 1 << 16
+_ATTEMPTS = 3
+_TELLS_OF_LOSSES = sys.platform == "linux"
+_IP_RECVERR = 11  # linux/in.h; Python has no name for it before 3.14
 
 
 class UdpMount(Mount):
@@ -51,6 +57,8 @@ class UdpMount(Mount):
         opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             opened.setblocking(False)
+            if _TELLS_OF_LOSSES:
+                opened.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
             opened.bind((LOOPBACK, self.port))
         except OSError:
             opened.close()
@@ -78,12 +86,25 @@ class UdpMount(Mount):
         await self.close_wire()
 
     def _next(self) -> tuple[bytes, Client] | None:
+        self._take_back_lost()
         if self._socket is None:
             return None
         try:
             return self._socket.recvfrom(_LARGEST)
-        except BlockingIOError:
+        except (BlockingIOError, ConnectionRefusedError):  # the latter of a reply, and the loop will call again
             return None
+
+    def _take_back_lost(self) -> None:
+        """Uncount the replies whose clients had gone; the system gives each back with its address."""
+        while _TELLS_OF_LOSSES and self._socket is not None:
+            try:
+                data, _, _, client = self._socket.recvmsg(_LARGEST, 0, socket.MSG_ERRQUEUE)
+            except BlockingIOError:
+                return
+            session = self._clients.pop(client, None)
+            if session is not None:
+                session.take_back(len(data))
+                self.end(session)
 
     def _readable(self) -> None:
         datagram = self._next()
@@ -106,10 +127,16 @@ class UdpMount(Mount):
         return session
 
     def _reply(self, session: Session, data: bytes, client: Client) -> None:
+        opened = self._socket
         try:
-            if self._socket is not None:
-                self._socket.sendto(data, client)
-                return
+            for _ in range(_ATTEMPTS):
+                if opened is None:
+                    break
+                self._take_back_lost()
+                with suppress(ConnectionRefusedError):  # of an earlier reply, to another client
+                    opened.sendto(data, client)
+                    self._take_back_lost()
+                    return
         except OSError as error:  # longer than a datagram can be, or no room in the system's buffers
             self.report(error)
         session.take_back(len(data))
