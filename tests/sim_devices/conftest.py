@@ -258,6 +258,8 @@ def visa(host: TwinHost) -> Iterator[Callable[[Twin], Wire]]:
     def connect(twin: Twin) -> Wire:
         mount = host.mount_tcp(twin)
         session = manager.open_resource(mount.address)
+        while not mount.begun:  # time must not move before the twin has seen its client
+            os.sched_yield()
         session.timeout = 5000
         session.read_termination = session.write_termination = None
         return Wire(
