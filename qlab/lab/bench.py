@@ -9,11 +9,12 @@ import numpy as np
 
 from qlab.errors import WorldError
 from qlab.lab.arms import stable_id
-from qlab.lab.wiring import ambient_c, oscillator_of
+from qlab.lab.wiring import ambient_c
 from qlab.physics.arm import Port
 from qlab.physics.detector import Detector
 from qlab.physics.keys import generator
 from qlab.physics.midpoint import LinkEnd
+from qlab.physics.oscillator import Oscillator
 from qlab.physics.tagger import Tagger, WorldFeed
 from qlab.tags.stream import TagBlock
 
@@ -103,7 +104,7 @@ class LabBench:
             resolution_ps=round(number(name, "resolution_ps", 1)),
             dead_time_ps=round(number(name, "dead_time_ps", 0)),
             max_rate_hz=number(name, "max_rate_hz", 1e9),
-            oscillator=oscillator_of(self._lab, name),
+            oscillator=self._wiring.clocks.get(self._lab.instruments[name].node or "", Oscillator()),
         )
         return WorldFeed(self.world, tagger, inputs)
 

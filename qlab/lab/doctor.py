@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from qlab.errors import QlabError
 from qlab.lab.build import open_lab
+from qlab.lab.node_clocks import clock_text
 from qlab.lab.optic_models import (
     AttenuatorModel,
     FibreModel,
@@ -122,7 +123,7 @@ def _clock(lab: Lab, report: DoctorReport) -> None:
     speed = f" at {lab.file.clock.speed:g} lab seconds a second" if lab.clock.mode == "paced" else ""
     report.head(f"clock: {lab.clock.mode} time{speed}")
     for name, node in lab.file.nodes.items():
-        report.good(f"node {name}: offset {node.clock.offset_ps} ps, frequency error {node.clock.drift:g}")
+        report.good(f"node {name}: {clock_text(node.clock)}")
 
 
 def _paths(lab: Lab, report: DoctorReport) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qlab.errors import BadRequestError
 from qlab.lab.arms import ArmBuilder, stable_id
+from qlab.lab.node_clocks import node_clocks
 from qlab.lab.optic_models import MidpointModel, PairSourceModel
 from qlab.lab.source import nearest
 from qlab.physics.arm import Path, Port
@@ -15,7 +16,6 @@ from qlab.physics.detector import Detector
 from qlab.physics.knob import Knob
 from qlab.physics.line import PairLine
 from qlab.physics.midpoint import LinkEnd, Midpoint
-from qlab.physics.oscillator import Oscillator
 from qlab.physics.register import QubitRegister
 from qlab.physics.source import PairSource
 from qlab.physics.states import dephased, werner
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from qlab.lab.models import LabFile
     from qlab.lab.source import Key
     from qlab.physics.arm import Arm
+    from qlab.physics.oscillator import Oscillator
 
-__all__ = ["Wiring", "ambient_c", "build_wiring", "oscillator_of"]
+__all__ = ["Wiring", "ambient_c", "build_wiring"]
 
 ROOM_C = 22.0
 LONGEST_PS = 50_000_000_000
@@ -49,6 +50,8 @@ class Wiring:
         For a tagger, by channel (from 0), the detector's number in the world and the cable's delay in ps.
     links:
         Ends of entanglement links, by repeater module and number.
+    clocks:
+        By node.
     ends, used:
         Instruments that light reaches, with the place in the file; optics that light passes.
     """
@@ -59,6 +62,7 @@ class Wiring:
     lines: list[PairLine] = field(default_factory=list)
     inputs: dict[str, dict[int, tuple[int, int]]] = field(default_factory=dict)
     links: dict[str, LinkEnd] = field(default_factory=dict)
+    clocks: dict[str, Oscillator] = field(default_factory=dict)
     register: QubitRegister = field(default_factory=lambda: QubitRegister(0))
     ends: dict[str, Key] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
@@ -74,6 +78,7 @@ def build_wiring(checked: Checked) -> Wiring:
     wiring = Wiring(register=QubitRegister(checked.lab.seed))
     _detectors(checked, wiring)
     _cold_stages(checked, wiring)
+    wiring.clocks = node_clocks(checked, wiring.knob)
     begins = _begins(checked)
     _beams(checked, wiring, begins)
     _midpoints(checked, wiring, begins)
@@ -98,12 +103,6 @@ def ambient_c(lab: LabFile, instrument: str | None) -> float:
     """Return the room temperature where an instrument stands."""
     node = lab.instruments[instrument].node if instrument in lab.instruments else None
     return lab.nodes[node].ambient_c if node in lab.nodes else ROOM_C
-
-
-def oscillator_of(lab: LabFile, instrument: str) -> Oscillator:
-    """Return the clock of the node at which an instrument stands."""
-    node = lab.nodes.get(lab.instruments[instrument].node or "")
-    return Oscillator(node.clock.offset_ps, node.clock.drift) if node is not None else Oscillator()
 
 
 def _detectors(checked: Checked, wiring: Wiring) -> None:

@@ -166,6 +166,15 @@ class Knob:
         """Return a number that grows with every setting that the time before `t_ps` can see."""
         return bisect.bisect_left(self._times, t_ps) + self._revisions
 
+    @property
+    def initial(self) -> float:
+        """The value before the first setting."""
+        return self._initial
+
+    def setting(self, number: int) -> tuple[int, float | Profile] | None:
+        """Return time and value of a setting by its number, from 0, in the order of time; None where there is none yet."""
+        return (self._times[number], self._values[number]) if number < len(self._times) else None
+
     def value(self, t_ps: int) -> float:
         """Return the value at `t_ps`."""
         i = bisect.bisect_right(self._times, t_ps) - 1

@@ -90,10 +90,10 @@ class WorldFeed:
             t, ch = np.delete(t, lost), np.delete(ch, lost)
         first = int(np.searchsorted(t, start_ps))
         t, ch = self._quantised(t[first:]), ch[first:]
-        if tagger.resolution_ps > 1:
+        if tagger.resolution_ps > 1 or bool((t[1:] < t[:-1]).any()):  # or a clock that stepped back
             t, ch = sort_tags(t, ch)
         begin, end = self._local(start_ps, stop_ps)
-        return TagBlock(t, ch, begin, end, tuple(g for g in gaps if g.stop_ps > begin))
+        return TagBlock(t, ch, begin, max(begin, end), tuple(g for g in gaps if g.stop_ps > begin))
 
     def _local(self, start_ps: int, stop_ps: int) -> tuple[int, int]:
         return self._tagger.oscillator.local(start_ps), self._tagger.oscillator.local(stop_ps)

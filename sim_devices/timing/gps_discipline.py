@@ -1,7 +1,7 @@
 """A GPS-disciplined oscillator: how it comes to be locked, and what it does without satellites.
 
-Locked, its error against GPS is white noise of some nanoseconds; in hold-over its frequency stays where it was, with an error
-and an ageing of its own: x(t) = y t + a t^2 / 2.
+Locked, the interval to GPS that it measures is white noise of some nanoseconds; in hold-over its frequency stays where it
+was, with an error and an ageing of its own: x(t) = y t + a t^2 / 2.  When GPS is back, its phase is pulled to zero again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qlab.clock import PS_PER_S
-from qlab.physics.knob import Ramp
+from qlab.physics.knob import Ramp, Relaxation
 
 if TYPE_CHECKING:
     from qlab.twin.bench import Bench
@@ -19,6 +19,7 @@ __all__ = ["Discipline", "Stages"]
 
 FREE_S = 30 * 86400.0
 """A hold-over is followed for so long; then its frequency stands."""
+PULLED_S = 30.0  # [INF] time constant with which the phase comes back to GPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Discipline:
     Parameters
     ----------
     name, bench:
-        Of the twin; the knob `frequency` is its error; its time error is what that adds up to.
+        Of the twin; the knobs `frequency` and `phase_ps` are its error.
     stages:
         On the way to lock.
     noise_ns, holdover_1e12, ageing_1e12_per_day:
@@ -71,6 +72,8 @@ class Discipline:
         self._holdover = holdover_1e12 * 1e-12
         self._ageing_per_s = ageing_1e12_per_day * 1e-12 / 86400.0
         self._frequency = bench.knob(name, "frequency")
+        self._phase = bench.knob(name, "phase_ps")
+        self._drifted_s = 0.0
         self.antenna = True
         self._began_ps = bench.clock.now_ps() - (round(self._until_lock_s() * PS_PER_S) if locked else 0)
         self._lost_ps: int | None = None
@@ -110,8 +113,8 @@ class Discipline:
 
     def power_up(self) -> None:
         """Begin from the beginning."""
+        self._end_holdover()
         self._began_ps, self._lost_ps = self.now_ps, None
-        self._frequency.set(0.0, self.now_ps)
         self.note()
 
     def switch_antenna(self, *, on: bool) -> None:
@@ -126,19 +129,32 @@ class Discipline:
             last = self._holdover + self._ageing_per_s * FREE_S
             self._frequency.set(Ramp(now, self._holdover, end, last), now)
         elif on and self._lost_ps is not None:
+            self._end_holdover()
             self._lost_ps = None
             self._began_ps = now - round((self._stages.warm_s + self._stages.search_s) * PS_PER_S)
-            self._frequency.set(0.0, now)
         self.note()
 
     def interval_s(self) -> float:
         """Return GPS minus internal 1 pps: noise while locked, the drift of the oscillator without satellites."""
         second = self.now_ps // PS_PER_S
         noise_s = self._noise_s * float(self._bench.rng(self._name, second).standard_normal())
+        turned_s = self._phase.value(self.now_ps) / PS_PER_S
+        return noise_s - (self._drifted_s + self._held_over_s() + turned_s)
+
+    def _held_over_s(self) -> float:
+        """Return what this hold-over has added to the time error."""
         if self._lost_ps is None:
-            return noise_s
+            return 0.0
         t_s = (self.now_ps - self._lost_ps) / PS_PER_S
-        return -(self._holdover * t_s + self._ageing_per_s * t_s * t_s / 2.0) + noise_s
+        return self._holdover * t_s + self._ageing_per_s * t_s * t_s / 2.0
+
+    def _end_holdover(self) -> None:
+        """Find the frequency, and pull the phase back by what has been drifted."""
+        now = self.now_ps
+        self._drifted_s += self._held_over_s()
+        self._frequency.set(0.0, now)
+        tau_ps = round(PULLED_S * PS_PER_S)
+        self._phase.set(Relaxation(now, self._phase.value(now), -self._drifted_s * PS_PER_S, tau_ps), now)
 
     def _until_lock_s(self) -> float:
         return sum(seconds for _, seconds in self._stages.names())
