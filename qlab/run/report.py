@@ -56,6 +56,8 @@ def _figures(record: RunRecord, results: dict[str, Any]) -> list[tuple[str, str,
         figures.append(("Correlations", "correlations", _correlations(results)))
     if "visibility_fringes" in results:
         figures.append(("Fringes", "fringes", _fringes(results)))
+    if "tomography_rho_real" in results:
+        figures.append(("The density matrix of the largest likelihood", "state", _state(results)))
     if "alignment_t" in results:
         figures.append(("Correlation matrix before alignment", "matrix", _matrix(results)))
     return figures
@@ -141,6 +143,24 @@ def _matrix(results: dict[str, Any]) -> Any:
     axes.set_yticks(range(3), ["X", "Y", "Z"])
     axes.set(xlabel="Bob", ylabel="Alice")
     figure.colorbar(picture, ax=axes, label="correlation")
+    return figure
+
+
+def _state(results: dict[str, Any]) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.0, 3.6), layout="constrained")
+    names = ["HH", "HV", "VH", "VV"]
+    for axes, part in zip(figure.subplots(1, 2), ("real", "imag"), strict=True):
+        rho = np.asarray(results[f"tomography_rho_{part}"])
+        picture = axes.imshow(rho, cmap="RdBu", vmin=-0.5, vmax=0.5)
+        for (i, j), value in np.ndenumerate(rho):
+            dark = "white" if abs(value) > 0.3 else "#1c2430"
+            axes.text(j, i, f"{value:+.3f}", ha="center", va="center", color=dark, fontsize=9)
+        axes.set_xticks(range(4), names)
+        axes.set_yticks(range(4), names)
+        axes.set_title("real part" if part == "real" else "imaginary part")
+    figure.colorbar(picture, ax=figure.axes)
     return figure
 
 
