@@ -121,8 +121,10 @@ def test_the_command_line_runs_a_plan_and_renders_its_report(
 def test_plans_are_listed_with_their_parameters(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run"]) == 0
     listed = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
-    measuring = ["measure_chain", "measure_chsh", "measure_error_rates", "measure_visibility"]
-    assert listed == ["align_polarisation", "characterise_source", *measuring, "record_tags", "watch_nanowires"]
+    assert listed == sorted(listed)
+    measuring = {"measure_chain", "measure_chsh", "measure_error_rates", "measure_tomography", "measure_visibility"}
+    assert {"align_polarisation", "characterise_source", *measuring, "record_tags", "watch_nanowires"} <= set(listed)
+    assert not any(name.startswith("_") for name in listed)
 
 
 @pytest.mark.parametrize(
