@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check bench interop cassettes pages clean
+.PHONY: demo test check bench interop cassettes pages clean explore
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,9 @@ test: $(VENV)/.dev  ## every check that CI runs
 	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered
 
 check: test
+
+explore: $(VENV)/.dev  ## property tests with examples that nobody has tried yet
+	QLAB_HYPOTHESIS=explore $(BIN)/python -m pytest -n auto --dist loadfile
 
 bench: $(VENV)/.dev  ## every benchmark, with medians and spreads
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done

@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# The gate tries the same examples each time; `QLAB_HYPOTHESIS=explore` (make explore) looks for new ones.
+settings.register_profile("gate", derandomize=True)
+settings.register_profile("explore", max_examples=1000)
+settings.load_profile(os.environ.get("QLAB_HYPOTHESIS", "gate"))
 
 # Daemon threads of libraries that live as long as the process does, once they were used.
 _LASTING_THREADS = ("pymonitor", "ZMQbg", "asyncio_", "tiled", "AnyIO", "ophyd")

@@ -143,6 +143,20 @@ class Mount(ABC):
         """Run in the host's loop soon (at once where that is here)."""
         self.host.in_loop(action)
 
+    def work_in_loop(self, action: Callable[[], None]) -> None:
+        """Run in the host's loop soon; the mount is busy until it is done, so that stepped time waits for it."""
+        with self.lock:
+            self._working += 1
+
+        def work() -> None:
+            try:
+                action()
+            finally:
+                with self.lock:
+                    self._working -= 1
+
+        self.in_loop(work)
+
     def begin(self, twin: Twin, flush: Callable[[Session], None], hang_up: Callable[[Session], None]) -> Session:
         """Open a session; a wire calls it when a client connects."""
         with self.lock:

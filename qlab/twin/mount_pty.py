@@ -86,10 +86,13 @@ class PtyMount(Mount):
             return
         line, self._line = self._line, None
         self.symlink.unlink(missing_ok=True)
-        self.host.loop.remove_reader(self._master)
-        self.host.loop.remove_writer(self._master)
-        os.close(self._master)
-        os.close(self._slave)
+        self._discard(line, self._master, self._slave)
+
+    def _discard(self, line: Session, master: int, slave: int) -> None:
+        self.host.loop.remove_reader(master)
+        self.host.loop.remove_writer(master)
+        os.close(master)
+        os.close(slave)
         self._queue.clear()
         self._queued = 0
         self.end(line)
@@ -136,7 +139,11 @@ class PtyMount(Mount):
         self.host.loop.remove_writer(self._master)
 
     def _hang_up(self, session: Session) -> None:
-        """Unplug and plug in again, before the command that did it counts as received."""
+        """Unplug and plug in again, before the command that did it counts as received.
+
+        The new terminal is there before the old one goes: whoever opens the lasting path meanwhile finds one of them.
+        """
         if session is self._line:
-            self._unplug()
+            old, self._line = (session, self._master, self._slave), None
             self._plug()
+            self._discard(*old)

@@ -184,7 +184,7 @@ class Session:
         now_ps = self._mount.clock.now_ps()
         last_ps = self._waiting[-1][0] if self._waiting else now_ps
         if piece is DROP:
-            self._mount.in_loop(lambda: self._hang_up(self))
+            self._mount.work_in_loop(lambda: self._hang_up(self))
         elif piece.delay_s + delay_s == 0 and last_ps <= now_ps:
             self._emit(piece.data)
         else:

@@ -97,6 +97,8 @@ class Triggers(ScpiTwin):
         known = {"MIN": 1.0, "MAX": MOST_CYCLES, "DEF": 1.0, "INF": math.inf}
         said = known.get(text.strip().upper()[:3])
         value = parse_number(text) if said is None else said
+        if math.isnan(value):
+            raise ScpiError(-222)
         cycles = math.inf if value >= 9.9e37 else min(max(float(round(value)), 1.0), MOST_CYCLES)
         self._cycles[channel] = cycles
         self.follow(channel, "cycles")
