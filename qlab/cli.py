@@ -163,6 +163,15 @@ def _parser() -> argparse.ArgumentParser:
     coincidences.add_argument("--alice", metavar="CHANNELS", help="Alice's channels as H,V,A,D (default 0,1,2,3)")
     coincidences.add_argument("--bob", metavar="CHANNELS", help="Bob's channels as H,V,A,D (default 4,5,6,7)")
     coincidences.set_defaults(command=_tags_coincidences)
+    convert = tags.add_parser("convert", help="write one file or several, merged by time, in another format")
+    convert.add_argument("files", nargs="+", metavar="FILE", help="what there is, and last the new file")
+    convert.add_argument("--to", metavar="FORMAT", help="of the new file, where its suffix does not say")
+    convert.add_argument("--format", metavar="FORMAT", help="of what there is, where its first bytes do not tell")
+    convert.add_argument("--bin-ps", type=float, metavar="PS", help="length of one time bin, for text")
+    convert.add_argument(
+        "--channel-step", type=int, default=0, metavar="N", help="raise each further file's channels by N"
+    )
+    convert.set_defaults(command=_tags_convert)
     return parser
 
 
@@ -383,6 +392,26 @@ def _tags_coincidences(arguments: argparse.Namespace) -> int:
     )
     _say(result.to_json() if arguments.json else result.render())
     return 0
+
+
+def _tags_convert(arguments: argparse.Namespace) -> int:
+    from qlab.tags.convert import convert_tags
+
+    *sources, target = arguments.files
+    shown = sys.stderr.isatty()
+    done = convert_tags(
+        sources,
+        target,
+        kind=arguments.to,
+        source_format=arguments.format,
+        bin_ps=arguments.bin_ps,
+        channel_step=arguments.channel_step,
+        progress=lambda tags: print(f"\r{tags:,} tags", end="", file=sys.stderr) if shown else None,
+    )
+    _say(f"{target}: {done.tags} tags as {done.target}")
+    if done.fault:
+        print(f"qlab: {done.fault}", file=sys.stderr)
+    return 1 if done.fault else 0
 
 
 def _channels(text: str | None, option: str) -> tuple[int, ...] | None:

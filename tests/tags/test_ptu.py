@@ -10,7 +10,8 @@ import pytest
 
 from qlab.errors import TagFileError
 from qlab.tags.coincidence import differences
-from qlab.tags.files.ptu import read_ptu
+from qlab.tags.files.ptu import _Ptu, read_ptu, stream_ptu
+from qlab.tags.files.streaming import whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,6 +94,73 @@ def test_picoharp_records(tmp_path: Path) -> None:
     assert (found.marker_t.tolist(), found.marker_bits.tolist()) == ([4 * (wrap + 0x120)], [5])
 
 
+def t3(pulse: int, delay: int, channel: int, special: int = 0) -> int:
+    return special << 31 | channel << 25 | delay << 10 | pulse
+
+
+def test_t3_records_count_pulses_and_delays_after_them(tmp_path: Path) -> None:
+    """Sync pulses of 12.5 ns, delays in units of 4 ps; an overflow is 1024 pulses, times its count."""
+    resolution = tag("MeasDesc_Resolution", 0x20000008, struct.pack("<d", 4e-12))
+    records = [t3(3, 100, 0), t3(0, 0, 63, 1), t3(7, 9, 1), t3(2, 0, 63, 1), t3(1, 5, 4, 1), t3(1, 0, 0)]
+    found = read_ptu(ptu(tmp_path, 0x00010307, records, unit_s=1.25e-8, more=resolution))
+    assert found.record_type == "Generic T3"
+    assert found.block.t.tolist() == [3 * 12500 + 400, (1024 + 7) * 12500 + 36, (3 * 1024 + 1) * 12500]
+    assert found.block.ch.tolist() == [1, 2, 1]
+    assert (found.marker_t.tolist(), found.marker_bits.tolist()) == ([(3 * 1024 + 1) * 12500], [4])
+    once = read_ptu(ptu(tmp_path, 0x00010304, [t3(9, 0, 63, 1), t3(5, 0, 0)], unit_s=1.25e-8, more=resolution))
+    assert once.block.t.tolist() == [(1024 + 5) * 12500]  # HydraHarp 1 never counts them
+
+
+def test_picoharp_t3_records(tmp_path: Path) -> None:
+    resolution = tag("MeasDesc_Resolution", 0x20000008, struct.pack("<d", 4e-12))
+    records = [1 << 28 | 10 << 16 | 6, 15 << 28, 2 << 28 | 3 << 16 | 8, 15 << 28 | 2 << 16 | 9]
+    found = read_ptu(ptu(tmp_path, 0x00010303, records, unit_s=1.25e-8, more=resolution))
+    assert found.block.t.tolist() == [6 * 12500 + 40, (65_536 + 8) * 12500 + 12]
+    assert found.block.ch.tolist() == [1, 2]
+    assert (found.marker_t.tolist(), found.marker_bits.tolist()) == ([(65_536 + 9) * 12500], [2])
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 1000])
+def test_a_recording_streams_as_it_is_read_whole(tmp_path: Path, chunk: int) -> None:
+    rng = np.random.default_rng(8)
+    times = np.sort(rng.integers(0, 2**25, 60))
+    records = []
+    for turn in range(5):
+        records += [hydra(int(t), int(rng.integers(0, 4))) for t in times[turn * 12 : turn * 12 + 12]]
+        records.append(hydra(turn % 3, 63, 1))
+    path = ptu(tmp_path, 0x01010204, records)
+    block = whole(stream_ptu(path, chunk=chunk))
+    read = read_ptu(path).block
+    assert (block.t == read.t).all()
+    assert (block.ch == read.ch).all()
+    assert (block.start_ps, block.stop_ps, block.gaps) == (read.start_ps, read.stop_ps, ())
+
+
+def test_a_cut_recording_streams_what_there_is_and_then_complains(tmp_path: Path) -> None:
+    path = ptu(tmp_path, 0x01010204, [hydra(5, 0), hydra(6, 1)], promised=5)
+    blocks = stream_ptu(path)
+    assert next(blocks).t.tolist() == [5, 6]
+    with pytest.raises(TagFileError, match="promises 5 records, the file holds 2"):
+        next(blocks)
+    assert whole(stream_ptu(path, salvage=True)).n == 2
+
+
+def test_a_file_of_more_than_four_gigabytes_is_read_beyond_them(tmp_path: Path) -> None:
+    """A sparse file: zeros are photons of channel 1 at time 0 of their overflow period, and cost nothing on the disk."""
+    path = ptu(tmp_path, 0x01010204, [], promised=(5 << 30) // 4 + 1)
+    with path.open("r+b") as file:
+        begin = file.seek(0, 2)
+        file.truncate(begin + (5 << 30))
+        file.seek(0, 2)
+        file.write(struct.pack("<I", hydra(77, 2)))
+    opened = _Ptu(path)
+    assert opened.found == opened.promised
+    with path.open("rb") as file:
+        file.seek(begin + (5 << 30))
+        assert np.fromfile(file, "<u4").tolist() == [hydra(77, 2)]
+    assert opened.sound == (5 << 30) // 4 + 1
+
+
 def test_live_interval_reaches_to_the_last_overflow_or_to_the_stated_end(tmp_path: Path) -> None:
     records = [hydra(5, 0), hydra(2, 63, 1)]
     assert read_ptu(ptu(tmp_path, 0x01010204, records)).block.stop_ps == 2 * 2**25 + 1
@@ -109,7 +177,7 @@ def test_header_that_lies_about_the_length_is_caught(tmp_path: Path, promised: i
 
 
 def test_other_lies_of_the_header_are_caught(tmp_path: Path) -> None:
-    with pytest.raises(TagFileError, match="T3 records"):
+    with pytest.raises(TagFileError, match="gives None as MeasDesc_Resolution"):
         read_ptu(ptu(tmp_path, 0x00010307, []))
     with pytest.raises(TagFileError, match="unknown records"):
         read_ptu(ptu(tmp_path, 0x00990307, []))

@@ -52,5 +52,9 @@ def test_real_recordings_are_recognised(recording: Callable[[str], Path]) -> Non
     assert sniff(recording("hydraharp_t2_320MHz_hbt.ptu")) == "ptu"
     assert open_tags(recording("hydraharp_t2_320MHz_hbt.ptu")).n == 384_019
     assert sniff(recording("kwiat_bbm92_alice_bob.txt")) == "text"
-    with pytest.raises(TagFileError, match="no known format"):
-        sniff(recording("qutag_320MHz_hbt.qutag"))
+    assert sniff(recording("qutag_320MHz_hbt.qutag")) == "qutag"
+    assert [sniff(recording(f"timestamp7_c14_rollover.{end}.ts")) for end in ("Aa0f", "Aa1fX", "Aa2f")] == [
+        "a0",
+        "a1x",
+        "a2",
+    ]

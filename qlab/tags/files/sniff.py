@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from qlab.errors import BadRequestError, TagFileError
-from qlab.tags.files.ptu import MAGIC, read_ptu
+from qlab.tags.files.flat import FLAT_MAGIC, stream_flat
+from qlab.tags.files.id900 import looks_like_id900, stream_id900
+from qlab.tags.files.ptu import MAGIC, stream_ptu
+from qlab.tags.files.qutag import looks_like_qutag, stream_qutag
+from qlab.tags.files.sfifteen import spelling_of, stream_sfifteen
+from qlab.tags.files.streaming import whole
+from qlab.tags.files.swabian import looks_like_swabian, stream_swabian
 from qlab.tags.files.text import looks_like_text, read_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from qlab.tags.files.text import Columns
     from qlab.tags.stream import TagBlock
 
-__all__ = ["TagFormat", "open_tags", "sniff"]
+__all__ = ["FORMATS", "TagFormat", "open_tags", "sniff", "stream_tags"]
 
-TagFormat = Literal["qlab", "ptu", "text"]
+TagFormat = Literal["qlab", "flat", "ptu", "qutag", "swabian", "a0", "a1", "a1x", "a2", "id900", "text"]
+FORMATS: tuple[TagFormat, ...] = get_args(TagFormat)
+_OPTIONS = {"qlab": {"rows"}, "flat": {"salvage"}, "ptu": {"salvage"}, "text": {"bin_ps", "columns"}}
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_HEAD = 4096
 
 
 def sniff(path: Path | str) -> TagFormat:
@@ -29,24 +40,82 @@ def sniff(path: Path | str) -> TagFormat:
     """
     try:
         with Path(path).open("rb") as file:
-            head = file.read(4096)
+            head = file.read(_HEAD)
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror}"
         raise TagFileError(msg) from error
-    if head.startswith(_HDF5):
-        return "qlab"
-    if head.startswith(MAGIC):
-        return "ptu"
+    found = _known(head)
+    if found is not None:
+        return found
+    what = f"starts with {head[:8].hex(' ')}" if head else "is empty"
+    msg = f"{path}: {what}: no known format of time tags ({', '.join(FORMATS)}); where you know it, say format=..."
+    raise TagFileError(msg)
+
+
+def _known(head: bytes) -> TagFormat | None:
+    for magic, name in ((_HDF5, "qlab"), (FLAT_MAGIC, "flat"), (MAGIC, "ptu")):
+        if head.startswith(magic):
+            return name  # type: ignore[return-value]
+    spelling = spelling_of(head)
+    if spelling in ("a0", "a2"):
+        return spelling
     if looks_like_text(head):
         return "text"
-    what = f"starts with {head[:8].hex(' ')}" if head else "is empty"
-    msg = f"{path}: {what}: no known format of time tags (qlab HDF5, PicoQuant PTU, text)"
-    raise TagFileError(msg)
+    if looks_like_qutag(head):
+        return "qutag"
+    if looks_like_swabian(head):
+        return "swabian"
+    if spelling is not None:
+        return spelling
+    return "id900" if looks_like_id900(head) else None
+
+
+def stream_tags(
+    path: Path | str,
+    *,
+    format: TagFormat | None = None,
+    bin_ps: float | None = None,
+    columns: Columns | None = None,
+    salvage: bool = False,
+) -> Iterator[TagBlock]:
+    """Yield the tags of a file of any known format in adjoining blocks, in constant memory but for text.
+
+    Parameters
+    ----------
+    path, format:
+        The file, and what it is where its first bytes do not tell.
+    bin_ps, columns, salvage:
+        As for `open_tags`.
+
+    Raises
+    ------
+    BadRequestError
+        An option that this file's format has no use for.
+    TagFileError
+        The file is not what it seems to be; everything before the fault has been yielded.
+    """
+    kind = _checked(path, format, bin_ps=bin_ps, columns=columns, salvage=salvage or None)
+    if kind == "qlab":
+        from qlab.tags.files.hdf5_reader import iterate_tags
+
+        return iterate_tags(path)
+    if kind == "text":
+        return iter((read_text(path, bin_ps=1 if bin_ps is None else bin_ps, columns=columns),))
+    if kind == "ptu":
+        return stream_ptu(path, salvage=salvage)
+    if kind == "flat":
+        return stream_flat(path, salvage=salvage)
+    if kind == "qutag":
+        return stream_qutag(path)
+    if kind == "swabian":
+        return stream_swabian(path)
+    return stream_id900(path) if kind == "id900" else stream_sfifteen(path, kind)
 
 
 def open_tags(
     path: Path | str,
     *,
+    format: TagFormat | None = None,
     bin_ps: float | None = None,
     columns: Columns | None = None,
     salvage: bool = False,
@@ -56,12 +125,12 @@ def open_tags(
 
     Parameters
     ----------
-    path:
-        The file.
+    path, format:
+        The file, and what it is where its first bytes do not tell.
     bin_ps, columns:
         Length of one time bin (default 1 ps) and order of the columns, for text, which says neither.
     salvage:
-        Take what is sound of a PTU file that contradicts its header.
+        Take what is sound of a PTU or flat file that is cut or contradicts itself.
     rows:
         Rows of a qlab file: the first, and the one after the last.
 
@@ -72,17 +141,23 @@ def open_tags(
     TagFileError
         The file cannot be read as what it seems to be.
     """
-    kind = sniff(path)
-    given = {"bin_ps": bin_ps is not None, "columns": columns is not None, "salvage": salvage, "rows": rows is not None}
-    useful = {"qlab": {"rows"}, "ptu": {"salvage"}, "text": {"bin_ps", "columns"}}[kind]
-    useless = sorted(name for name, is_given in given.items() if is_given and name not in useful)
-    if useless:
-        msg = f"{path} is of format {kind}, which says or needs no {', '.join(useless)}; leave it out"
-        raise BadRequestError(msg)
+    kind = _checked(path, format, bin_ps=bin_ps, columns=columns, salvage=salvage or None, rows=rows)
     if kind == "qlab":
         from qlab.tags.files.hdf5_reader import read_tags
 
         return read_tags(path, *(rows or ()))
-    if kind == "ptu":
-        return read_ptu(path, salvage=salvage).block
-    return read_text(path, bin_ps=1 if bin_ps is None else bin_ps, columns=columns)
+    return whole(stream_tags(path, format=kind, bin_ps=bin_ps, columns=columns, salvage=salvage))
+
+
+def _checked(path: Path | str, kind: TagFormat | None, **options: object) -> TagFormat:
+    if kind is not None and kind not in FORMATS:
+        msg = f"{path}: format {kind!r}; expected one of {', '.join(FORMATS)}"
+        raise BadRequestError(msg)
+    known = sniff(path) if kind is None else kind
+    useless = sorted(
+        name for name, value in options.items() if value is not None and name not in _OPTIONS.get(known, ())
+    )
+    if useless:
+        msg = f"{path} is of format {known}, which says or needs no {', '.join(useless)}; leave it out"
+        raise BadRequestError(msg)
+    return known

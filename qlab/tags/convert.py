@@ -1,0 +1,196 @@
+"""Tags from files of any format into one file of another, in constant memory."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from qlab.errors import BadRequestError, StorageError, TagFileError
+from qlab.tags.files.merging import merge_streams
+from qlab.tags.files.sniff import stream_tags
+from qlab.tags.files.swabian import SWABIAN
+from qlab.tags.stream import TagBlock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from qlab.tags.files.sniff import TagFormat
+
+__all__ = ["TARGETS", "Converted", "Target", "convert_tags"]
+
+Target = Literal["qlab", "flat", "swabian", "text", "parquet", "photon-hdf5"]
+TARGETS: tuple[Target, ...] = get_args(Target)
+_BY_SUFFIX: dict[str, Target] = {
+    ".h5": "qlab",
+    ".hdf5": "qlab",
+    ".qtags": "flat",
+    ".ttstruct": "swabian",
+    ".txt": "text",
+    ".csv": "text",
+    ".parquet": "parquet",
+    ".photon.h5": "photon-hdf5",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What a conversion did; `fault` is what ended it before the end of a file, else empty."""
+
+    target: Target
+    tags: int
+    fault: str = ""
+
+
+def convert_tags(
+    sources: Sequence[Path | str],
+    target: Path | str,
+    *,
+    kind: Target | None = None,
+    source_format: TagFormat | None = None,
+    bin_ps: float | None = None,
+    channel_step: int = 0,
+    progress: Callable[[int], None] = lambda tags: None,
+) -> Converted:
+    """Write the tags of one file, or of several merged by time, into a new file.
+
+    Parameters
+    ----------
+    sources, source_format, bin_ps:
+        The files, and what `qlab.tags.files.sniff.stream_tags` must be told of them.
+    target, kind:
+        A file that does not exist yet, and its format; by its suffix where not given.
+    channel_step:
+        Added to the channels of the second file, twice to those of the third, and so on.
+    progress:
+        Called with the number of tags so far.
+
+    Raises
+    ------
+    BadRequestError
+        No source, a target that exists, an unknown format, or channels beyond 254.
+    StorageError
+        The target cannot be written.
+    """
+    target = Path(target)
+    chosen = kind if kind is not None else _kind_of(target)
+    if not sources or chosen not in TARGETS:
+        names = ", ".join(TARGETS)
+        msg = f"convert: {len(sources)} sources, format {chosen!r}; expected at least one source, and one of {names}"
+        raise BadRequestError(msg)
+    if target.exists():
+        msg = f"{target} exists; choose another name"
+        raise BadRequestError(msg)
+    streams = [
+        _raised(stream_tags(path, format=source_format, bin_ps=bin_ps), i * channel_step)
+        for i, path in enumerate(sources)
+    ]
+    blocks = streams[0] if len(streams) == 1 else merge_streams(streams)
+    tags, fault = 0, ""
+    with ExitStack() as stack:
+        write = stack.enter_context(_WRITERS[chosen](target))
+        try:
+            for block in blocks:
+                write(block)
+                tags += block.n
+                progress(tags)
+        except TagFileError as error:
+            fault = str(error)  # what was sound is written
+    return Converted(chosen, tags, fault)
+
+
+def _kind_of(target: Path) -> Target:
+    for suffix in ("".join(target.suffixes[-2:]).lower(), target.suffix.lower()):
+        if suffix in _BY_SUFFIX:
+            return _BY_SUFFIX[suffix]
+    msg = f"{target}: the suffix says no format; expected one of {', '.join(_BY_SUFFIX)}, or say the format"
+    raise BadRequestError(msg)
+
+
+def _raised(blocks: Iterable[TagBlock], step: int) -> Iterator[TagBlock]:
+    for block in blocks:
+        if step and block.n and int(block.ch.max()) + step > 254:
+            msg = f"convert: channel {int(block.ch.max())} raised by {step}; expected at most 254"
+            raise BadRequestError(msg)
+        yield TagBlock(block.t, block.ch + np.uint8(step), block.start_ps, block.stop_ps, block.gaps) if step else block
+
+
+@contextmanager
+def _qlab(path: Path) -> Iterator[Callable[[TagBlock], object]]:
+    from qlab.tags.files.hdf5 import TagWriter
+
+    with TagWriter(path) as writer:
+        yield writer.append
+
+
+@contextmanager
+def _flat(path: Path) -> Iterator[Callable[[TagBlock], object]]:
+    from qlab.tags.files.flat import FlatWriter
+
+    with FlatWriter(path) as writer:
+        yield writer.append
+
+
+@contextmanager
+def _swabian(path: Path) -> Iterator[Callable[[TagBlock], object]]:
+    with _binary(path) as write:
+
+        def append(block: TagBlock) -> None:
+            records = np.zeros(block.n, SWABIAN)
+            records["channel"], records["time"] = block.ch, block.t
+            write(records.tobytes())
+
+        yield append
+
+
+@contextmanager
+def _text(path: Path) -> Iterator[Callable[[TagBlock], object]]:
+    comma = path.suffix.lower() == ".csv"
+    with _binary(path) as write:
+        write(b"channel,time_ps\n" if comma else b"# channel  time in ps\n")
+
+        def append(block: TagBlock) -> None:
+            between = "," if comma else " "
+            rows = zip(block.ch.tolist(), block.t.tolist(), strict=True)
+            write("".join(f"{ch}{between}{t}\n" for ch, t in rows).encode())
+
+        yield append
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Callable[[TagBlock], object]]:
+    from qlab.tags.files.export import ParquetWriter
+
+    with ParquetWriter(path) as writer:
+        yield writer.append
+
+
+@contextmanager
+def _photon_hdf5(path: Path) -> Iterator[Callable[[TagBlock], object]]:
+    from qlab.tags.files.export import PhotonHdf5Writer
+
+    with PhotonHdf5Writer(path) as writer:
+        yield writer.append
+
+
+@contextmanager
+def _binary(path: Path) -> Iterator[Callable[[bytes], object]]:
+    try:
+        with path.open("xb") as file:
+            yield file.write
+    except OSError as error:
+        msg = f"{path}: cannot be written: {error.strerror}"
+        raise StorageError(msg) from error
+
+
+_WRITERS = {
+    "qlab": _qlab,
+    "flat": _flat,
+    "swabian": _swabian,
+    "text": _text,
+    "parquet": _parquet,
+    "photon-hdf5": _photon_hdf5,
+}
