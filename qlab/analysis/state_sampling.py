@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from qlab.analysis.intervals import ONE_SIGMA, Interval
 from qlab.analysis.state_estimation import CentralPath, whitened
 from qlab.errors import BadRequestError
 
@@ -21,26 +22,10 @@ if TYPE_CHECKING:
 
     from qlab.analysis.projections import ProjectionCounts
 
-__all__ = ["Interval", "StateSamples", "sample_states", "sample_states_batch"]
+__all__ = ["StateSamples", "sample_states", "sample_states_batch"]
 
 Matrices: TypeAlias = NDArray[np.complex128]
-ONE_SIGMA = 0.6826894921370859
 _STRIDE = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A figure with the equal-tailed interval that holds it with probability `level`."""
-
-    value: float
-    low: float
-    high: float
-    level: float = ONE_SIGMA
-
-    @property
-    def sigma(self) -> float:
-        """Half its width."""
-        return (self.high - self.low) / 2.0
 
 
 @dataclass(frozen=True, slots=True)
