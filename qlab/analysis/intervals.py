@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from qlab.errors import BadRequestError
 
@@ -35,8 +36,7 @@ def poisson_interval(count: int, level: float = ONE_SIGMA) -> Interval:
     BadRequestError
         A negative count, or a level not between 0 and 1.
     """
-    from scipy.stats import chi2
-
+    chi2 = _stats().chi2
     tail = _tail(level)
     if count < 0:
         msg = f"interval of {count} counts: expected at least 0"
@@ -53,8 +53,7 @@ def fraction_interval(successes: int, trials: int, level: float = ONE_SIGMA) -> 
     BadRequestError
         Not 0 <= successes <= trials with at least one trial, or a level not between 0 and 1.
     """
-    from scipy.stats import beta
-
+    beta = _stats().beta
     tail = _tail(level)
     if not 0 <= successes <= trials or trials < 1:
         msg = f"interval of {successes} of {trials}: expected 0 <= successes <= trials, and at least one trial"
@@ -62,6 +61,15 @@ def fraction_interval(successes: int, trials: int, level: float = ONE_SIGMA) -> 
     low = float(beta.ppf(tail, successes, trials - successes + 1)) if successes else 0.0
     high = float(beta.isf(tail, successes + 1, trials - successes)) if successes < trials else 1.0
     return Interval(successes / trials, low, high, level)
+
+
+def _stats() -> Any:
+    try:
+        from scipy import stats
+    except ImportError as error:
+        msg = "exact intervals need scipy: pip install 'qlab[lab]'"
+        raise BadRequestError(msg) from error
+    return stats
 
 
 def _tail(level: float) -> float:
