@@ -53,7 +53,8 @@ def characterise_detectors(
 
     def body():
         yield from bps.abs_set(tagger.acquisition_s, acquisition_s, wait=True)
-        gaps, live_s = {}, 0.0
+        gaps: dict[int, list[np.ndarray]] = {}
+        live_s = 0.0
         while live_s < max_s:
             yield from measure_setting([tagger], [])
             block = tagger.last_block
