@@ -75,9 +75,11 @@ def bind_parameters(
             raise BadRequestError(_unknown(f"{plan.__name__} has no parameter {name!r}", name, parameters))
     arguments: dict[str, Any] = {}
     for name, parameter in parameters.items():
-        role = _ROLE_OF.get(name)
+        role = _role(parameter)
         if role is not None:
             arguments[name] = _device(name, role, texts.get(name), devices, parameter, light=light)
+        elif parameter.annotation is parameter.default is inspect.Parameter.empty:
+            arguments[name] = _named_device(plan.__name__, name, texts.get(name, name), devices)
         elif name in texts:
             kind = parameter.annotation if parameter.annotation is not inspect.Parameter.empty else str
             try:
@@ -86,6 +88,21 @@ def bind_parameters(
                 msg = f"{plan.__name__}: {name} = {texts[name]!r}: {error.errors()[0]['msg'].lower()}"
                 raise BadRequestError(msg) from error
     return arguments
+
+
+def _role(parameter: inspect.Parameter) -> Any:
+    """Return the role that a parameter says by its annotation, or by its name; None for what is no device."""
+    kind = parameter.annotation
+    return (
+        kind if inspect.isclass(kind) and getattr(kind, "_is_runtime_protocol", False) else _ROLE_OF.get(parameter.name)
+    )
+
+
+def _named_device(plan: str, name: str, given: str, devices: Mapping[str, Any]) -> Any:
+    """Return the device that a parameter without role, type and default means: the one named, or of its own name."""
+    if given not in devices:
+        raise BadRequestError(_unknown(f"{plan}: {name} = {given!r} is no instrument of this lab", given, devices))
+    return devices[given]
 
 
 def _value(kind: TypeAdapter[Any], text: str) -> Any:

@@ -1,0 +1,1 @@
+"""Acme's bias supply for qlab."""
