@@ -1,8 +1,16 @@
 """What plans ask of instruments: one `Protocol` a role, so that a plan never names a class.
 
-Every method that moves or measures returns an Ophyd status at once and does its work in a thread; the status fails
-with a `qlab.errors.QlabError` that says what went wrong on which device.  `make_safe` may be called at any time, any
-number of times, from a finaliser.
+Every method that moves or measures returns an Ophyd status at once and does its work in a thread; `make_safe` blocks, and may
+be called at any time, any number of times, from a finaliser.  What holds for all of them, beside what a role says itself:
+
+==================  ================================================================================================
+raised at once      `LimitError` for a value outside the device's limits, `BadRequestError` for what it does not have
+status fails with   `LinkError` where nobody answers or the answer makes no sense, after the link's retries;
+                    `InstrumentError` where the instrument refuses or does not do what it was told
+lasts               lab time, as each role says, and for a lost instrument the link's time-out times its attempts
+                    (3 s by default) more
+reading a property  asks nobody: it is what was fetched last
+==================  ================================================================================================
 """
 
 from __future__ import annotations
@@ -14,6 +22,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from ophyd import Signal
     from ophyd.status import Status
 
     from qlab.tags.stream import TagBlock
@@ -22,8 +31,9 @@ __all__ = [
     "Attenuator",
     "BiasedDetector",
     "Clock",
-    "CountingDetector",
+    "Counter",
     "Cryostat",
+    "Detector",
     "NanowireSystem",
     "PhotonSource",
     "PolarisationAnalyser",
@@ -38,7 +48,10 @@ __all__ = [
 
 @runtime_checkable
 class PhotonSource(Protocol):
-    """Something that can be made to shine.  Switching on takes as long as its soft start and settling."""
+    """Something that can be made to shine.
+
+    Switching on takes as long as its soft start and settling, up to some ten seconds; off, a wire's round trip.
+    """
 
     name: str
 
@@ -54,7 +67,10 @@ class PhotonSource(Protocol):
 
 @runtime_checkable
 class Rotator(Protocol):
-    """An axis of rotation in degrees; `repeatability_deg` is the standard deviation of where it stops."""
+    """An axis of rotation in degrees; `repeatability_deg` is the standard deviation of where it stops.
+
+    A turn takes up to some seconds; its status fails with `InstrumentError` where the motor is stuck or did not arrive.
+    """
 
     name: str
     repeatability_deg: float
@@ -67,7 +83,8 @@ class Rotator(Protocol):
 class PolarisationAnalyser(Protocol):
     """Projects one photon of a pair on a polarisation and its orthogonal.
 
-    `transmitted` and `reflected` are the tagger's input numbers, from 1, behind the two ports.
+    `transmitted` and `reflected` are the tagger's input numbers, from 1, behind the two ports.  A setting takes as long as
+    the slower of its motors, and fails as a `Rotator` does; `set_frame` raises `BadRequestError` for what is no rotation.
     """
 
     name: str
@@ -98,7 +115,8 @@ class TimeTagger(Protocol):
     """Records detection times on numbered inputs.
 
     One `trigger` is one acquisition of `acquisition_s` (a settable signal) on all enabled inputs and lasts that long
-    plus the download.  `last_block` then has the tags (channels count from 0: input n is channel n - 1).
+    plus the download.  `last_block` then has the tags (channels count from 0: input n is channel n - 1).  Tags that were
+    lost are gaps of the block, no failure; `StorageError` where the disk is full: what was recorded before is kept.
     """
 
     name: str
@@ -111,9 +129,10 @@ class TimeTagger(Protocol):
 
 @runtime_checkable
 class PowerMeter(Protocol):
-    """Measures optical power in watts; `trigger` takes one averaged sample."""
+    """Measures optical power in watts, a signal; `trigger` takes one averaged sample, in milliseconds to a second."""
 
     name: str
+    power_w: Signal
 
     def trigger(self) -> Status:
         """Take one sample; fails with `InstrumentError` when over range."""
@@ -220,6 +239,51 @@ class SwapResult(Protocol):
     def bell(self) -> int: ...
 
 
+class Wellness(Protocol):
+    """Signals `ok` (1 or 0), `reason` and `since` of an instrument; reading them asks nobody."""
+
+    name: str
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """An instrument with single-photon detectors, whose clicks others count.
+
+    `trigger` fetches its state, in some tenths of a second: what is wrong is no failure, `health` says it.
+    """
+
+    name: str
+    health: Wellness
+
+    @property
+    def detector_channels(self) -> Sequence[str]:
+        """Its detectors, as the lab file calls them behind the dot; "" where it is one itself."""
+
+    def trigger(self) -> Status:
+        """Fetch what there is to see."""
+
+    def make_safe(self) -> None:
+        """Bring it into a state in which nothing is harmed; detectors stay biased."""
+
+
+@runtime_checkable
+class Counter(Protocol):
+    """Counts events on its inputs by itself: a detector module, a frequency counter, a tagger.
+
+    `count` lasts its gate and some wire round trips, a download beside them for taggers.  Dead time and afterpulses are
+    counted as they come.
+    """
+
+    name: str
+
+    @property
+    def rates_hz(self) -> Mapping[str, float]:
+        """Events a second by input, "1", "2", ..., as counted last; empty before."""
+
+    def count(self, gate_s: float) -> Status:
+        """Count all inputs for a time."""
+
+
 class BiasedDetector(Protocol):
     """One superconducting detector and its bias current in uA, a signal `bias_ua`.
 
@@ -272,12 +336,6 @@ class Cryostat(Protocol):
         """Let all stages cool down."""
 
 
-class Wellness(Protocol):
-    """Signals `ok` (1 or 0), `reason` and `since` of an instrument; reading them asks nobody."""
-
-    name: str
-
-
 @runtime_checkable
 class Clock(Protocol):
     """A node's source of time and frequency, as a rule following a better one.
@@ -308,13 +366,3 @@ class Clock(Protocol):
 
     def wait_for_lock(self) -> Status:
         """Wait for the lock; fails with `InstrumentError`, which says what is in the way, after `lock_timeout_s`."""
-
-
-@runtime_checkable
-class CountingDetector(Protocol):
-    """A single-photon detector that counts by itself; `trigger` counts for the device's counting time."""
-
-    name: str
-
-    def trigger(self) -> Status:
-        """Count once."""

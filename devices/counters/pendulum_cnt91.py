@@ -14,6 +14,8 @@ from devices.base import InstrumentSettings, ScpiInstrument
 from devices.signals import ScpiSignal, SoftSignal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from devices.worker import WorkerStatus
 
 __all__ = ["CNT91"]
@@ -23,7 +25,9 @@ MARGIN_S = 5.0
 
 
 class CNT91(ScpiInstrument):
-    """The counter; role `qlab.roles.Counter`."""
+    """The counter; role `qlab.roles.Counter`, which counts input A ("1")."""
+
+    rates_hz: Mapping[str, float] = {}
 
     identity = r"^(PENDULUM, ?CNT-9\d|TEKTRONIX,FCA3\d00)"
     twin = "sim_devices.counters.pendulum_cnt91.CNT91Twin"
@@ -60,6 +64,16 @@ class CNT91(ScpiInstrument):
             self.frequency_hz.remember(float(self._read("MEAS:FREQ? (@1)", 1)[0]))
         else:
             self.interval_s.remember(float(self._read("MEAS:TINT? (@1),(@2)", 1)[0]))
+
+    def count(self, gate_s: float) -> WorkerStatus:
+        """Measure the frequency of input A over a gate; an input without events counts 0."""
+        self.gate_s.check_value(gate_s)
+
+        def work() -> None:
+            self.gate_s.store(gate_s)
+            self.rates_hz = {"1": float(np.nan_to_num(self._read("MEAS:FREQ? (@1)", 1)[0]))}
+
+        return self.in_thread("count", work)
 
     def take_series(self, samples: int, input_number: int = 1) -> WorkerStatus:
         """Measure a frequency `samples` times, gate after gate without dead time; `series_hz` then has them."""

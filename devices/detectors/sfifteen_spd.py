@@ -14,6 +14,9 @@ from devices.base import Instrument, InstrumentSettings
 from devices.signals import QuerySignal, parse_int
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from devices.worker import WorkerStatus
     from qlab.links.link import Link
 
 __all__ = ["SPD"]
@@ -26,7 +29,10 @@ COLD_WITHIN_K = 2.0
 
 
 class SPD(Instrument):
-    """The detector; role `qlab.roles.CountingDetector`."""
+    """The detector; roles `qlab.roles.Detector` and `Counter`."""
+
+    detector_channels = ("",)
+    rates_hz: Mapping[str, float] = {}
 
     identity = r"\bSPD\b"
     twin = "sim_devices.detectors.sfifteen_spd.SPDTwin"
@@ -101,6 +107,17 @@ class SPD(Instrument):
         if command == "counts?":
             timeout_s = self.counting_time_ms.get() / 1000.0 + self.link.policy.timeout_s
         return super().ask(command, delay_s=delay_s, timeout_s=timeout_s)
+
+    def count(self, gate_s: float) -> WorkerStatus:
+        """Count for a time, rounded to whole ms; `rates_hz["1"]` then has the rate."""
+        gate_ms = round(gate_s * 1000.0)
+        self.counting_time_ms.check_value(gate_ms)
+
+        def work() -> None:
+            self.counting_time_ms.store(gate_ms)
+            self.rates_hz = {"1": self.counts.fetch() / (gate_ms / 1000.0)}
+
+        return self.in_thread("count", work)
 
     def query_identity(self, link: Link) -> str:
         """Return the reply to `*idn?`."""

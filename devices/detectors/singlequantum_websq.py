@@ -36,7 +36,10 @@ NEEDED = ("NumberOfDetectors", "BiasCurrent", "DetectorEnable", "InptMeasurement
 
 
 class WebSQ(Instrument):
-    """The driver; role `qlab.roles.NanowireSystem`.  `channel1` to `channel8` are the nanowires, as many as there are."""
+    """The driver; roles `qlab.roles.NanowireSystem` and `Detector`.
+
+    `channel1` to `channel8` are the nanowires, as many as there are.
+    """
 
     identity = r"^WebSQ with [1-9]"
     twin = "sim_devices.detectors.singlequantum_websq.WebSQTwin"
@@ -73,6 +76,11 @@ class WebSQ(Instrument):
     def detectors(self) -> Mapping[str, WebSQChannel]:
         """The nanowires by channel, as the lab file calls them behind the dot."""
         return {str(each.number): each for each in self._every[: int(self._labels.get("NumberOfDetectors", 0))]}
+
+    @property
+    def detector_channels(self) -> list[str]:
+        """The same by name."""
+        return list(self.detectors)
 
     def query_identity(self, link: Link) -> str:
         """Return how many nanowires there are; the driver has no better name."""

@@ -28,7 +28,7 @@ POLL_S, MODULE_TIMEOUT_S = 0.05, 1.0
 
 
 class SIM900(Instrument):
-    """The mainframe; `slot1` to `slot8` are the nanowires."""
+    """The mainframe; `slot1` to `slot8` are the nanowires.  Roles `qlab.roles.NanowireSystem` and `Detector`."""
 
     identity = r"^Stanford Research Systems,SIM900"
     twin = "sim_devices.detectors.srs_sim900.SIM900Twin"
@@ -64,6 +64,11 @@ class SIM900(Instrument):
     def detectors(self) -> Mapping[str, BiasSlot]:
         """The nanowires by channel, as the lab file calls them behind the dot."""
         return {str(number): slot for number, slot in self.slots.items()}
+
+    @property
+    def detector_channels(self) -> list[str]:
+        """The same by name."""
+        return list(self.detectors)
 
     def prepare(self) -> None:
         """Speak to the modules with line feeds."""

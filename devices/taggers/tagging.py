@@ -14,6 +14,8 @@ from devices.taggers.recorder import TagRecorder
 from qlab.tags.stream import TagBlock
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from devices.worker import WorkerStatus
 
 __all__ = ["TaggingInstrument"]
@@ -22,7 +24,7 @@ LONGEST_S = 3600.0
 
 
 class TaggingInstrument(Instrument):
-    """A tagger; role `qlab.roles.TimeTagger`.
+    """A tagger; roles `qlab.roles.TimeTagger` and `Counter`.
 
     Attributes
     ----------
@@ -33,6 +35,7 @@ class TaggingInstrument(Instrument):
     """
 
     channels: ClassVar[int] = 4
+    rates_hz: Mapping[str, float] = {}
 
     acquisition_s = Cpt(SoftSignal, initial=1.0, units="s", limits=(1e-9, LONGEST_S), kind="config")
     counts = Cpt(SoftSignal, initial=np.zeros(4, np.int64), kind="hinted")
@@ -49,6 +52,17 @@ class TaggingInstrument(Instrument):
     @abstractmethod
     def record(self, seconds: float) -> TagBlock:
         """Take one acquisition; blocks for its time and the download."""
+
+    def count(self, gate_s: float) -> WorkerStatus:
+        """Count the tags of one acquisition, which is not kept; `rates_hz` then has them by input."""
+        self.acquisition_s.check_value(gate_s)
+
+        def work() -> None:
+            block = self.record(gate_s)
+            counted = block.counts(self.channels)
+            self.rates_hz = {str(n + 1): float(counted[n]) / block.live_s for n in range(self.channels)}
+
+        return self.in_thread("count", work)
 
     def disconnect(self) -> None:
         """Stop what records, close the link and the tag file."""

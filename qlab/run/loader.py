@@ -28,8 +28,10 @@ _ROLE_OF = {
     "meter": roles.PowerMeter,
     "bias": roles.NanowireSystem,
     "modules": roles.RepeaterModule,
+    "counters": roles.Counter,
+    "detectors": roles.Detector,
 }
-_LISTS = ("taggers", "modules")
+_LISTS = ("taggers", "modules", "counters", "detectors")
 """Where all fitting devices are meant, in the order of the lab file, unless some are named."""
 
 

@@ -39,7 +39,8 @@ def test_a_pair_source_of_the_same_maker_is_not_a_detector(scripted: Callable, c
 def test_counting_lasts_the_counting_time_and_no_dark_count_is_lost(table: Callable[..., Lab]) -> None:
     lab = table("spd")
     spd = lab.devices["spd"]
-    assert isinstance(spd, roles.CountingDetector)
+    assert isinstance(spd, roles.Detector)
+    assert isinstance(spd, roles.Counter)
     begin_ps = lab.clock.now_ps()
 
     spd.trigger().wait(30)
