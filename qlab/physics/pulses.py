@@ -84,8 +84,11 @@ class Grid:
         """Return how long before each of some sorted times, of at most 2^42 ps, the last edge was; 2^62 for never."""
         anchor = max(self.first(int(t[0])) - 1, 0)
         if self.step >= _SLOW:
-            edges = np.concatenate([[-(2**62)], self.times(anchor, np.arange(self.first(int(t[-1]) + 1) - anchor))])
-            return np.minimum(t - edges[np.searchsorted(edges, t, side="right") - 1], 2**62)
+            edges: Times = np.concatenate(
+                [[-(2**62)], self.times(anchor, np.arange(self.first(int(t[-1]) + 1) - anchor))]
+            )
+            late: Times = t - edges[np.searchsorted(edges, t, side="right") - 1]
+            return late
         whole = anchor * self.step
         rest = whole & ((1 << _BITS) - 1)
         passed = t - (self.base_ps + (whole >> _BITS))
