@@ -241,7 +241,7 @@ def test_a_shut_gate_makes_no_dead_time() -> None:
     """Of pulses every 100 ns with one in four gated, all gated ones click although the dead time is 350 ns."""
     light = PulseTrain(Knob(1e7))
     gate = PulseTrain(Knob(2.5e6), width_ps=Knob(10_000.0))
-    line = WeakLine(9, WeakSource(light, 30.0), Port(1))
+    line = WeakLine(9, WeakSource(light, 12.0), Port(1))
     world = World(3, [line], {1: detector(1.0, dead_ps=350_000, gate=gate)})
     assert world.clicks(1, 0, 10**9).tolist() == list(range(0, 10**9, 400_000))
 
