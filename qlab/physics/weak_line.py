@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["WeakDrawer", "WeakLine"]
 
 _KEPT_DRAWINGS = 64
+MOST_PHOTONS = 25.0
+"""Of a brighter pulse a detector sees so many photons on average: it clicks all the same, but for 1 in 10^11."""
 
 
 @dataclass(slots=True)
@@ -69,9 +71,9 @@ class _Drawing:
     brightest:
         Mean number of detections in a pulse of the brightest choice.
     limits:
-        For each level and state, the 32-bit word below which a detection at that rate is real; uint64.
+        For each choice of level and state, the state counting fastest, the 32-bit word below which a detection is real.
     tables:
-        For each state, where photons end.
+        For each choice, where photons end.
     """
 
     brightest: float
@@ -118,12 +120,13 @@ class WeakDrawer:
                 k = pulses if pulses[-1] < cut - first else pulses[: pulses.searchsorted(cut - first)]
                 t = grid.times(first, k)
                 level, state = source.modulation.choose(t, first, k)
+                choice = level.astype(np.intp) * len(source.modulation.angles_deg) + state
                 words = words[: k.size]
-                real = words >> np.uint64(32) < drawing.limits[level, state]
+                real = words >> np.uint64(32) < drawing.limits[choice]
                 if length_ps is not None:
                     t += length_ps.take((words & np.uint64(0xFFFF)).view(np.int64))
                 for number, table in enumerate(drawing.tables):
-                    chosen = (real & (state == number)).nonzero()[0]
+                    chosen = (real & (choice == number)).nonzero()[0]
                     if not chosen.size:
                         continue
                     arrived = self._engine.scatter(t.take(chosen), bits.take(chosen), None, table, drawing.ports)
@@ -144,28 +147,27 @@ class WeakDrawer:
         return self._drawings[key]
 
     def _prepare(self, t_ps: int) -> _Drawing | None:
-        modulation, detectors = self._line.source.modulation, self._detectors
+        source, detectors = self._line.source, self._detectors
+        modulation, mu = source.modulation, source.mean_photons(t_ps)
         outcomes = [o for o in self._line.arm.outcomes(t_ps, Path()) if o.port.detector_id in detectors]
-        efficiencies = [detectors[o.port.detector_id].efficiency.value(t_ps) for o in outcomes]
-        weights = np.array(
+        seen = [o.effect * detectors[o.port.detector_id].efficiency.value(t_ps) for o in outcomes]
+        shares = np.array(
             [
-                [
-                    float(np.trace(modulation.density(s) @ o.effect).real) * eta
-                    for o, eta in zip(outcomes, efficiencies, strict=True)
-                ]
+                [np.trace(modulation.density(s) @ effect).real for effect in seen]
                 for s in range(len(modulation.angles_deg))
             ]
-        ).clip(min=0.0)
-        mu = self._line.source.mean_photons(t_ps)
-        transmissions = [modulation.transmission(i) for i in range(len(modulation.levels))]
-        means = mu * np.outer(transmissions, weights.sum(axis=1))
-        brightest = float(means.max(initial=0.0))
+        )
+        bright = mu * np.array([modulation.transmission(i) for i in range(len(modulation.levels))])
+        # shape (choices, outcomes)
+        means = np.multiply.outer(bright, shares.clip(min=0.0)).clip(max=MOST_PHOTONS).reshape(-1, len(outcomes))
+        totals = means.sum(axis=1)
+        brightest = float(totals.max(initial=0.0))
         if brightest <= 0.0:
             return None
-        limits = np.round(means / brightest * 2.0**32).astype(np.uint64)
+        limits = np.round(totals / brightest * 2.0**32).astype(np.uint64)
         masks = [1 << n for n in range(len(outcomes))]
-        dark = [1.0] * len(outcomes)  # a state of which nothing is seen: every detection is thinned away
-        tables = tuple(OutcomeTable.build(row.tolist() if row.sum() > 0.0 else dark, masks) for row in weights)
+        dark = [1.0] * len(outcomes)  # a choice of which nothing is seen: every detection is thinned away
+        tables = tuple(OutcomeTable.build(row.tolist() if row.sum() > 0.0 else dark, masks) for row in means)
         ids = tuple(o.port.detector_id for o in outcomes)
         ports = tuple(PortTable(0, o.delay_ps, detectors[o.port.detector_id].jitter_ps(t_ps), None) for o in outcomes)
         return _Drawing(brightest, limits, tables, ports, ids)

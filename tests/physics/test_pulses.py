@@ -17,7 +17,7 @@ from qlab.physics.pulsed import PulsedPairLine
 from qlab.physics.pulses import Grid, PulseTrain
 from qlab.physics.source import PairSource
 from qlab.physics.states import bell_state
-from qlab.physics.weak import Modulation, SentSignal, WeakSource
+from qlab.physics.weak import Modulation, SentSignal, WeakSource, photons_per_watt
 from qlab.physics.weak_line import WeakLine
 from qlab.physics.world import World
 
@@ -149,6 +149,20 @@ def test_levels_and_states_reach_the_detectors_as_they_were_sent() -> None:
             expected = 1.0 - math.exp(-mean)
             sigma = math.sqrt(expected * (1 - expected) / of_it.sum())
             assert clicked[of_it].mean() == pytest.approx(expected, abs=4.5 * sigma), (level, state)
+
+
+def test_a_bright_pulse_clicks_once_and_costs_no_more_than_a_dim_one() -> None:
+    world = weak(1e12)
+    assert np.array_equal(world.clicks(1, 0, S // 100), np.arange(0, S // 100, 1_000_000))
+    assert not world.clicks(2, 0, S // 100).size
+
+
+def test_pulses_cut_from_a_laser_hold_the_photons_of_its_power() -> None:
+    """1 mW at 1550 nm are 7.803e15 photons a second (CODATA 2018), so 780 in 100 ps at 1 uW."""
+    power = Knob(1e-6)
+    source = WeakSource(PulseTrain(Knob(MHZ)), photons_per_watt(100.0, 1550.0), power)
+    assert source.mean_photons(0) == pytest.approx(780.3, rel=1e-4)
+    assert power in source.knobs
 
 
 def test_a_pattern_is_sent_in_turn() -> None:
