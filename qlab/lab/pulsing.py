@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 __all__ = ["TrainBuilder", "build_weak_source", "drive_signals"]
 
 _MODULATION = 4
-_OFF = {"rate_hz": 0.0, "divide": 0.0, "delay_ps": 0.0, "width_ps": 0.0, "high_v": 0.0}
+_OFF = {
+    "rate_hz": 0.0,
+    "divide": 0.0,
+    "delay_ps": 0.0,
+    "width_ps": 0.0,
+    "high_v": 0.0,
+    "burst_count": 1.0,
+    "burst_period_ps": 0.0,
+}
 
 
 class TrainBuilder:

@@ -26,6 +26,7 @@ _BITS = 20
 """A period is a multiple of 2^-20 ps, rounded up so that 3 pulses of 3 MHz are 1 us: in a year, 3 MHz are off by 90 us."""
 _PIECE_PS = 2**40
 _SLOW = 2**60
+_REST = (1 << _BITS) - 1
 
 
 class Signal(Protocol):
@@ -43,36 +44,45 @@ class Signal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Evenly spaced edges, numbered from 0; a period that is no multiple of 1 ps is rounded down edge by edge.
+    """Edges numbered from 0: evenly spaced triggers, each followed by a burst of one or more edges.
+
+    A period that is no multiple of 1 ps is rounded down edge by edge.
 
     Parameters
     ----------
     base_ps:
         Edge number 0.
     step:
-        The period in 2^-20 ps.
+        The triggers' period in 2^-20 ps.
+    count, spacing_ps:
+        Edges in a burst, and what lies between them; a burst is shorter than the period.
     """
 
     base_ps: int
     step: int
+    count: int = 1
+    spacing_ps: int = 0
 
     @property
     def rate_hz(self) -> float:
         """Return the edges per second."""
-        return float((1 << _BITS) * 10**12) / self.step
+        return float((1 << _BITS) * 10**12) / self.step * self.count
 
     def first(self, t_ps: int) -> int:
         """Return the number of the first edge at or after a time."""
-        return max(-(-((t_ps - self.base_ps) << _BITS) // self.step), 0)
+        trigger = max(-(-((t_ps - self.base_ps) << _BITS) // self.step), 0)
+        if self.count == 1 or not trigger:
+            return trigger * self.count
+        behind = t_ps - self._trigger_ps(trigger - 1)
+        return (trigger - 1) * self.count + min(-(-behind // self.spacing_ps), self.count)
 
     def times(self, first: int, k: NDArray[np.int64]) -> Times:
         """Return the edges number `first` + k, for k that span at most 2^42 ps; int64 ps, shape of k."""
-        whole = first * self.step
-        base = self.base_ps + (whole >> _BITS)
-        rest = whole & ((1 << _BITS) - 1)
-        if self.step >= _SLOW:
-            return np.array([base + ((rest + int(n) * self.step) >> _BITS) for n in k], np.int64)
-        t: Times = ((k * self.step + rest) >> _BITS) + base
+        if self.count == 1:
+            return self._triggers(first, k)
+        trigger, j = divmod(first, self.count)
+        further, j_of_k = np.divmod(k + j, self.count)
+        t: Times = self._triggers(trigger, further) + j_of_k * self.spacing_ps
         return t
 
     def between(self, start_ps: int, stop_ps: int) -> Times:
@@ -81,17 +91,31 @@ class Grid:
         return self.times(first, np.arange(max(self.first(stop_ps) - first, 0)))
 
     def since_edge(self, t: Times) -> Times:
-        """Return how long before each of some sorted times, of at most 2^42 ps, the last edge was; 2^62 for never."""
-        anchor = max(self.first(int(t[0])) - 1, 0)
+        """Return how long before each of some sorted times, of at most 2^42 ps, the last edge was; 2^62 or so for never."""
+        age = self._since_trigger(t)
+        if self.count > 1:
+            age -= np.minimum(age // self.spacing_ps, self.count - 1) * self.spacing_ps
+        return age
+
+    def _trigger_ps(self, number: int) -> int:
+        return self.base_ps + (number * self.step >> _BITS)
+
+    def _triggers(self, first: int, k: NDArray[np.int64]) -> Times:
         if self.step >= _SLOW:
-            edges: Times = np.concatenate(
-                [[-(2**62)], self.times(anchor, np.arange(self.first(int(t[-1]) + 1) - anchor))]
-            )
+            return np.array([self._trigger_ps(first + int(n)) for n in k], np.int64)
+        whole = first * self.step
+        t: Times = ((k * self.step + (whole & _REST)) >> _BITS) + (self.base_ps + (whole >> _BITS))
+        return t
+
+    def _since_trigger(self, t: Times) -> Times:
+        anchor = max(-(-((int(t[0]) - self.base_ps) << _BITS) // self.step) - 1, 0)
+        if self.step >= _SLOW:
+            last = (((int(t[-1]) + 1 - self.base_ps) << _BITS) - 1) // self.step
+            edges: Times = np.concatenate([[-(2**62)], self._triggers(anchor, np.arange(max(last + 1 - anchor, 0)))])
             late: Times = t - edges[np.searchsorted(edges, t, side="right") - 1]
             return late
-        whole = anchor * self.step
-        rest = whole & ((1 << _BITS) - 1)
-        passed = t - (self.base_ps + (whole >> _BITS))
+        rest = anchor * self.step & _REST
+        passed = t - self._trigger_ps(anchor)
         k = (((passed + 1) << _BITS) - 1 - rest) // self.step
         age: Times = passed - ((k * self.step + rest) >> _BITS)
         age[k + anchor < 0] = 2**62
@@ -110,6 +134,8 @@ class PulseTrain:
         Knob of the output's prescaler: every so many-th trigger makes a pulse, 0 none.
     delay_ps, width_ps:
         Knobs of what lies between trigger and leading edge, and between leading and trailing edge.
+    burst_count, burst_period_ps:
+        Knobs of the pulses that each trigger makes, and of what lies between them.
     high_v, threshold_v:
         Knob of the pulse's upper level; who listens sees nothing of pulses below the threshold.
     cable_ps:
@@ -120,6 +146,8 @@ class PulseTrain:
     divide: Knob = field(default_factory=lambda: Knob(1.0))
     delay_ps: Knob = field(default_factory=lambda: Knob(0.0))
     width_ps: Knob = field(default_factory=lambda: Knob(10_000.0))
+    burst_count: Knob = field(default_factory=lambda: Knob(1.0))
+    burst_period_ps: Knob = field(default_factory=lambda: Knob(0.0))
     high_v: Knob = field(default_factory=lambda: Knob(5.0))
     threshold_v: float = 1.0
     cable_ps: int = 0
@@ -127,7 +155,8 @@ class PulseTrain:
     @property
     def knobs(self) -> tuple[Knob, ...]:
         """What the pulses depend on."""
-        return (self.rate_hz, self.divide, self.delay_ps, self.width_ps, self.high_v)
+        of_bursts = (self.burst_count, self.burst_period_ps)
+        return (self.rate_hz, self.divide, self.delay_ps, self.width_ps, self.high_v, *of_bursts)
 
     def grid(self, t_ps: int) -> Grid | None:
         """Return the edges as they are set at a time; None where there are none."""
@@ -135,7 +164,10 @@ class PulseTrain:
         if rate <= 0.0 or divide <= 0 or self.high_v.value(t_ps) < self.threshold_v:
             return None
         base = self.rate_hz.since(t_ps) + round(self.delay_ps.value(t_ps)) + self.cable_ps
-        return Grid(base, max(math.ceil(Fraction(10**12 * divide << _BITS) / Fraction(rate)), 1 << _BITS))
+        step = max(math.ceil(Fraction(10**12 * divide << _BITS) / Fraction(rate)), 1 << _BITS)
+        spacing_ps = max(round(self.burst_period_ps.value(t_ps)), 1)
+        most = ((step >> _BITS) - 1) // spacing_ps + 1  # a burst ends before the next
+        return Grid(base, step, max(min(round(self.burst_count.value(t_ps)), most), 1), spacing_ps)
 
     def stretches(self, start_ps: int, stop_ps: int) -> Iterator[tuple[int, int, Grid | None]]:
         """Yield the pieces of an interval, of at most 2^40 ps each, in which nothing is set."""

@@ -15,11 +15,13 @@ What `knob` knows by quantity; a part of several channels has `.1`, `.2`, ... be
 `loss_db`             loss of an attenuator
 `route`               for an input of a switch, the output that its light leaves by; 0: none
 `frequency`           fractional frequency error of a clock
-`rate_hz`             triggers of a pulse generator; this and the next four by output: `rate_hz.AB`
+`rate_hz`             triggers of a pulse generator; this and the next six by output: `rate_hz.AB`
 `divide`              every so many-th trigger makes a pulse; 0: none
 `delay_ps`            from trigger to leading edge
 `width_ps`            from leading to trailing edge
 `high_v`              upper level of the pulse
+`burst_count`         pulses that each trigger makes
+`burst_period_ps`     from each of them to the next
 `phase_ps`            time error of a clock, that of its frequency not included
 ====================  =====================================================================================
 """

@@ -132,23 +132,25 @@ class Keysight33500BTwin(Functions):
         runs = self.output_on[channel] and not self.is_dc(channel)
         now = self.clock.now_ps()
         self._knobs[channel].set(rate if runs else 0.0, now)
-        self._pulses[channel].set(*self._seen_pulse(channel, rate), now)
+        self._let_pulse(channel, rate, now)
 
-    def _seen_pulse(self, channel: int, rate_hz: float) -> tuple[float, int, float, float, float]:
-        """Return rate, divider, delay, width and upper level of a square wave or pulse; of a burst, its first cycle's.
-
-        What has no steep edges triggers nothing.
-        """
+    def _let_pulse(self, channel: int, rate_hz: float, now_ps: int) -> None:
+        """Let the world know the edges of a square wave or pulse; what has no steep edges triggers nothing."""
         function, high_v = self.function[channel], self.offset_v(channel) + self.vpp(channel) / 2.0
         if not self.output_on[channel] or function not in ("SQU", "PULS") or rate_hz <= 0.0:
-            return 0.0, 0, 0.0, 0.0, high_v
+            self._pulses[channel].set(now_ps, high_v=high_v)
+            return
         period = 1.0 / self.frequency_hz[channel]
         width = self.pulse_width_s[channel] if function == "PULS" else period * self.duty_percent[channel] / 100.0
         phase = self.burst_phase_deg[channel] if self.burst_on[channel] else self.phase_deg[channel]
         delay = -phase / 360.0 % 1.0 * period
         if self.polarity[channel] == "INV":
             delay, width = (delay + width) % period, period - width
-        return rate_hz, 1, delay, width, high_v
+        burst = (1, 0.0)
+        if self.burst_on[channel]:  # begins with its own phase, after the trigger's delay
+            burst = (round(self.burst_s(channel) / period), period)
+            delay += self.delay_s[channel]
+        self._pulses[channel].set(now_ps, rate_hz, 1, delay, width, high_v, burst)
 
     def _draw(self, channel: int, key: int) -> float:
         return float(self._bench.rng(self._name, channel, key).standard_normal())

@@ -59,7 +59,7 @@ class DG645Twin(SrsErrorList):
     hold_off_s = parameter("HOLD", 0.0, limits=(0.0, 10.0), fmt="+.12f")
     burst = parameter("BURM", 0, limits=(0, 1), changed="_changed")
     burst_count = parameter("BURC", 5, limits=(1, 2**32 - 1), changed="_changed")
-    burst_delay_s = parameter("BURD", 0.0, limits=(0.0, LONGEST_S), fmt="+.12f")
+    burst_delay_s = parameter("BURD", 0.0, limits=(0.0, LONGEST_S), fmt="+.12f", changed="_changed")
     burst_period_s = parameter("BURP", 1e-5, limits=(1e-7, LONGEST_S - 1e-8), fmt="+.12f", changed="_changed")
     burst_t0 = parameter("BURT", 0, limits=(0, 1))
     status_enable = parameter("INSE", 0, limits=(0, 255))
@@ -297,14 +297,17 @@ class DG645Twin(SrsErrorList):
             self._pulse(output, bool(silent), now)
 
     def _pulse(self, output: int, silent: bool, now_ps: int) -> None:
-        """Let the world know an output's pulses; of a burst it sees the first pulse only, of a single shot none."""
-        rate = self._rate_hz() / (int(self.burst_count) if self.burst else 1)
+        """Let the world know an output's pulses; of a single shot it sees none."""
+        burst = (int(self.burst_count), float(self.burst_period_s)) if self.burst else (1, 0.0)
+        rate = self._rate_hz() / burst[0]
         edges = [self.edge_s(channel) for channel in (2 * output, 2 * output + 1)]
         if output == T0:
             edges = [0.0, self._longest_s() + T1_S]
         begin, end = min(edges), max(edges)
+        if self.burst:
+            begin, end = begin + float(self.burst_delay_s), end + float(self.burst_delay_s)
         amplitude, offset, positive = self._outputs[output]
         if not positive and rate:  # idles high: it rises where the pulse ends
-            begin, end = end, begin + 1.0 / rate
+            begin, end = end, begin + (burst[1] if self.burst else 1.0 / rate)
         divide = 0 if silent or begin == end else self._prescalers[output]
-        self._pulses[output].set(rate, divide, begin, end - begin, amplitude + offset, now_ps)
+        self._pulses[output].set(now_ps, rate, divide, begin, end - begin, amplitude + offset, burst)

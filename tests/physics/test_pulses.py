@@ -64,27 +64,51 @@ def pairs(mean: float, modes: float, efficiency: float = 0.1, *, seed: int = 5) 
 # Pulses.
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.integers(-(10**9), 10**15), st.integers(2**20, 2**62), st.integers(0, 10**16), st.integers(1, 2**40))
+@settings(max_examples=300, deadline=None)
+@given(
+    st.integers(-(10**9), 10**15),
+    st.integers(2**20, 2**62),
+    st.integers(1, 7),
+    st.integers(0, 10**16),
+    st.integers(1, 2**40),
+)
 def test_edges_are_the_same_in_pieces_and_lie_where_integers_put_them(
-    base: int, step: int, start: int, length: int
+    base: int, step: int, count: int, start: int, length: int
 ) -> None:
     step = max(step, length * 2**20 // 1000)
-    grid = Grid(base, step)
+    spacing = max((step >> 20) // 10, 1)
+    count = min(count, ((step >> 20) - 1) // spacing + 1)
+    grid = Grid(base, step, count, spacing)
     whole = grid.between(start, start + length)
     middle = start + length // 3
     assert np.array_equal(whole, np.concatenate([grid.between(start, middle), grid.between(middle, start + length)]))
+
+    def edge(n: int) -> int:
+        return base + (n // count * step >> 20) + n % count * spacing
+
     first = grid.first(start)
-    assert whole.tolist() == [base + ((first + k) * step >> 20) for k in range(whole.size)]
+    assert first == 0 or edge(first - 1) < start
+    assert edge(first + whole.size) >= start + length
+    assert whole.tolist() == [edge(first + k) for k in range(whole.size)]
     assert all(start <= t < start + length for t in whole.tolist())
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.integers(1, 10**7), st.integers(0, 10**6), st.lists(st.integers(0, 2**38), min_size=1, max_size=50))
-def test_a_gate_is_open_from_an_edge_for_its_width(rate_mhz: int, width: int, times: list[int]) -> None:
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(1, 10**7),
+    st.integers(0, 10**6),
+    st.integers(1, 5),
+    st.lists(st.integers(0, 2**38), min_size=1, max_size=50),
+)
+def test_a_gate_is_open_from_an_edge_for_its_width(rate_mhz: int, width: int, count: int, times: list[int]) -> None:
     train = PulseTrain(Knob(rate_mhz / 1000), delay_ps=Knob(1234.0), width_ps=Knob(width))
-    t = np.array(sorted(times), np.int64)
+    train.burst_count, train.burst_period_ps = Knob(count), Knob(17_000_000.0)
     edges = train.edges(0, 2**38 + 1)
+    # also where something happens
+    t = np.array(
+        sorted([*times, *edges[:20].tolist(), *(edges[:20] + width).tolist(), *(edges[:20] - 1).tolist()]), np.int64
+    )
+    t = t[(t >= 0) & (t <= 2**38)]
     before = edges.searchsorted(t, side="right") - 1
     expected = [i >= 0 and int(a) - int(edges[i]) < width for a, i in zip(t, before, strict=True)]
     assert train.is_open(t).tolist() == expected

@@ -65,6 +65,15 @@ def test_outputs_of_generators_make_tags_that_follow_their_settings(tmp_path: Pa
         assert np.array_equal(ab, t0 + 3_000_700)
         assert not awg.size
 
+        d["delaygen"].burst_count.set(3).wait()
+        d["delaygen"].burst_period_s.set(2e-5).wait()
+        d["delaygen"].burst.set(1).wait()
+        _, ab, _, _ = recorded()
+        phases = np.sort((ab - ab[0]) % 10**9)
+        assert np.array_equal(phases[::100], [0, 20_000_000, 40_000_000])
+        assert ab.size == 300
+        d["delaygen"].burst.set(0).wait()
+
         d["delaygen"].trigger_rate_hz.set(3000.0).wait()
         lab.twins["awg"].apply(1, "SQU", "700", "5", "0")
         t0, ab, awg, _ = recorded()
