@@ -75,13 +75,17 @@ def test_outputs_of_generators_make_tags_that_follow_their_settings(tmp_path: Pa
         d["delaygen"].burst.set(0).wait()
 
         d["delaygen"].trigger_rate_hz.set(3000.0).wait()
-        lab.twins["awg"].apply(1, "SQU", "700", "5", "0")
+        square = d["awg"].output_1
+        square.function.set("SQU").wait()
+        square.set(700.0).wait()
+        square.amplitude_vpp.set(5.0).wait()
+        square.output.set(1).wait()
         t0, ab, awg, _ = recorded()
         assert set(np.diff(t0).tolist()) == {333_333_333, 333_333_334}
         assert np.array_equal(ab, t0 + 3_000_700)
         assert set(np.diff(awg).tolist()) == {1_428_571_428, 1_428_571_429}
 
-        lab.twins["awg"].apply(1, "SQU", "700", "5", "0")  # its output goes off, for safety, when a run ends
+        square.output.set(1).wait()  # it goes off, for safety, when a run ends
         d["delaygen"].ab.amplitude_v.set(0.5).wait()  # below what the tagger's input sees
         assert [t.size for t in recorded()[:3]] == [300, 0, 70]
 
