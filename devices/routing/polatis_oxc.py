@@ -66,11 +66,7 @@ class PolatisOXC(ScpiInstrument):
         """Whether the model has them, so that they are read."""
 
     connections = Cpt(
-        ScpiSignal,
-        query=":OXC:SWIT:CONN:STAT?",
-        parse=_map,
-        initial=np.empty((0, 2), np.int64),
-        kind="normal",
+        ScpiSignal, query=":OXC:SWIT:CONN:STAT?", parse=_map, initial=np.empty((0, 2), np.int64), kind="normal"
     )
 
     powers_dbm = Cpt(SoftSignal, initial=np.empty(0), units="dBm", kind="omitted")

@@ -112,6 +112,14 @@ class DG645(Instrument):
 
         trigger_source: int | None = None
         trigger_rate_hz: float | None = None
+        a_s: float | None = None
+        b_s: float | None = None
+        c_s: float | None = None
+        d_s: float | None = None
+        e_s: float | None = None
+        f_s: float | None = None
+        g_s: float | None = None
+        h_s: float | None = None
 
     trigger_rate_hz = Cpt(
         QuerySignal, query="TRAT?", command="TRAT {:.6f}", units="Hz", limits=(1e-4, 1e7), verify=1e-3, kind="hinted"

@@ -16,6 +16,7 @@ from qlab.physics.keys import generator
 from qlab.physics.midpoint import LinkEnd
 from qlab.physics.oscillator import Oscillator
 from qlab.physics.tagger import Tagger, WorldFeed
+from qlab.physics.weak import SentPulses
 from qlab.tags.stream import TagBlock
 
 if TYPE_CHECKING:
@@ -107,6 +108,14 @@ class LabBench:
             oscillator=self._wiring.clocks.get(self._lab.instruments[name].node or "", Oscillator()),
         )
         return WorldFeed(self.world, tagger, inputs)
+
+    def sent_pulses(self, name: str, start_ps: int, stop_ps: int) -> SentPulses:
+        """Return what the modulators that an instrument drives have sent."""
+        source = self._wiring.sent.get(name)
+        if source is None:
+            nothing = np.empty(0, np.uint8)
+            return SentPulses(np.empty(0, np.int64), nothing, nothing)
+        return source.sent(start_ps, stop_ps)
 
     def qubit(self, name: str, number: int, t1_s: float, t2_s: float) -> int:
         """Put a memory qubit into the world and return its number there."""

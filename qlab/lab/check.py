@@ -82,6 +82,12 @@ class Checked:
             return channels(model)
         return ("",) if set(type(model).model_fields) >= _DETECTOR else ()
 
+    def trigger_outputs(self, name: str) -> Sequence[str]:
+        """Return the outputs of a pulse generator: what its twin's class method `trigger_outputs` says."""
+        model = self.parameters.get(name)
+        outputs: Callable[[BaseModel], Sequence[str]] | None = getattr(self.twins.get(name), "trigger_outputs", None)
+        return outputs(model) if outputs is not None and model is not None else ()
+
     def entanglement_links(self, name: str) -> Sequence[str]:
         """Return, by number, the links of a repeater module: what its twin's class method `entanglement_links` says."""
         model = self.parameters.get(name)

@@ -138,7 +138,7 @@ def _paths(lab: Lab, report: DoctorReport) -> None:
         if name not in wired:
             report.bad(f"detector {name} has no cable to a tagger")
     for cable in lab.file.cables:
-        if cable.from_ not in lab.wiring.ends:
+        if cable.from_ not in lab.wiring.ends and cable.from_ not in lab.wiring.signals:
             report.bad(f"no path leads to detector {cable.from_}, whose cable ends at {cable.to}")
 
 

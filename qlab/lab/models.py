@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
-from qlab.lab.optic_models import Optic
+from qlab.lab.optic_models import NAME, GateModel, Optic
 
 __all__ = [
     "AnalyserModel",
@@ -28,7 +28,6 @@ __all__ = [
     "WorldModel",
 ]
 
-NAME = r"^[A-Za-z][A-Za-z0-9_-]*$"
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 
 
@@ -102,6 +101,7 @@ class InstrumentModel(_Model):
     cold_stage: str | None = Field(
         None, pattern=r"^[^.]+\.[^.]+$", description="where its detectors sit: CRYOSTAT.STAGE, for example cryo.A"
     )
+    gate: GateModel | None = Field(None, description="its detectors click only during these pulses")
     labels: dict[str, str] = Field({}, description="anything you want to remember, for example an inventory number")
 
     @property
@@ -120,13 +120,13 @@ class BranchModel(_Model):
 class PathModel(_Model):
     """A way of the light, from a source or laser through optics to where it ends."""
 
-    from_: str = Field(alias="from", description="a laser, or CRYSTAL.signal and CRYSTAL.idler")
+    from_: str = Field(alias="from", description="a laser, a weak source, or CRYSTAL.signal and CRYSTAL.idler")
     via: list[str] = Field([], description="optics in the light's order")
     to: Target = Field(description="a detector, or a target for each port of the last splitter")
 
 
 class CableModel(_Model):
-    """A cable from a detector to an input of a tagger."""
+    """A cable from a detector, an output of a pulse generator or a modulator's drive to an input of a tagger."""
 
     from_: str = Field(alias="from")
     to: str = Field(pattern=r"^[^.]+\.[1-9][0-9]*$", description="TAGGER.INPUT, inputs from 1")

@@ -5,25 +5,32 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 __all__ = [
     "OPTIC_KINDS",
     "AttenuatorModel",
     "FibreModel",
+    "GateModel",
+    "LevelModel",
     "MidpointModel",
     "Optic",
     "PaddlesModel",
     "PairSourceModel",
     "PbsModel",
+    "PulsedModel",
     "SplitterModel",
     "SqueezersModel",
     "StateModel",
     "SwitchModel",
     "TapModel",
+    "TriggerModel",
     "VariableAttenuatorModel",
     "WavePlateModel",
+    "WeakSourceModel",
 ]
+
+NAME = r"^[A-Za-z][A-Za-z0-9_-]*$"
 
 
 class _Model(BaseModel):
@@ -36,6 +43,61 @@ class StateModel(_Model):
     bell: Literal["phi+", "phi-", "psi+", "psi-"] = "phi+"
     visibility: float = Field(1.0, ge=0, le=1, description="Werner visibility")
     coherence: float = Field(1.0, ge=0, le=1, description="further factor on the coherences between H and V outcomes")
+
+
+class TriggerModel(_Model):
+    """A cable from an output of a pulse generator; what it triggers acts on leading edges."""
+
+    from_: str = Field(alias="from", pattern=r"^[^.]+\.[^.]+$", description="GENERATOR.OUTPUT, for example delaygen.AB")
+    delay_ps: int = Field(0, ge=0, description="of the cable")
+    threshold_v: float = Field(1.0, description="pulses with a lower upper level are not seen")
+
+
+class GateModel(TriggerModel):
+    """A gate of a single-photon detector: open during each pulse, or for a time from its leading edge."""
+
+    width_ps: float | None = Field(None, gt=0, description="as long as the pulse, if left out")
+
+
+class PulsedModel(_Model):
+    """A pump that pulses; the pump's power is its average."""
+
+    trigger: TriggerModel
+    modes: float | None = Field(
+        None, gt=0, description="Schmidt number: 1 for thermal pair numbers; Poisson without it"
+    )
+    pulse_fwhm_ps: float = Field(0.0, ge=0)
+
+
+class LevelModel(_Model):
+    """A level of an intensity modulator."""
+
+    transmission: float = Field(1.0, ge=0, le=1, description="what is asked of the modulator")
+    share: float = Field(1.0, ge=0, description="how often it is chosen, against the other levels")
+
+
+class WeakSourceModel(_Model):
+    """A laser that pulses at a trigger, behind an intensity and a polarisation modulator; a path begins at NAME."""
+
+    kind: Literal["weak_source"]
+    trigger: TriggerModel
+    photons_per_pulse: float = Field(1.0, ge=0, description="mean, where the intensity modulator is open")
+    laser: str | None = Field(None, description="pulses are cut from its power, instead of photons_per_pulse")
+    wavelength_nm: float = Field(1550.0, gt=0)
+    pulse_fwhm_ps: float = Field(0.0, ge=0)
+    modulator: str | None = Field(
+        None, description="the instrument that drives the modulators, and can tell what was sent"
+    )
+    levels: dict[Annotated[str, StringConstraints(pattern=NAME)], LevelModel] = Field(
+        {"signal": LevelModel()}, min_length=1
+    )
+    level_extinction_db: float | None = Field(None, ge=0, description="of the intensity modulator; infinite without it")
+    states: dict[Literal["H", "V", "D", "A"], Annotated[float, Field(ge=0)]] = Field(
+        {"H": 1.0}, min_length=1, description="how often each is chosen, against the others"
+    )
+    state_extinction_db: float | None = Field(None, ge=0, description="of the state modulator; infinite without it")
+    misalignment_deg: float = Field(0.0, description="all states are turned by so much")
+    pattern: list[str] = Field([], description="LEVEL.STATE, sent in turn; without it, at random")
 
 
 class PairSourceModel(_Model):
@@ -51,6 +113,7 @@ class PairSourceModel(_Model):
     signal_nm: float = Field(810.0, gt=0)
     idler_nm: float = Field(810.0, gt=0)
     bandwidth_nm: float = Field(1.0, gt=0, description="full width at half maximum of the signal")
+    pulsed: PulsedModel | None = Field(None, description="without it, the pump is continuous")
 
 
 class TapModel(_Model):
@@ -150,6 +213,7 @@ class MidpointModel(_Model):
 
 Optic = Annotated[
     PairSourceModel
+    | WeakSourceModel
     | TapModel
     | FibreModel
     | AttenuatorModel
@@ -166,6 +230,7 @@ Optic = Annotated[
 
 OPTIC_KINDS: dict[str, type[BaseModel]] = {
     "pair_source": PairSourceModel,
+    "weak_source": WeakSourceModel,
     "tap": TapModel,
     "fibre": FibreModel,
     "attenuator": AttenuatorModel,

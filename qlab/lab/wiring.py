@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qlab.errors import BadRequestError
 from qlab.lab.arms import ArmBuilder, stable_id
 from qlab.lab.node_clocks import node_clocks
-from qlab.lab.optic_models import MidpointModel, PairSourceModel
+from qlab.lab.optic_models import MidpointModel, PairSourceModel, WeakSourceModel
+from qlab.lab.pulsing import TrainBuilder, build_weak_source, drive_signals
 from qlab.lab.source import nearest
 from qlab.physics.arm import Path, Port
 from qlab.physics.beam import Beam
@@ -16,9 +18,11 @@ from qlab.physics.detector import Detector
 from qlab.physics.knob import Knob
 from qlab.physics.line import PairLine
 from qlab.physics.midpoint import LinkEnd, Midpoint
+from qlab.physics.pulsed import PulsedPairLine
 from qlab.physics.register import QubitRegister
 from qlab.physics.source import PairSource
 from qlab.physics.states import dephased, werner
+from qlab.physics.weak_line import WeakLine
 from qlab.physics.world import World
 
 if TYPE_CHECKING:
@@ -26,7 +30,10 @@ if TYPE_CHECKING:
     from qlab.lab.models import LabFile
     from qlab.lab.source import Key
     from qlab.physics.arm import Arm
+    from qlab.physics.line import Line
     from qlab.physics.oscillator import Oscillator
+    from qlab.physics.pulses import Signal
+    from qlab.physics.weak import WeakSource
 
 __all__ = ["Wiring", "ambient_c", "build_wiring"]
 
@@ -46,8 +53,12 @@ class Wiring:
         What instruments turn, by instrument and quantity (`qlab.twin.bench`).
     beams:
         For a power meter or a crystal, the lasers' light that may reach it.
+    signals:
+        Electric pulses that may go to a tagger: outputs of generators, drives of modulators.
+    sent:
+        Weak sources by their own name and that of the instrument that drives their modulators.
     inputs:
-        For a tagger, by channel (from 0), the detector's number in the world and the cable's delay in ps.
+        For a tagger, by channel (from 0), the detector's or signal's number in the world and the cable's delay in ps.
     links:
         Ends of entanglement links, by repeater module and number.
     clocks:
@@ -59,7 +70,9 @@ class Wiring:
     knobs: dict[tuple[str, str], Knob] = field(default_factory=dict)
     detectors: dict[str, Detector] = field(default_factory=dict)
     beams: dict[str, list[Beam]] = field(default_factory=dict)
-    lines: list[PairLine] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    signals: dict[str, Signal] = field(default_factory=dict)
+    sent: dict[str, WeakSource] = field(default_factory=dict)
     inputs: dict[str, dict[int, tuple[int, int]]] = field(default_factory=dict)
     links: dict[str, LinkEnd] = field(default_factory=dict)
     clocks: dict[str, Oscillator] = field(default_factory=dict)
@@ -76,7 +89,8 @@ class Wiring:
 def build_wiring(checked: Checked) -> Wiring:
     """Build the world of a lab file; complaints go to `checked`, and there is no world after one."""
     wiring = Wiring(register=QubitRegister(checked.lab.seed))
-    _detectors(checked, wiring)
+    trains = TrainBuilder(checked, wiring.knob)
+    _detectors(checked, wiring, trains)
     _cold_stages(checked, wiring)
     wiring.clocks = node_clocks(checked, wiring.knob)
     begins = _begins(checked)
@@ -85,15 +99,21 @@ def build_wiring(checked: Checked) -> Wiring:
     arms = _photon_arms(checked, wiring)
     for name, optic in checked.lab.optics.items():
         if isinstance(optic, PairSourceModel):
-            _source(checked, wiring, name, optic, {p: _arm(checked, arms, begins, f"{name}.{p}") for p in _PHOTONS})
+            two = {p: _arm(checked, arms, begins, f"{name}.{p}") for p in _PHOTONS}
+            _source(checked, wiring, name, optic, two, trains)
+        if isinstance(optic, WeakSourceModel):
+            _weak_source(checked, wiring, name, optic, _arm(checked, arms, begins, name), trains)
     wiring.used |= arms.used
     for name in wiring.ends:
         wiring.detectors.setdefault(name, Detector(efficiency=Knob(0.0)))  # a real one: the world's light ends there
-    _cables(checked, wiring)
+    _cables(checked, wiring, trains)
     if not checked.problems:
         by_id = {stable_id(name): detector for name, detector in wiring.detectors.items()}
+        signals = {stable_id(place): signal for place, signal in wiring.signals.items()}
         try:
-            wiring.world = World(checked.lab.seed, wiring.lines, by_id, engine=checked.lab.world.engine)
+            wiring.world = World(
+                checked.lab.seed, wiring.lines, by_id, signals=signals, engine=checked.lab.world.engine
+            )
         except BadRequestError as error:
             checked.complain(("world", "engine"), str(error))
     return wiring
@@ -105,8 +125,12 @@ def ambient_c(lab: LabFile, instrument: str | None) -> float:
     return lab.nodes[node].ambient_c if node in lab.nodes else ROOM_C
 
 
-def _detectors(checked: Checked, wiring: Wiring) -> None:
+def _detectors(checked: Checked, wiring: Wiring, trains: TrainBuilder) -> None:
     for name, instrument in checked.lab.instruments.items():
+        key: Key = ("instruments", name, "gate")
+        gate = trains.train(instrument.gate, key) if instrument.gate is not None else None
+        if gate is not None and name in checked.parameters and not checked.detector_channels(name):
+            checked.complain(key, f"{name} detects no single photons; leave 'gate' out")
         if not instrument.is_twin:
             continue
         for channel in checked.detector_channels(name):
@@ -117,6 +141,7 @@ def _detectors(checked: Checked, wiring: Wiring) -> None:
                 jitter_fwhm_ps=checked.number(name, "jitter_fwhm_ps", 0.0),
                 dead_time_ps=round(checked.number(name, "dead_time_ns", 0.0) * 1000.0),
                 afterpulse_tau_ps=checked.number(name, "afterpulse_tau_ns", 50.0) * 1000.0,
+                gate=gate,
             )
 
 
@@ -135,12 +160,13 @@ def _begins(checked: Checked) -> dict[str, int]:
     lab = checked.lab
     crystals = [name for name, optic in lab.optics.items() if isinstance(optic, PairSourceModel)]
     photons = [f"{name}.{photon}" for name in crystals for photon in _PHOTONS]
-    starts = [*lab.instruments, *photons, *_links(checked)]
+    weak = [name for name, optic in lab.optics.items() if isinstance(optic, WeakSourceModel)]
+    starts = [*lab.instruments, *photons, *weak, *_links(checked)]
     begins: dict[str, int] = {}
     for i, path in enumerate(lab.paths):
         if path.from_ not in starts:
             hint = nearest(path.from_, starts)
-            expected = "a path begins at a laser, a crystal or a link of a repeater module"
+            expected = "a path begins at a laser, a crystal, a weak source or a link of a repeater module"
             checked.complain(("paths", i, "from"), f"found {path.from_!r}; {expected}; {hint}")
         elif path.from_ in begins:
             text = f"path {begins[path.from_]} begins at {path.from_} as well; split the light by a beam splitter"
@@ -252,7 +278,14 @@ def _arm(checked: Checked, arms: ArmBuilder, begins: dict[str, int], start: str)
     return arm
 
 
-def _source(checked: Checked, wiring: Wiring, name: str, optic: PairSourceModel, arms: dict[str, Arm | None]) -> None:
+def _source(
+    checked: Checked,
+    wiring: Wiring,
+    name: str,
+    optic: PairSourceModel,
+    arms: dict[str, Arm | None],
+    trains: TrainBuilder,
+) -> None:
     key: Key = ("optics", name)
     known = [checked.instrument(optic.pump, (*key, "pump"))]
     if optic.oven is not None:
@@ -276,19 +309,44 @@ def _source(checked: Checked, wiring: Wiring, name: str, optic: PairSourceModel,
         idler_nm=optic.idler_nm,
         bandwidth_nm=optic.bandwidth_nm,
     )
-    wiring.lines.append(PairLine(stable_id(name), source, signal, idler))
+    if optic.pulsed is None:
+        wiring.lines.append(PairLine(stable_id(name), source, signal, idler))
+        return
+    train = trains.train(optic.pulsed.trigger, (*key, "pulsed", "trigger"))
+    if train is not None:
+        modes = math.inf if optic.pulsed.modes is None else optic.pulsed.modes
+        line = PulsedPairLine(stable_id(name), source, signal, idler, train, modes, optic.pulsed.pulse_fwhm_ps)
+        wiring.lines.append(line)
 
 
-def _cables(checked: Checked, wiring: Wiring) -> None:
+def _weak_source(
+    checked: Checked, wiring: Wiring, name: str, optic: WeakSourceModel, arm: Arm | None, trains: TrainBuilder
+) -> None:
+    source = build_weak_source(checked, name, optic, trains, wiring.knob)
+    wiring.used.add(name)
+    if source is None or arm is None:
+        return
+    wiring.lines.append(WeakLine(stable_id(name), source, arm))
+    wiring.signals |= drive_signals(name, optic, source)
+    wiring.sent[name] = source
+    if optic.modulator is not None:
+        if optic.modulator in wiring.sent:
+            checked.complain(("optics", name, "modulator"), f"{optic.modulator} drives another source as well")
+        wiring.sent[optic.modulator] = source
+
+
+def _cables(checked: Checked, wiring: Wiring, trains: TrainBuilder) -> None:
     lab = checked.lab
     for i, cable in enumerate(lab.cables):
         key: Key = ("cables", i)
         tagger, _, number = cable.to.partition(".")
         instrument = cable.from_.partition(".")[0]
-        known = checked.instrument(instrument, (*key, "from"))
+        known = cable.from_ in wiring.signals or checked.instrument(instrument, (*key, "from"))
+        if known and trains.knows(cable.from_):
+            wiring.signals.setdefault(cable.from_, trains.at(cable.from_))
         if not checked.instrument(tagger, (*key, "to")) or not known:
             continue
-        if cable.from_ not in wiring.detectors:
+        if cable.from_ not in wiring.detectors and cable.from_ not in wiring.signals:
             if lab.instruments[instrument].is_twin and instrument in checked.parameters:
                 text = f"{cable.from_!r} is no single-photon detector{checked.channels_text(instrument)}"
                 checked.complain((*key, "from"), text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from qlab.physics.keys import QUANTILES, normal_table
 from qlab.physics.knob import Knob
 from qlab.physics.settle import AfterpulseLaw
+
+if TYPE_CHECKING:
+    from qlab.physics.pulses import PulseTrain
 
 __all__ = ["Detector", "exponential_table", "jitter_table"]
 
@@ -46,7 +50,7 @@ def _no_jitter() -> NDArray[np.int32]:
 
 @dataclass(slots=True)
 class Detector:
-    """A non-paralysable click detector.
+    """A non-paralysable click detector, free-running or gated.
 
     Parameters
     ----------
@@ -60,6 +64,10 @@ class Detector:
         Nothing clicks for this long after a click.
     afterpulse_tau_ps:
         Mean delay of an afterpulse after the end of the dead time.
+    gate:
+        It clicks only during these pulses; None: always.  What a photon, a dark or a trapped carrier would have done
+        outside them is lost and makes no dead time; a carrier that is set free in a later gate clicks there, so that
+        afterpulses die out over the gates with `afterpulse_tau_ps`.
     """
 
     efficiency: Knob = field(default_factory=lambda: Knob(0.5))
@@ -69,6 +77,7 @@ class Detector:
     dead_time_ps: int = 0
     afterpulse_tau_ps: float = 50_000.0
     jitter_scale: Knob = field(default_factory=lambda: Knob(1.0))
+    gate: PulseTrain | None = None
 
     def jitter_ps(self, t_ps: int) -> NDArray[np.int32]:
         """Return the timing response by 16 bits, int32 ps, shape (65536,), to a tenth of a picosecond."""
@@ -88,4 +97,4 @@ class Detector:
         if probability <= 0.0:
             return None
         limit = min(round(probability * 2.0**32), 2**32)
-        return AfterpulseLaw(limit, key, _followed_after(self.afterpulse_tau_ps, max(self.dead_time_ps, 1)))
+        return AfterpulseLaw(limit, key, _followed_after(self.afterpulse_tau_ps, max(self.dead_time_ps, 1)), self.gate)

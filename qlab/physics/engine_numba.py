@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from qlab.physics.settle import settle
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -56,7 +58,8 @@ class NumbaEngine:
 
     def clicks(self, detectors: Sequence[Candidates]) -> list[Times]:
         """Return the clicks of each detector, afterpulses of every order included."""
-        return [_clicks(one) for one in detectors]
+        gated = [one.law is not None and one.law.gate is not None for one in detectors]
+        return [settle([one])[0] if slow else _clicks(one) for one, slow in zip(detectors, gated, strict=True)]
 
 
 def _clicks(one: Candidates) -> Times:

@@ -183,6 +183,13 @@ class Knob:
         entry = self._values[i]
         return entry if isinstance(entry, (int, float)) else entry.value(t_ps)
 
+    def since(self, t_ps: int) -> int:
+        """Return since when the knob has had its number of this moment; 0 if it was never set to another."""
+        i = bisect.bisect_right(self._times, t_ps) - 1
+        while i >= 0 and self._values[i] == (self._values[i - 1] if i else self._initial):
+            i -= 1
+        return self._times[i] if i >= 0 else 0
+
     def horizon(self, t_ps: int) -> int:
         """Return when the profile of this moment must be looked at again, unless something is set before."""
         i = bisect.bisect_right(self._times, t_ps) - 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from qlab.physics.keys import KeyedStream, normal_table
 from qlab.physics.knob import CELL_PS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,13 +32,43 @@ if TYPE_CHECKING:
     from qlab.physics.knob import Knob
     from qlab.physics.source import PairSource
 
-__all__ = ["Category", "LineDrawer", "PairLine", "categories", "poisson_times"]
+__all__ = [
+    "Category",
+    "Drawer",
+    "Line",
+    "LineDrawer",
+    "PairLine",
+    "Scratch",
+    "categories",
+    "poisson_blocks",
+    "poisson_times",
+    "raw_words",
+    "segments",
+]
 
 _KEPT_DRAWINGS = 64
 
 
 BLOCK = 2**15
 """Events that are worked on at once."""
+
+
+class Drawer(Protocol):
+    """Draws one line's arrivals, each cell by itself."""
+
+    knobs: list[Knob]
+
+    def arrivals(self, cell: int) -> dict[int, list[NDArray[np.int64]]]:
+        """Return for each detector the arrivals of the photons emitted in one cell, not sorted."""
+        ...
+
+
+class Line(Protocol):
+    """A source with what its light meets."""
+
+    def drawer(self, detectors: Mapping[int, Detector], seed: int, engine: Engine) -> Drawer:
+        """Return what draws this line's arrivals."""
+        ...
 
 
 @dataclass(slots=True)
@@ -55,6 +85,10 @@ class PairLine:
     source: PairSource
     signal: Arm
     idler: Arm
+
+    def drawer(self, detectors: Mapping[int, Detector], seed: int, engine: Engine) -> Drawer:
+        """Return what draws this line's arrivals."""
+        return LineDrawer(self, detectors, seed, engine)
 
     def knobs(self, detectors: Mapping[int, Detector]) -> list[Knob]:
         """Return everything that the rates depend on."""
@@ -110,6 +144,14 @@ def _least_eigenvalue(matrix: NDArray[np.complex128]) -> float:
     mean = (matrix[0, 0].real + matrix[1, 1].real) / 2.0
     half = (matrix[0, 0].real - matrix[1, 1].real) / 2.0
     return float(mean - np.hypot(half, abs(matrix[0, 1])))
+
+
+def segments(knobs: Sequence[Knob], cell: int) -> Iterator[tuple[int, int, int]]:
+    """Yield the stretches of a cell in which no knob is set: start, stop, and the stop as far as was known at the start."""
+    begin, end = cell * CELL_PS, (cell + 1) * CELL_PS
+    breaks = sorted({begin, *(t for knob in knobs for t in knob.breaks(begin, end))})
+    for start, stop in zip(breaks, [*breaks[1:], end], strict=True):
+        yield start, stop, min((end, *(knob.horizon(start) for knob in knobs)))
 
 
 def poisson_times(rng: np.random.Generator, rate_hz: float, start_ps: int, end_ps: int) -> NDArray[np.int64]:
@@ -193,23 +235,21 @@ class LineDrawer:
         A segment is drawn from its start to where it would end as far as was known at its start, and cut where the next
         segment begins, so that a setting which comes later cannot change what was drawn before it.
         """
-        begin, end = cell * CELL_PS, (cell + 1) * CELL_PS
-        breaks = sorted({begin, *(t for knob in self.knobs for t in knob.breaks(begin, end))})
+        begin = cell * CELL_PS
         result: dict[int, list[NDArray[np.int64]]] = {}
-        for start, stop in zip(breaks, [*breaks[1:], end], strict=True):
+        for start, stop, horizon in segments(self.knobs, cell):
             rate_hz = self._line.source.rate_hz(start)
             drawing = self._drawing(start) if rate_hz > 0.0 else None
             if drawing is None:
                 continue
             rng = self._stream.at(cell, start - begin)
             disperses = any(port.shift_ps is not None for port in drawing.ports)
-            horizon = min(end, *(knob.horizon(start) for knob in self.knobs))
             for times in poisson_blocks(rng, rate_hz * drawing.share, start, horizon, self._scratch):
                 t = times if times[-1] < stop else times[: times.searchsorted(stop)]
                 if not t.size:
                     break
-                bits = _raw(rng, t.size)
-                detuning = _raw(rng, t.size) if disperses else None
+                bits = raw_words(rng, times.size)[: t.size]
+                detuning = raw_words(rng, times.size)[: t.size] if disperses else None
                 arrived = self._engine.scatter(t, bits, detuning, drawing.table, drawing.ports)
                 for detector_id, found in zip(drawing.detectors, arrived, strict=True):
                     if found.size:
@@ -272,5 +312,6 @@ def _shift_table(ps_per_sigma: float) -> NDArray[np.int64]:
     return table
 
 
-def _raw(rng: np.random.Generator, n: int) -> NDArray[np.uint64]:
+def raw_words(rng: np.random.Generator, n: int) -> NDArray[np.uint64]:
+    """Return n words of 64 random bits."""
     return np.asarray(rng.bit_generator.random_raw(n), dtype=np.uint64)

@@ -17,6 +17,8 @@ from qlab.physics.keys import MASK, WEYL, mix
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qlab.physics.pulses import PulseTrain
+
 __all__ = ["AfterpulseLaw", "Candidates", "alive", "settle"]
 
 Times = NDArray[np.int64]
@@ -42,11 +44,14 @@ class AfterpulseLaw:
         Of the words, which are functions of the click's time.
     delay_ps:
         By 16 bits, the dead time included; int64, shape (65536,).
+    gate:
+        Afterpulses outside these pulses are lost; None: there are no gates.
     """
 
     limit: int
     key: int
     delay_ps: Times
+    gate: PulseTrain | None = None
 
     def beyond(self, clicks: Times, end_ps: int) -> Times:
         """Return the afterpulses from `end_ps` on that sorted clicks lead to, sorted."""
@@ -83,10 +88,11 @@ class Candidates:
 
 def settle(detectors: Sequence[Candidates]) -> list[Times]:
     """Return the clicks of each detector, sorted."""
-    alike: dict[tuple[int, int, int], list[int]] = {}
+    alike: dict[tuple[int, int, int, int], list[int]] = {}
     for i, one in enumerate(detectors):
         rule = (one.law.limit, id(one.law.delay_ps)) if one.law is not None else (0, 0)
-        alike.setdefault((one.dead_time_ps, *rule), []).append(i)
+        alone = i if one.law is not None and one.law.gate is not None else -1  # gates know no common axis
+        alike.setdefault((one.dead_time_ps, *rule, alone), []).append(i)
     result = [one.t for one in detectors]
     for members in alike.values():
         some: list[int] = []
@@ -127,7 +133,7 @@ def _settle_alike(detectors: Sequence[Candidates]) -> list[Times]:
             one.law.key + offset * WEYL for one, offset in zip(detectors, offsets, strict=True) if one.law is not None
         ]
         key_of = np.repeat(np.array([key & MASK for key in keys], np.uint64), counts)
-        born, parents = _descendants(r, key_of, law, np.cumsum(counts) - counts)
+        born, parents = _descendants(r, key_of, law, np.cumsum(counts) - counts, offsets[0])
     clicks = _with_afterpulses(r, keep, born, parents, dead) if born.size else r.take(keep.nonzero()[0])
     bounds = clicks.searchsorted(np.array([(k << _APART) - (1 << (_APART - 1)) for k in range(len(detectors) + 1)]))
     ends = bounds.tolist()
@@ -189,20 +195,22 @@ def _put_right(
             last = int(r[j]) if accepted else last
 
 
-def _descendants(r: Times, keys: NDArray[np.uint64], law: AfterpulseLaw, barren: Indices) -> tuple[Times, Indices]:
+def _descendants(
+    r: Times, keys: NDArray[np.uint64], law: AfterpulseLaw, barren: Indices, offset_ps: int
+) -> tuple[Times, Indices]:
     """Return the afterpulses of every order that events could lead to, sorted, and whom each follows.
 
     A number from `r.size` on stands for the afterpulse of that number less `r.size`.  The `barren` have none: their own
-    were handed on when they clicked.
+    were handed on when they clicked.  `offset_ps` leads from the common axis to lab time, for a single detector with gates.
     """
-    born, parents = _followers(r, keys, law)
+    born, parents = _followers(r, keys, law, offset_ps)
     if barren.size and parents.size:
         real = (barren.take(barren.searchsorted(parents), mode="clip") != parents).nonzero()[0]
         born, parents = born.take(real), parents.take(real)
     all_born, all_parents, first = [born], [parents], r.size
     keys = keys.take(parents)
     while born.size:
-        later, followed = _followers(born, keys, law)
+        later, followed = _followers(born, keys, law, offset_ps)
         all_born.append(later)
         all_parents.append(followed + first)
         first += born.size
@@ -218,14 +226,18 @@ def _descendants(r: Times, keys: NDArray[np.uint64], law: AfterpulseLaw, barren:
     return born.take(order), parents
 
 
-def _followers(t: Times, keys: NDArray[np.uint64], law: AfterpulseLaw) -> tuple[Times, Indices]:
+def _followers(t: Times, keys: NDArray[np.uint64], law: AfterpulseLaw, offset_ps: int) -> tuple[Times, Indices]:
     """Return the afterpulses that events could lead to, and which they follow."""
     born, parents = [], []
     for first in range(0, t.size, _BLOCK // 4):
         now = t[first : first + _BLOCK // 4]
         bits = mix(now, keys[first : first + _BLOCK // 4])
         followed = ((bits & np.uint64(0xFFFFFFFF)) < np.uint64(law.limit)).nonzero()[0]
-        born.append(now.take(followed) + law.delay_ps.take((bits.take(followed) >> np.uint64(48)).view(np.int64)))
+        due = now.take(followed) + law.delay_ps.take((bits.take(followed) >> np.uint64(48)).view(np.int64))
+        if law.gate is not None:
+            seen = law.gate.is_open(due + offset_ps)
+            due, followed = due[seen], followed[seen]
+        born.append(due)
         parents.append(followed + first)
     if len(born) == 1:
         return born[0], parents[0]

@@ -19,7 +19,7 @@ from qlab.errors import WorldError
 from qlab.physics.engine import engine_of
 from qlab.physics.keys import KeyedStream, hash_key
 from qlab.physics.knob import CELL_PS, Changes
-from qlab.physics.line import LineDrawer, poisson_times
+from qlab.physics.line import poisson_times
 from qlab.physics.settle import Candidates
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from qlab.physics.detector import Detector
     from qlab.physics.knob import Knob
-    from qlab.physics.line import PairLine
+    from qlab.physics.line import Line
+    from qlab.physics.pulses import Signal
 
 __all__ = ["World"]
 
@@ -77,9 +78,11 @@ class World:
     seed:
         Of everything.
     lines:
-        The pair sources with their arms.
+        The sources with their arms.
     detectors:
         By number; the numbers key the draws, so they must be stable.
+    signals:
+        Electric pulses, by numbers of their own: for who asks they are clicks as a detector's.
     history_s:
         How much of the past is kept ready; older cells are drawn again if somebody asks.
     engine:
@@ -89,9 +92,10 @@ class World:
     def __init__(
         self,
         seed: int,
-        lines: Sequence[PairLine],
+        lines: Sequence[Line],
         detectors: Mapping[int, Detector],
         *,
+        signals: Mapping[int, Signal] | None = None,
         history_s: float = 16.0,
         engine: str = "numpy",
     ) -> None:
@@ -99,7 +103,8 @@ class World:
         self.lines = list(lines)
         self.detectors = dict(detectors)
         self._engine = engine_of(engine)
-        self._drawers = [LineDrawer(line, self.detectors, seed, self._engine) for line in self.lines]
+        self.signals = dict(signals or {})
+        self._drawers = [line.drawer(self.detectors, seed, self._engine) for line in self.lines]
         self._dark_streams = {i: KeyedStream(seed, i, _DARKS) for i in self.detectors}
         self._afterpulse_keys = {i: hash_key(seed, i, _AFTERPULSES) for i in self.detectors}
         self._lock = threading.RLock()
@@ -107,7 +112,10 @@ class World:
         self._emitted: _Cache[tuple[int, int], _Drawn] = _Cache(4 * max(len(self.lines), 1))
         self._dark: _Cache[tuple[int, int], tuple[int, Times]] = _Cache(4 * max(len(self.detectors), 1))
         self._light = list({id(knob): knob for drawer in self._drawers for knob in drawer.knobs}.values())
-        self._own = {i: (d.dark_rate_hz, d.afterpulse_probability) for i, d in self.detectors.items()}
+        self._own = {
+            i: (d.dark_rate_hz, d.afterpulse_probability, *(d.gate.knobs if d.gate is not None else ()))
+            for i, d in self.detectors.items()
+        }
         self._changes = Changes()
         of_detectors = [knob for knobs in self._own.values() for knob in knobs]
         for knob in {id(knob): knob for knob in (*self._light, *of_detectors)}.values():
@@ -121,6 +129,12 @@ class World:
         WorldError
             There is no such detector.
         """
+        signal = self.signals.get(detector_id)
+        if signal is not None:
+            with self._lock:
+                for knob in signal.knobs:
+                    knob.freeze(stop_ps)
+                return signal.edges(start_ps, stop_ps)
         if detector_id not in self.detectors:
             msg = f"the world has no detector number {detector_id}"
             raise WorldError(msg)
@@ -177,9 +191,12 @@ class World:
             t = np.concatenate([known.pending if known is not None else nothing, *parts, self._darks(i, cell)])
             t.sort(kind="stable")
             split = t.size if not t.size or t[-1] < end else int(t.searchsorted(end))
+            inside = t[:split]
+            if detector.gate is not None:
+                inside = inside[detector.gate.is_open(inside)]
             law = detector.law(detector.afterpulse_probability.value(begin), self._afterpulse_keys[i])
             last_ps = known.last_ps if known is not None else FAR_PAST_PS
-            detectors.append(Candidates(t[:split], detector.dead_time_ps, last_ps, law))
+            detectors.append(Candidates(inside, detector.dead_time_ps, last_ps, law))
             late.append(t[split:])
         result = {}
         for i, one, rest, clicks in zip(which, detectors, late, self._engine.clicks(detectors), strict=True):

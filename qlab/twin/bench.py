@@ -15,6 +15,13 @@ What `knob` knows by quantity; a part of several channels has `.1`, `.2`, ... be
 `loss_db`             loss of an attenuator
 `route`               for an input of a switch, the output that its light leaves by; 0: none
 `frequency`           fractional frequency error of a clock
+`rate_hz`             triggers of a pulse generator; this and the next six by output: `rate_hz.AB`
+`divide`              every so many-th trigger makes a pulse; 0: none
+`delay_ps`            from trigger to leading edge
+`width_ps`            from leading to trailing edge
+`high_v`              upper level of the pulse
+`burst_count`         pulses that each trigger makes
+`burst_period_ps`     from each of them to the next
 `phase_ps`            time error of a clock, that of its frequency not included
 ====================  =====================================================================================
 """
@@ -34,6 +41,7 @@ if TYPE_CHECKING:
     from qlab.physics.knob import Knob
     from qlab.physics.midpoint import LinkEnd
     from qlab.physics.register import QubitRegister
+    from qlab.physics.weak import SentPulses
     from qlab.physics.world import World
     from qlab.tags.stream import TagFeed
     from qlab.twin.conversation import Twin
@@ -84,6 +92,10 @@ class Bench(Protocol):
 
     def tag_feed(self, name: str) -> TagFeed:
         """Return what the inputs of the tagger `name` see; channels are input numbers from 0."""
+        ...
+
+    def sent_pulses(self, name: str, start_ps: int, stop_ps: int) -> SentPulses:
+        """Return what the modulators that the instrument `name` drives have sent in a half-open interval of lab time."""
         ...
 
     def qubit(self, name: str, number: int, t1_s: float, t2_s: float) -> int:

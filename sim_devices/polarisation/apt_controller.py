@@ -20,16 +20,7 @@ __all__ = ["AptTwin"]
 POSITION, COMPLETED, STATUS = Struct("<Hi"), Struct("<HiHHI"), Struct("<HiII")
 DC_STATUS, BITS = Struct("<HiHhI"), Struct("<HI")
 INFO = Struct("<i8sH4B60sHHH")
-REGISTERS = {
-    0x0413: 14,
-    0x0416: 22,
-    0x0423: 16,
-    0x043A: 6,
-    0x0440: 14,
-    0x0445: 6,
-    0x0450: 6,
-    0x0530: 12,
-}
+REGISTERS = {0x0413: 14, 0x0416: 22, 0x0423: 16, 0x043A: 6, 0x0440: 14, 0x0445: 6, 0x0450: 6, 0x0530: 12}
 """Parameters that are kept as they are sent: id of the set, bytes; the next id asks for it, the one after answers."""
 FORWARD, BACKWARD = 1 << 4, 1 << 5
 HOMING, HOMED, ERROR, STALLED, TOO_HOT, ENABLED = 1 << 9, 1 << 10, 1 << 30, 1 << 14, 1 << 17, 1 << 31

@@ -110,10 +110,7 @@ class PAX1000Twin(ScpiTwin):
         """Return limits of the model and of the mode."""
         supply = FASTEST_HZ[0] if self._parameters.external_supply else ON_USB_HZ
         fastest = min(FASTEST_HZ[int(self.mode)], supply)
-        return {
-            "rotation_hz": (SLOWEST_HZ, fastest),
-            "wavelength_m": WAVELENGTHS_M[self._parameters.model],
-        }.get(name)
+        return {"rotation_hz": (SLOWEST_HZ, fastest), "wavelength_m": WAVELENGTHS_M[self._parameters.model]}.get(name)
 
     def device_fault(self, name: str, *, active: bool = True) -> None:
         """Block the plate, or overheat; or end it."""

@@ -105,12 +105,7 @@ class PerChannel(Parameter[T]):
 
 
 def per_channel(
-    pattern: str,
-    default: T,
-    *,
-    limits: tuple[float, float] | None = None,
-    choices: Sequence[str] = (),
-    units: str = "",
+    pattern: str, default: T, *, limits: tuple[float, float] | None = None, choices: Sequence[str] = (), units: str = ""
 ) -> PerChannel[T]:
     """Declare a setting of each channel; its pattern has one `#`.  Other parameters are those of `parameter`."""
     return PerChannel(pattern, default, limits, choices, FORMAT, units, None, stored=False)

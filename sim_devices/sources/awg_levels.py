@@ -50,6 +50,10 @@ class Levels(ScpiTwin):
         """Follow a setting of a channel that was changed."""
         raise NotImplementedError
 
+    def drive(self, channel: int) -> None:
+        """Let the world know what an output does."""
+        raise NotImplementedError
+
     def vpp(self, channel: int) -> float:
         """Return the amplitude on the load."""
         return self._open_vpp[channel] * self.division(channel)
@@ -121,6 +125,7 @@ class Levels(ScpiTwin):
         room = 2.0 * min(top - self.offset_v(channel), self.offset_v(channel) - bottom)
         kept = min(max(vpp, low), high)
         self._open_vpp[channel] = max(min(kept, room), low) / self.division(channel)
+        self.drive(channel)
         if not low <= vpp <= high * (1 + 1e-12):
             raise clipped(vpp, low, high)
         if vpp > room * (1 + 1e-12):
@@ -139,6 +144,7 @@ class Levels(ScpiTwin):
         volts = parse_number(text, "V") if volts is None else volts
         half = 0.0 if self.is_dc(channel) else self.vpp(channel) / 2.0
         self._open_offset[channel] = min(max(volts, bottom + half), top - half) / self.division(channel)
+        self.drive(channel)
         if not bottom <= volts <= top:
             raise clipped(volts, bottom, top)
         if abs(self.offset_v(channel) - volts) > 1e-9:
@@ -185,6 +191,7 @@ class Levels(ScpiTwin):
             raise ScpiError(-222)
         self._open_vpp[channel] = (high - low) / self.division(channel)
         self._open_offset[channel] = (high + low) / 2.0 / self.division(channel)
+        self.drive(channel)
 
     @command("OUTPut#:LOAD")
     def _set_load(self, channel: int, text: str) -> None:
@@ -195,6 +202,7 @@ class Levels(ScpiTwin):
         if ohms is None or not (1.0 <= ohms <= 10e3 or math.isinf(ohms) or ohms >= 9.9e37):
             raise ScpiError(-222 if ohms is not None else -224)
         self._load_ohm[self._check(channel)] = math.inf if ohms >= 9.9e37 else ohms
+        self.drive(channel)
         if self.amplitude_unit[channel] == "DBM" and math.isinf(self._load_ohm[channel]):
             self.amplitude_unit[channel] = "VPP"
             raise ScpiError(-221, CONFLICT + "amplitude units changed to Vpp due to high-Z load")

@@ -10,12 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
 from qlab.twin.framing import BlockFramer
+from sim_devices.pulse_output import PulseOutput
 from sim_devices.sources.awg_functions import Functions
 from sim_devices.sources.awg_limits import MODELS
 from sim_devices.sources.awg_memory import CAPACITY, Memory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from qlab.twin.bench import Bench
     from qlab.twin.conversation import Framer
@@ -53,6 +54,7 @@ class Keysight33500BTwin(Functions):
         self.channels = self.model.channels
         numbers = range(1, self.channels + 1)
         self._knobs = {n: bench.knob(name, f"frequency_hz.{n}") for n in numbers}
+        self._pulses = {n: PulseOutput(bench, name, str(n)) for n in numbers}
         self.memory = {n: Memory(self.model.has_arbitrary, parameters.least_points) for n in numbers}
         self._faults: set[str] = set()
         self._settle()
@@ -61,6 +63,11 @@ class Keysight33500BTwin(Functions):
     def build(cls, name: str, bench: Bench, parameters: Mapping[str, object]) -> Keysight33500BTwin:
         """Build the twin from the lab file's `twin:` section."""
         return cls(name, bench, Parameters.model_validate(dict(parameters)))
+
+    @classmethod
+    def trigger_outputs(cls, parameters: Parameters) -> Sequence[str]:
+        """Return the outputs that can trigger something."""
+        return [str(n + 1) for n in range(MODELS[parameters.model].channels)]
 
     def identify(self) -> str:
         """Answer `*IDN?`."""
@@ -123,7 +130,27 @@ class Keysight33500BTwin(Functions):
         """Let the world know how often an output repeats."""
         rate = self.bursts_hz(channel) if self.burst_on[channel] else self.cycle_hz(channel)
         runs = self.output_on[channel] and not self.is_dc(channel)
-        self._knobs[channel].set(rate if runs else 0.0, self.clock.now_ps())
+        now = self.clock.now_ps()
+        self._knobs[channel].set(rate if runs else 0.0, now)
+        self._let_pulse(channel, rate, now)
+
+    def _let_pulse(self, channel: int, rate_hz: float, now_ps: int) -> None:
+        """Let the world know the edges of a square wave or pulse; what has no steep edges triggers nothing."""
+        function, high_v = self.function[channel], self.offset_v(channel) + self.vpp(channel) / 2.0
+        if not self.output_on[channel] or function not in ("SQU", "PULS") or rate_hz <= 0.0:
+            self._pulses[channel].set(now_ps, high_v=high_v)
+            return
+        period = 1.0 / self.frequency_hz[channel]
+        width = self.pulse_width_s[channel] if function == "PULS" else period * self.duty_percent[channel] / 100.0
+        phase = self.burst_phase_deg[channel] if self.burst_on[channel] else self.phase_deg[channel]
+        delay = -phase / 360.0 % 1.0 * period
+        if self.polarity[channel] == "INV":
+            delay, width = (delay + width) % period, period - width
+        burst = (1, 0.0)
+        if self.burst_on[channel]:  # begins with its own phase, after the trigger's delay
+            burst = (round(self.burst_s(channel) / period), period)
+            delay += self.delay_s[channel]
+        self._pulses[channel].set(now_ps, rate_hz, 1, delay, width, high_v, burst)
 
     def _draw(self, channel: int, key: int) -> float:
         return float(self._bench.rng(self._name, channel, key).standard_normal())

@@ -113,11 +113,7 @@ class EPPSTwin(LineTwin):
     @line(r"([A-Z]+)\?")
     def _tell(self, name: str) -> str | None:
         name = name.upper()
-        readings = {
-            "HTEMP": self._crystal_c,
-            "PTEMP": self._laser_c,
-            "HTARGET": self._target_c,
-        }
+        readings = {"HTEMP": self._crystal_c, "PTEMP": self._laser_c, "HTARGET": self._target_c}
         if name == "STATUS":
             return str(self._status())
         if name in readings:

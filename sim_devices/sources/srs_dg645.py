@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
 from qlab.twin.scpi import ScpiError, command, integer, number, parameter, query
+from sim_devices.pulse_output import PulseOutput
 from sim_devices.srs import SrsErrorList
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from qlab.twin.bench import Bench
 
@@ -27,6 +28,8 @@ ILLEGAL_VALUE, ILLEGAL_DELAY, ILLEGAL_LINK, RECALL_FAILED, NOT_ALLOWED = 10, 12,
 SINGLE_SHOT, INTERNAL = 5, 0
 TRIGGERED, RATE_ERROR, END_OF_DELAY, PLL_UNLOCK = 1 << 0, 1 << 1, 1 << 2, 1 << 6
 MEMORIES = 10
+PULSE_OUTPUTS = ("T0", "AB", "CD", "EF", "GH")
+T1_S = 25e-9  # [INF] T0 falls so long after the last edge
 
 
 _Saved: TypeAlias = tuple[dict[str, float | bool | str], dict[int, tuple[int, float]], list[list[float]]]
@@ -56,7 +59,7 @@ class DG645Twin(SrsErrorList):
     hold_off_s = parameter("HOLD", 0.0, limits=(0.0, 10.0), fmt="+.12f")
     burst = parameter("BURM", 0, limits=(0, 1), changed="_changed")
     burst_count = parameter("BURC", 5, limits=(1, 2**32 - 1), changed="_changed")
-    burst_delay_s = parameter("BURD", 0.0, limits=(0.0, LONGEST_S), fmt="+.12f")
+    burst_delay_s = parameter("BURD", 0.0, limits=(0.0, LONGEST_S), fmt="+.12f", changed="_changed")
     burst_period_s = parameter("BURP", 1e-5, limits=(1e-7, LONGEST_S - 1e-8), fmt="+.12f", changed="_changed")
     burst_t0 = parameter("BURT", 0, limits=(0, 1))
     status_enable = parameter("INSE", 0, limits=(0, 255))
@@ -65,6 +68,7 @@ class DG645Twin(SrsErrorList):
         super().__init__(bench.clock)
         self._name = name
         self._parameters = parameters
+        self._pulses = {n: PulseOutput(bench, name, output) for n, output in enumerate(PULSE_OUTPUTS)}
         self._knobs = {n: bench.knob(name, f"frequency_hz.{n}") for n in range(5)}
         self._locked = parameters.reference_locked
         self._shot_ps = 0
@@ -78,6 +82,12 @@ class DG645Twin(SrsErrorList):
     def build(cls, name: str, bench: Bench, parameters: Mapping[str, object]) -> DG645Twin:
         """Build the twin from the lab file's `twin:` section."""
         return cls(name, bench, Parameters.model_validate(dict(parameters)))
+
+    @classmethod
+    def trigger_outputs(cls, parameters: Parameters) -> Sequence[str]:
+        """Return the outputs that can trigger something."""
+        del parameters
+        return PULSE_OUTPUTS
 
     def identify(self) -> str:
         """Answer `*IDN?`."""
@@ -130,6 +140,7 @@ class DG645Twin(SrsErrorList):
             raise ScpiError(NOT_ALLOWED, "not allowed")
         self._link_to(channel, reference)
         self._delays[channel] = (reference, self._delays[channel][1])
+        self._changed()
 
     @query("LINK?", CHANNELS)
     def _link_query(self, channel: int) -> int:
@@ -138,6 +149,7 @@ class DG645Twin(SrsErrorList):
     @command("LAMP", OUTPUTS, number(0.5, 5.0))
     def _amplitude(self, output: int, volt: float) -> None:
         self._outputs[output][0] = volt
+        self._changed()
 
     @query("LAMP?", OUTPUTS)
     def _amplitude_query(self, output: int) -> str:
@@ -146,6 +158,7 @@ class DG645Twin(SrsErrorList):
     @command("LOFF", OUTPUTS, number(-2.0, 2.0))
     def _offset(self, output: int, volt: float) -> None:
         self._outputs[output][1] = volt
+        self._changed()
 
     @query("LOFF?", OUTPUTS)
     def _offset_query(self, output: int) -> str:
@@ -154,6 +167,7 @@ class DG645Twin(SrsErrorList):
     @command("LPOL", OUTPUTS, integer(0, 1))
     def _polarity(self, output: int, positive: int) -> None:
         self._outputs[output][2] = positive
+        self._changed()
 
     @query("LPOL?", OUTPUTS)
     def _polarity_query(self, output: int) -> int:
@@ -280,3 +294,20 @@ class DG645Twin(SrsErrorList):
         for output, knob in self._knobs.items():
             silent = output and self.inhibit >= output + 1
             knob.set(0.0 if silent else rate / self._prescalers[output], now)
+            self._pulse(output, bool(silent), now)
+
+    def _pulse(self, output: int, silent: bool, now_ps: int) -> None:
+        """Let the world know an output's pulses; of a single shot it sees none."""
+        burst = (int(self.burst_count), float(self.burst_period_s)) if self.burst else (1, 0.0)
+        rate = self._rate_hz() / burst[0]
+        edges = [self.edge_s(channel) for channel in (2 * output, 2 * output + 1)]
+        if output == T0:
+            edges = [0.0, self._longest_s() + T1_S]
+        begin, end = min(edges), max(edges)
+        if self.burst:
+            begin, end = begin + float(self.burst_delay_s), end + float(self.burst_delay_s)
+        amplitude, offset, positive = self._outputs[output]
+        if not positive and rate:  # idles high: it rises where the pulse ends
+            begin, end = end, begin + (burst[1] if self.burst else 1.0 / rate)
+        divide = 0 if silent or begin == end else self._prescalers[output]
+        self._pulses[output].set(now_ps, rate, divide, begin, end - begin, amplitude + offset, burst)

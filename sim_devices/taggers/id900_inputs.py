@@ -111,12 +111,7 @@ def _word_row(
 
 
 def counter_rows(
-    head: str,
-    numbers: range,
-    link: Callable[[int], str],
-    signals: Signals,
-    counters: dict[str, Counter],
-    clock: Clock,
+    head: str, numbers: range, link: Callable[[int], str], signals: Signals, counters: dict[str, Counter], clock: Clock
 ) -> list[Node]:
     """Return the rows of the counters behind `head`."""
 

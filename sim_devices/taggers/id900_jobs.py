@@ -102,13 +102,7 @@ class Save(Job):
     """A download into a file, as `bin` or as text."""
 
     def __init__(
-        self,
-        controller: Controller,
-        channel: int,
-        append: Callable[[bytes], None],
-        *,
-        with_index: bool,
-        as_text: bool,
+        self, controller: Controller, channel: int, append: Callable[[bytes], None], *, with_index: bool, as_text: bool
     ) -> None:
         super().__init__(controller, channel, with_index=with_index)
         self._append = append

@@ -33,12 +33,7 @@ class Stages:
 
     def names(self) -> list[tuple[str, float]]:
         """Return state words and how long they last, in order."""
-        return [
-            ("POW", self.warm_s),
-            ("SEAR", self.search_s),
-            ("STAB", self.stabilise_s),
-            ("VTIM", self.validate_s),
-        ]
+        return [("POW", self.warm_s), ("SEAR", self.search_s), ("STAB", self.stabilise_s), ("VTIM", self.validate_s)]
 
 
 class Discipline:

@@ -300,3 +300,19 @@ def test_dead_time_equals_the_walk_of_one_event_after_the_other(times: list[int]
         expected.append(keep)
         last = x if keep else last
     assert alive(t, dead, -(2**62)).tolist() == expected
+
+
+def test_a_setting_after_a_poll_changes_nothing_before_it_where_fibres_disperse() -> None:
+    """The detunings of what was polled must be drawn as if nothing had been set."""
+
+    def run(*, poll: bool) -> np.ndarray:
+        plate = Knob(0.0)
+        signal: Arm = Fibre(WavePlate(Port(1), math.pi, plate), 5000.0, dispersion_ps_nm_km=17.0)
+        line = PairLine(5, PairSource(2e5, pump_power_w=Knob(1.0)), signal, Port(2))
+        world = World(7, [line], {n: Detector(Knob(0.5)) for n in (1, 2)})
+        middle = CELL_PS // 2
+        before = world.clicks(1, 0, middle) if poll else np.empty(0, np.int64)
+        plate.set(10.0, middle)
+        return np.concatenate([before, world.clicks(1, before.size and middle, CELL_PS)])
+
+    assert np.array_equal(run(poll=True), run(poll=False))
