@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from devices.base import Instrument
 from devices.polarisation.apt_link import INFO, STATUS, AptDialogue
+from devices.polarisation.apt_status import HOMED, HOMING, MOVING, troubles
 from qlab.errors import BadReplyError, InstrumentError, LinkClosedError, LinkTimeoutError
 from qlab.links.lock import ClockLock
 
@@ -18,20 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["AptInstrument"]
 
 MOVE = Struct("<Hi")
-MOVING, HOMED, ENABLED = 0b11_0000, 1 << 10, 1 << 31
-HOMING = 1 << 9
-PROBLEMS = {
-    14: "a motor is stalled",
-    16: "the interlock is open",
-    17: "the controller is too hot",
-    18: "the supply voltage is wrong",
-    19: "commutation failed",
-    24: "a motor is overloaded",
-    25: "an encoder has failed",
-    26: "a motor draws too much current",
-    27: "the current is out of control",
-}
-"""Status bits that mean trouble."""
 POLL_S = 0.1
 MOVE_TIMEOUT_S, HOME_TIMEOUT_S = 120.0, 180.0
 
@@ -83,8 +70,8 @@ class AptInstrument(Instrument):
 
     def check_health(self) -> list[str]:
         """Return what the status bits complain of."""
-        found = [self.motor_status(channel)[1] for channel in self.channels]
-        return [words for bit, words in PROBLEMS.items() if any(bits >> bit & 1 for bits in found)]
+        found = (words for channel in self.channels for words in troubles(self.motor_status(channel)[1]))
+        return list(dict.fromkeys(found))
 
     def move_to(self, channel: int, counts: int) -> int:
         """Move a motor and watch it arrive; returns its counts.  Blocks for the wire."""
@@ -115,8 +102,7 @@ class AptInstrument(Instrument):
         while True:
             self.wait_s(POLL_S)
             counts, bits = self.motor_status(channel)
-            trouble = [words for bit, words in PROBLEMS.items() if bits >> bit & 1]
-            if trouble:
+            if trouble := troubles(bits):
                 what, hint = " and ".join(trouble), "look whether something blocks it, then home it"
                 raise InstrumentError(what, device=self.name, found=f"status {bits:08X}", hint=hint)
             if not bits & moving:

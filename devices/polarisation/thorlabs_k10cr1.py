@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ophyd import Component as Cpt
 
 from devices.base import InstrumentSettings
-from devices.polarisation.apt_motor import HOMED, AptInstrument
+from devices.polarisation.apt_motor import AptInstrument
+from devices.polarisation.apt_status import HOMED
 from devices.signals import SoftSignal
 from qlab.errors import BadRequestError
 

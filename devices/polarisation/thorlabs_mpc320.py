@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from ophyd import Component as Cpt
 
 from devices.base import InstrumentSettings
-from devices.polarisation.apt_motor import HOMED, AptInstrument
+from devices.polarisation.apt_motor import AptInstrument
+from devices.polarisation.apt_status import HOMED
 from devices.signals import SoftSignal
 
 if TYPE_CHECKING:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from devices.base import Instrument
 from qlab.errors import InstrumentError
 
-__all__ = ["OzInstrument"]
+__all__ = ["OzInstrument", "labelled_number"]
 
 MOST_LINES = 40
+
+
+def labelled_number(text: str, key: str) -> float:
+    """Return the number behind `KEY:` in a reply; raises `ValueError` where there is none."""
+    found = re.search(rf"{key}:\s*(-?[\d.]+)", text)
+    if found is None:
+        msg = f"no {key} in {text!r}"
+        raise ValueError(msg)
+    return float(found[1])
 
 
 class OzInstrument(Instrument):

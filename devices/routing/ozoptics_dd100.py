@@ -7,13 +7,12 @@ Homing passes through small attenuation: do not home into a detector that bright
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from ophyd import Component as Cpt
 
 from devices.base import InstrumentSettings
-from devices.routing.oz_dialogue import OzInstrument
+from devices.routing.oz_dialogue import OzInstrument, labelled_number
 from devices.signals import QuerySignal
 from qlab.errors import InstrumentError
 
@@ -27,18 +26,6 @@ HOME_S, TRAVEL_S = 35.0, 10.0
 """[V2] Homing takes up to 30 s; [INF] full travel 1 to 2 s."""
 STEP_DB = 0.05
 """How far the attenuation read back may be from the one that was set; it stops on whole steps."""
-
-
-def _attenuation(text: str) -> float:
-    return _number(text, "ATTEN")
-
-
-def _number(text: str, key: str) -> float:
-    found = re.search(rf"{key}:\s*(-?[\d.]+)", text)
-    if found is None:
-        msg = f"no {key} in {text!r}"
-        raise ValueError(msg)
-    return float(found[1])
 
 
 class DD100(OzInstrument):
@@ -58,7 +45,7 @@ class DD100(OzInstrument):
         QuerySignal,
         query="D",
         command="A{:.2f}",
-        parse=_attenuation,
+        parse=lambda text: labelled_number(text, "ATTEN"),
         units="dB",
         precision=2,
         limits=(0.0, 100.0),
@@ -77,8 +64,8 @@ class DD100(OzInstrument):
     def check_identity(self, link: Link) -> None:
         """See that an attenuator answers, and learn its range and insertion loss."""
         super().check_identity(link)
-        self.insertion_loss_db = _number(self.identity_text, "IL")
-        self.loss_db.narrow(0.0, _number(self.identity_text, "MAX ATTEN"))
+        self.insertion_loss_db = labelled_number(self.identity_text, "IL")
+        self.loss_db.narrow(0.0, labelled_number(self.identity_text, "MAX ATTEN"))
 
     @property
     def firmware(self) -> str:

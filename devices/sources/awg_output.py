@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ophyd import Component as Cpt
-from ophyd import Device
 
+from devices.part import Part
 from devices.signals import ScpiSignal, parse_bool, parse_float, parse_int
 from qlab.errors import BadRequestError, InstrumentError, LimitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from devices.worker import WorkerStatus
-    from qlab.clock import Clock
-    from qlab.links.link import Link
 
 __all__ = ["AwgOutput"]
 
@@ -81,7 +79,7 @@ class _Switch(ScpiSignal):
         return status
 
 
-class AwgOutput(Device):
+class AwgOutput(Part):
     """An output; `{n}` in its commands becomes its number.
 
     Parameters
@@ -174,38 +172,11 @@ class AwgOutput(Device):
     )
 
     def __init__(self, prefix: str = "", *, number: int, **kwargs: Any) -> None:
-        super().__init__(prefix, **kwargs)
-        self.number = number
+        super().__init__(prefix, number=number, **kwargs)
         self._loaded: tuple[str, bytes] | None = None
         for walk in self.walk_signals():
             signal = walk.item
             signal.query, signal.command = (text.replace("{n}", str(number)) for text in (signal.query, signal.command))
-
-    @property
-    def clock(self) -> Clock:
-        """The generator's clock."""
-        clock: Clock = self.parent.clock
-        return clock
-
-    @property
-    def link(self) -> Link:
-        """The generator's link."""
-        link: Link = self.parent.link
-        return link
-
-    def ask(self, command: str, **more: Any) -> str:
-        """Ask about this output."""
-        answer: str = self.parent.ask(command, **more)
-        return answer
-
-    def tell(self, command: str) -> None:
-        """Set something of this output."""
-        self.parent.tell(command)
-
-    def in_thread(self, what: str, work: Callable[[], object]) -> WorkerStatus:
-        """Do wire I/O in a thread of the generator."""
-        status: WorkerStatus = self.parent.in_thread(f"output {self.number} {what}", work)
-        return status
 
     def set(self, frequency_hz: float) -> WorkerStatus:
         """Set the frequency."""

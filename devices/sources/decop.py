@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from devices.base import Instrument
-from devices.signals import QuerySignal
+from devices.sources.decop_signals import parse_switch, parse_text
 from qlab.errors import BadReplyError, InstrumentError
 
 if TYPE_CHECKING:
@@ -14,52 +14,13 @@ if TYPE_CHECKING:
 
     from qlab.links.link import Link
 
-__all__ = ["DecopDialogue", "DecopNumber", "DecopSwitch", "DecopText", "parse_switch", "parse_text"]
+__all__ = ["DecopDialogue"]
 
 T = TypeVar("T")
 
 PROMPT = b"\n> "
 UNAVAILABLE = -20
 """[V1] The code for hardware that is not there."""
-
-
-def parse_switch(text: str) -> int:
-    """Read `#t` or `#f` as 1 or 0."""
-    return {"#t": 1, "#f": 0}[text]
-
-
-def parse_text(text: str) -> str:
-    """Read a string in its quotes."""
-    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
-        msg = f"{text!r} is no string"
-        raise ValueError(msg)
-    return text[1:-1]
-
-
-class DecopNumber(QuerySignal):
-    """A number by its parameter's name."""
-
-    def __init__(self, *, parameter: str, settable: bool = False, **kwargs: Any) -> None:
-        command = f"(param-set! '{parameter} {{}})" if settable else None
-        super().__init__(query=f"(param-ref '{parameter})", command=command, **kwargs)
-
-
-class DecopSwitch(DecopNumber):
-    """A boolean, as 1 or 0."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(parse=parse_switch, initial=0, limits=(0, 1), verify=0.0, **kwargs)
-
-    def spell(self, value: Any) -> str:
-        """Return the command that sets it."""
-        return super().spell("#t" if value else "#f")
-
-
-class DecopText(DecopNumber):
-    """A string, read-only."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(parse=parse_text, initial="", **kwargs)
 
 
 class DecopDialogue(Instrument):

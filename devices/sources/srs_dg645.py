@@ -9,16 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ophyd import Component as Cpt
-from ophyd import Device
 
 from devices.base import Instrument, InstrumentSettings
+from devices.part import Part
 from devices.signals import QuerySignal, parse_float, parse_int
 from qlab.errors import InstrumentError
 
 if TYPE_CHECKING:
     from devices.worker import WorkerStatus
-    from qlab.clock import Clock
-    from qlab.links.link import Link
 
 __all__ = ["DG645"]
 
@@ -59,7 +57,7 @@ class _DelaySignal(QuerySignal):
         )
 
 
-class _Output(Device):
+class _Output(Part):
     """One output: amplitude, offset, and the edges of its pulse."""
 
     amplitude_v = Cpt(
@@ -68,35 +66,9 @@ class _Output(Device):
     offset_v = Cpt(QuerySignal, query="LOFF?{}", command="LOFF {},{{:g}}", units="V", limits=(-2.0, 2.0), kind="config")
 
     def __init__(self, prefix: str = "", *, number: int, **kwargs: Any) -> None:
-        super().__init__(prefix, **kwargs)
+        super().__init__(prefix, number=number, **kwargs)
         for signal in (self.amplitude_v, self.offset_v):
             signal.query, signal.command = signal.query.format(number), signal.command.format(number)
-
-    @property
-    def clock(self) -> Clock:
-        """The lab's clock."""
-        clock: Clock = self.parent.clock
-        return clock
-
-    @property
-    def link(self) -> Link:
-        """The generator's link."""
-        link: Link = self.parent.link
-        return link
-
-    def ask(self, command: str, **more: Any) -> str:
-        """Ask the generator."""
-        answer: str = self.parent.ask(command, **more)
-        return answer
-
-    def tell(self, command: str) -> None:
-        """Tell the generator."""
-        self.parent.tell(command)
-
-    def in_thread(self, what: str, work: Any) -> WorkerStatus:
-        """Do wire I/O in a thread of the generator."""
-        status: WorkerStatus = self.parent.in_thread(what, work)
-        return status
 
 
 class DG645(Instrument):

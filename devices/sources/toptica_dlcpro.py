@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ophyd import Component as Cpt
 
 from devices.base import InstrumentSettings
-from devices.sources.decop import DecopDialogue, DecopNumber, DecopSwitch, DecopText, parse_switch
+from devices.sources.decop import DecopDialogue
+from devices.sources.decop_signals import DecopNumber, DecopSwitch, DecopText, parse_switch
 from devices.sources.laser import Emission, Laser
 from qlab.errors import BadRequestError, InstrumentError, InterlockError
 

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ophyd import Component as Cpt
-from ophyd import Device
 
+from devices.part import Part
 from devices.signals import QuerySignal, parse_bool
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from devices.worker import WorkerStatus
-    from qlab.clock import Clock
-    from qlab.links.link import Link
 
 __all__ = ["ID900Input"]
 
@@ -59,7 +52,7 @@ class _Switch(QuerySignal):
         self.fetch()
 
 
-class ID900Input(Device):
+class ID900Input(Part):
     """An input; its commands go through the controller, with `INPUn:` before them."""
 
     enable = Cpt(_Switch, query="ENAB?", command="ENAB {}", parse=_switch, initial=0, limits=(0, 1), kind="config")
@@ -99,34 +92,7 @@ class ID900Input(Device):
     hires_error = Cpt(QuerySignal, query="HIRE:ERRO?", parse=_integer, initial=0, kind="omitted")
 
     def __init__(self, prefix: str = "", *, number: int, **kwargs: Any) -> None:
-        self.number = number
-        super().__init__(prefix, **kwargs)
-
-    @property
-    def clock(self) -> Clock:
-        """The controller's clock."""
-        clock: Clock = self.parent.clock
-        return clock
-
-    @property
-    def link(self) -> Link:
-        """The controller's link."""
-        link: Link = self.parent.link
-        return link
-
-    def ask(self, command: str, *, delay_s: float = 0.0, timeout_s: float | None = None) -> str:
-        """Ask for something of this input."""
-        text: str = self.parent.ask(f"INPU{self.number}:{command}", delay_s=delay_s, timeout_s=timeout_s)
-        return text
-
-    def tell(self, command: str) -> None:
-        """Set something of this input."""
-        self.parent.tell(f"INPU{self.number}:{command}")
-
-    def in_thread(self, what: str, work: Callable[[], object]) -> WorkerStatus:
-        """Do wire I/O in a thread."""
-        status: WorkerStatus = self.parent.in_thread(f"input {self.number} {what}", work)
-        return status
+        super().__init__(prefix, number=number, lead=f"INPU{number}:", **kwargs)
 
     def clear_error(self) -> None:
         """Clear the high-resolution error; blocks for the wire."""

@@ -9,12 +9,9 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-from event_model import ComposeStreamResource
-
+from devices.taggers.tag_documents import describe, resources
 from qlab.errors import BadRequestError, StorageError
-from qlab.tags.files.gapblocks import ROW
 from qlab.tags.files.hdf5 import TagWriter
 
 if TYPE_CHECKING:
@@ -23,13 +20,6 @@ if TYPE_CHECKING:
     from qlab.tags.stream import TagBlock
 
 __all__ = ["TagRecorder"]
-
-DATASETS: dict[str, tuple[tuple[int, ...], str]] = {
-    "gap": ((ROW,), "<u4"),
-    "channel": ((ROW,), "|u1"),
-    "block_t0": ((), "<i8"),
-    "valid": ((), "<u4"),
-}
 
 
 class TagRecorder:
@@ -92,16 +82,7 @@ class TagRecorder:
 
     def describe_collect(self) -> dict[str, dict[str, Any]]:
         """Describe the stream, in bluesky's flat form."""
-        return {
-            f"{self.name}_{dataset}": {
-                "source": f"file {self.name}",
-                "dtype": "array" if shape else "integer",
-                "dtype_numpy": dtype,
-                "shape": list(shape),
-                "external": "STREAM:",
-            }
-            for dataset, (shape, dtype) in DATASETS.items()
-        }
+        return describe(self.name)
 
     def get_index(self) -> int:
         """Return the number of rows on disk."""
@@ -113,19 +94,8 @@ class TagRecorder:
             return
         stop = self._rows if index is None else min(index, self._rows)
         if not self._composed:
-            for dataset, (shape, _) in DATASETS.items():
-                bundle = ComposeStreamResource()(
-                    mimetype="application/x-hdf5",
-                    uri=f"file://localhost{quote(self.path.as_posix())}",
-                    data_key=f"{self.name}_{dataset}",
-                    parameters={
-                        "dataset": f"/{dataset}",
-                        "swmr": True,
-                        "join_method": "stack",
-                        "chunk_shape": [1, *shape] if shape else [1024],
-                    },
-                )
-                self._composed.append(bundle)
+            self._composed = resources(self.name, self.path)
+            for bundle in self._composed:
                 yield "stream_resource", bundle.stream_resource_doc
         if stop > self._published:
             for bundle in self._composed:
