@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,7 +13,9 @@ from qlab.physics.nanowire import Nanowire
 from qlab.twin.conversation import Dialogue
 from qlab.twin.framing import LineFramer
 from sim_devices.detectors.nanowire_channel import NanowireChannel
-from sim_devices.detectors.sim900_modules import Module, QuantumOpusModule, Sim928Module
+from sim_devices.detectors.quantum_opus import QuantumOpusModule
+from sim_devices.detectors.sim900_modules import Sim928Module
+from sim_devices.detectors.sim900_slot import QUEUE, SlotQueue, parse_string, split_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,11 +27,9 @@ __all__ = ["SIM900Twin"]
 
 ENDS = {"0": b"\r", "1": b"\n", "2": b"\r\n", "3": b"\n\r", "4": b""}
 ENDS |= {"CR": b"\r", "LF": b"\n", "CRLF": b"\r\n", "LFCR": b"\n\r", "NONE": b""}
-QUEUE = 512  # [V2] bytes
 ANSWER_PS = PS_PER_S // 20  # [V2] a module's answer takes up to 100 ms
 PORTS = "12345678 9ABCD".replace(" ", "")
 COMMAND = re.compile(r"(\*?[A-Za-z]+\??)\s*(.*)", re.DOTALL)
-ARGUMENT = re.compile(r"""\s*("(?:[^"]|"")*"|'(?:[^']|'')*'|#(\d).*|[^,]*)\s*(?:,|$)""", re.DOTALL)
 NUMBERS = {"BAUD": "9600", "FLOW": "1", "PARI": "0", "WORD": "8", "SBIT": "1", "RPER": "0", "TMOT": "1000"}
 PLAIN = {"BRER": "510", "MSGL": "64", "PLLC": "0", "TOKN": "0", "*ESE": "0", "*SRE": "0", "*PSC": "1"}
 FIXED = {"TBIN?": "10", "LOCK?": "0", "VMON?": "15.0", "IMON?": "0.5", "PMON?": "7.5", "*OPC?": "1", "*TST?": "0"}
@@ -52,25 +51,6 @@ class Parameters(BaseModel):
     dead_time_ns: float = Field(40.0, ge=0)
 
 
-@dataclass
-class _Slot:
-    """A module and the bytes between it and the host."""
-
-    module: Module
-    end: bytes = b"\n"
-    coming: list[tuple[int, bytes]] = field(default_factory=list)
-
-    def waiting(self, now_ps: int) -> bytes:
-        """Return what has come from the module."""
-        return b"".join(data for due, data in self.coming if due <= now_ps)[-QUEUE:]
-
-    def fetch(self, count: int, now_ps: int) -> bytes:
-        """Take bytes from the queue."""
-        data = self.waiting(now_ps)
-        self.coming = [(0, data[count:]), *(each for each in self.coming if each[0] > now_ps)]
-        return data[:count]
-
-
 class SIM900Twin:
     """The mainframe: no chaining, tokens as integers, silence for sets."""
 
@@ -81,13 +61,13 @@ class SIM900Twin:
         self._clock = bench.clock
         self._parameters = p = parameters
         wire = Nanowire(switching_ua=p.switching_ua, efficiency=p.efficiency, dark_rate_hz=p.dark_rate_hz)
-        self.slots: dict[int, _Slot] = {}
+        self.slots: dict[int, SlotQueue] = {}
         for slot, kind in p.slots.items():
             channel = NanowireChannel(bench, name, str(slot), wire)
             serial = f"{3000 + slot:06d}"
             amplifier = kind == "qoamp"
             module = QuantumOpusModule(channel, bench.clock, serial) if amplifier else Sim928Module(channel, serial)
-            self.slots[slot] = _Slot(module)
+            self.slots[slot] = SlotQueue(module)
         self._connected: int | None = None
         self._esr = self._lexe = self._lcme = 0
         self._escape = b""
@@ -134,7 +114,7 @@ class SIM900Twin:
             yield self._through(message)
             return
         found = COMMAND.match(text.strip())
-        reply = self._carry_out(found[1].upper(), _arguments(found[2])) if found is not None else None
+        reply = self._carry_out(found[1].upper(), split_arguments(found[2])) if found is not None else None
         if found is None:
             self._lcme, self._esr = 1, self._esr | 0x20
         if isinstance(reply, bytes):
@@ -164,7 +144,7 @@ class SIM900Twin:
             "LEXE?": lambda _: self._take("_lexe"),
             "LCME?": lambda _: self._take("_lcme"),
             "TICK?": lambda _: str(self._clock.now_ps() // (PS_PER_S // 20)),
-            "ECHO?": lambda a: _string(a[0]).decode("latin-1"),
+            "ECHO?": lambda a: parse_string(a[0]).decode("latin-1"),
             "CTCR?": self._present,
             "SNDT": lambda a: self._send(a, terminate=True),
             "SEND": lambda a: self._send(a, terminate=False),
@@ -214,27 +194,27 @@ class SIM900Twin:
         self._lcme, self._esr = 3, self._esr | 0x20
         return None
 
-    def _slot(self, port: bytes) -> _Slot:
+    def _slot(self, port: bytes) -> SlotQueue:
         return self.slots[int(port)]
 
-    def _give(self, slot: _Slot, data: bytes) -> None:
+    def _give(self, slot: SlotQueue, data: bytes) -> None:
         said = slot.module.take(data)
         if said:
             slot.coming.append((self._clock.now_ps() + ANSWER_PS, said))
 
     def _send(self, arguments: list[bytes], *, terminate: bool) -> None:
-        slot, data = self._slot(arguments[0]), _string(arguments[1])
+        slot, data = self._slot(arguments[0]), parse_string(arguments[1])
         self._give(slot, data + (slot.end if terminate else b""))
 
     def _broadcast(self, arguments: list[bytes], *, terminate: bool) -> None:
         mask = int(self._kept.get(("BRER", ""), PLAIN["BRER"]))
         for number, slot in self.slots.items():
             if mask >> number & 1:
-                self._give(slot, _string(arguments[0]) + (slot.end if terminate else b""))
+                self._give(slot, parse_string(arguments[0]) + (slot.end if terminate else b""))
 
     def _connect_through(self, arguments: list[bytes]) -> None:
         self._slot(arguments[0])
-        self._connected, self._escape = int(arguments[0]), _string(arguments[1])
+        self._connected, self._escape = int(arguments[0]), parse_string(arguments[1])
 
     def _through(self, message: bytes) -> bytes:
         """Pass a line to the module that the host is connected to, until the escape string."""
@@ -293,25 +273,3 @@ class SIM900Twin:
         value: int = getattr(self, register)
         setattr(self, register, 0)
         return str(value)
-
-
-def _arguments(text: str) -> list[bytes]:
-    """Split at commas outside strings and blocks."""
-    found, at = [], 0
-    while at < len(text):
-        match = ARGUMENT.match(text, at)
-        if match is None or match.end() == at:
-            break
-        found.append(match[1].strip().encode("latin-1"))
-        at = match.end()
-    return found
-
-
-def _string(text: bytes) -> bytes:
-    """Return what stands in quotes, or in a definite-length block; raises `ValueError` for neither."""
-    if len(text) >= 2 and text[:1] in (b'"', b"'") and text[-1:] == text[:1]:
-        return text[1:-1].replace(text[:1] * 2, text[:1])
-    if text[:1] == b"#" and text[1:2].isdigit():
-        head = 2 + int(text[1:2])
-        return text[head : head + int(text[2:head])]
-    raise ValueError(text)

@@ -6,37 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from qlab.errors import TwinError
+from sim_devices.polarisation.elliptec_frames import Frame, FrameReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from qlab.clock import Clock
 
-__all__ = [
-    "DATA_LENGTHS",
-    "PARTIAL_TIMEOUT_PS",
-    "BusConversation",
-    "BusUnit",
-    "ElliptecBusTwin",
-    "Frame",
-    "FrameReader",
-    "Motion",
-]
-
-PARTIAL_TIMEOUT_PS = 2_000_000_000_000
-"""A command that stays incomplete for this long is dropped [V2]; counted from its first byte [INF]."""
-
-ADDRESSES = b"0123456789ABCDEF"
-
-DATA_LENGTHS: dict[str, int] = {
-    **dict.fromkeys(("in", "gs", "gp", "fw", "bw", "st", "gj", "go", "gv", "us"), 0),
-    **dict.fromkeys(("i1", "i2", "i3", "s1", "s2", "s3", "c1", "c2", "c3"), 0),
-    **dict.fromkeys(("ho", "ca", "ga"), 1),
-    "sv": 2,
-    **dict.fromkeys(("f1", "f2", "f3", "b1", "b2", "b3"), 4),
-    **dict.fromkeys(("ma", "mr", "sj", "so"), 8),
-}
-"""Hex digits that follow the two letters of each host command; a command not in the table carries none."""
+__all__ = ["BusConversation", "BusUnit", "ElliptecBusTwin", "Motion"]
 
 
 @dataclass(slots=True)
@@ -51,15 +28,6 @@ class Motion:
     cancelled: bool = False
     interim: bool = False
     reply: Callable[[], str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One complete host command."""
-
-    address: str
-    letters: str
-    data: str
 
 
 class BusUnit(Protocol):
@@ -101,49 +69,6 @@ class BusUnit(Protocol):
     def device_fault(self, name: str, **kw: object) -> None:
         """Arm a fault of the module."""
         ...
-
-
-class FrameReader:
-    """Cut the byte stream of the host into frames by the length that each command has."""
-
-    def __init__(self) -> None:
-        self._text = ""
-        self._first_ps = 0
-
-    def expire(self, now_ps: int) -> str | None:
-        """Drop a command that stayed incomplete too long and return its address."""
-        if self._text and now_ps - self._first_ps >= PARTIAL_TIMEOUT_PS:
-            address, self._text = self._text[0], ""
-            return address
-        return None
-
-    def feed(self, data: bytes, now_ps: int) -> list[Frame]:
-        """Take bytes; CR, LF and whatever cannot start a frame are swallowed."""
-        frames: list[Frame] = []
-        for byte in data:
-            frame = self._take(byte, now_ps)
-            if frame is not None:
-                frames.append(frame)
-        return frames
-
-    def _take(self, byte: int, now_ps: int) -> Frame | None:
-        if byte in b"\r\n":
-            return None
-        char = chr(byte)
-        if len(self._text) == 1 and not (char.isascii() and char.islower()):
-            self._text = ""  # an upper-case letter here is the reply of another module on the shared wire
-        if len(self._text) == 2 and not (char.isascii() and (char.islower() or char.isdigit())):
-            self._text = ""
-        if not self._text:
-            if byte in ADDRESSES:
-                self._text, self._first_ps = char, now_ps
-            return None
-        self._text += char
-        letters = self._text[1:3]
-        if len(self._text) < 3 or len(self._text) < 3 + DATA_LENGTHS.get(letters, 0):
-            return None
-        frame, self._text = Frame(self._text[0], letters, self._text[3:]), ""
-        return frame
 
 
 class BusConversation:

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from qlab.errors import TwinError
 from qlab.physics.knob import Ramp
-from sim_devices.polarisation.elliptec_bus import BusConversation, ElliptecBusTwin, Frame, Motion
+from sim_devices.polarisation.elliptec_bus import BusConversation, ElliptecBusTwin, Motion
+from sim_devices.polarisation.elliptec_frames import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,8 @@ from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
 from sim_devices.sources.decop import Item
 from sim_devices.sources.dlcpro_head import LOCKED, LaserHead, Parameters
-from sim_devices.sources.dlcpro_lines import EPOCH, CommandLine, MonitoringPort
+from sim_devices.sources.dlcpro_lines import CommandLine
+from sim_devices.sources.dlcpro_monitor import EPOCH, MonitoringPort
 from sim_devices.sources.dlcpro_tree import VOLATILE, build_tree, defaults
 
 if TYPE_CHECKING:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sim_devices.taggers.id900_blocks import TSCO_COUNT
 from sim_devices.taggers.id900_grammar import Node, choice, number, switch, time_ps
 from sim_devices.taggers.id900_inputs import counter_rows, on_off
 from sim_devices.taggers.id900_players import FOREVER
-from sim_devices.taggers.id900_signals import TSCO_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qlab.clock import Clock
+    from sim_devices.taggers.id900_blocks import TscoBlock, WindowEdge
     from sim_devices.taggers.id900_inputs import Counter
     from sim_devices.taggers.id900_players import Player
-    from sim_devices.taggers.id900_signals import Signals, TscoBlock, WindowEdge
+    from sim_devices.taggers.id900_signals import Signals
 
 __all__ = ["player_rows", "tsco_rows"]
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qlab.clock import Clock
-    from sim_devices.taggers.id900_signals import InputBlock, Signals
+    from sim_devices.taggers.id900_blocks import InputBlock
+    from sim_devices.taggers.id900_signals import Signals
 
 __all__ = ["Counter", "connector_rows", "counter_rows", "delay_rows", "on_off"]
 

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qlab.clock import Clock
+    from sim_devices.taggers.id900_blocks import RawBlock
     from sim_devices.taggers.id900_players import Window
-    from sim_devices.taggers.id900_signals import RawBlock, Signals
+    from sim_devices.taggers.id900_signals import Signals
 
 __all__ = ["Histogram", "histogram_rows", "raw_rows"]
 

@@ -6,12 +6,25 @@ depends on how often it was asked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from sim_devices.taggers.id900_blocks import (
+    INPUT_NAMES,
+    LOWRES_PS,
+    START_THRESHOLD_V,
+    TOO_FAST,
+    TSCO_COUNT,
+    UNWIRED,
+    DelayBlock,
+    Gate,
+    InputBlock,
+    RawBlock,
+    TscoBlock,
+)
 from sim_devices.taggers.id900_grammar import PARAMETER_TYPE, ID900Error
+from sim_devices.taggers.id900_logic import COINCIDENCE_PS, NOTHING, combine, inside
 from sim_devices.taggers.id900_players import Player
 
 if TYPE_CHECKING:
@@ -19,106 +32,13 @@ if TYPE_CHECKING:
 
     from qlab.tags.stream import TagBlock, TagFeed
 
-__all__ = ["INPUT_NAMES", "DelayBlock", "InputBlock", "RawBlock", "Signals", "TscoBlock", "WindowEdge"]
+__all__ = ["Signals"]
 
-INPUT_NAMES: Final = ("INPU1", "INPU2", "INPU3", "INPU4", "STAR")
-START_CHANNEL: Final = 4  # the tag channel behind the four inputs
-TSCO_COUNT: Final = 24  # [V1] the COUNT preset uses blocks up to 24
-COINCIDENCE_PS: Final = 1_000  # [INF] full width within which AND sees two pulses together
 WINDOW_MEMORY_PS: Final = 1_000_000_000  # [INF] how long an open TSCO window is remembered
-LOWRES_PS: Final = 100
-TOO_FAST: Final = 1001  # [V2] 1001 to 1003 are errors of rate or threshold; which is which is not known
-START_THRESHOLD_V: Final = 0.999424  # [V1] as `START:STATE?` shows it
 GAPS_KEPT: Final = 1 << 16
 DEEPEST_LINK: Final = 8  # a ring of links ends here
 
 Times = "NDArray[np.int64]"
-_NOTHING = np.empty(0, np.int64)
-_UNWIRED: Final = ("NONE", *(f"TSGE{n}" for n in range(1, 9)))
-
-
-@dataclass(slots=True)
-class Gate:
-    """When a connector let pulses through: the moments at which that changed."""
-
-    times: list[int]
-    states: list[bool]
-
-    def set(self, state: bool, t_ps: int) -> None:
-        """Open or close from `t_ps` on."""
-        if self.states[-1] != state:
-            self.times.append(t_ps)
-            self.states.append(state)
-
-    def passing(self, t: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the events that fell into open times."""
-        if len(self.states) == 1:
-            return t if self.states[0] else _NOTHING
-        index = np.searchsorted(np.array(self.times, np.int64), t, side="right") - 1
-        passed: NDArray[np.int64] = t[np.array(self.states)[np.maximum(index, 0)]]
-        return passed
-
-
-@dataclass(slots=True)
-class InputBlock:
-    """One input connector; START has the same."""
-
-    gate: Gate
-    enabled: bool = True
-    coupling: str = "DC"
-    edge: str = "RISING"
-    threshold_v: float = 0.499712
-    select: str = "UNSHAPED"
-    resync: str = "AUTO"
-    delay_ps: int = 0
-
-
-@dataclass(slots=True)
-class DelayBlock:
-    """A delay line."""
-
-    link: str
-    value_ps: int = 0
-
-
-@dataclass(slots=True)
-class WindowEdge:
-    """What opens or closes a coincidence window."""
-
-    link: str = "NONE"
-    delay_ps: int = 0
-    edge: str = "RISING"
-
-
-@dataclass(slots=True)
-class TscoBlock:
-    """A coincidence block: how FIRST and SECOND are combined inside and outside of a window."""
-
-    first: str = "NONE"
-    second: str = "NONE"
-    window: bool = False
-    begin: WindowEdge = field(default_factory=WindowEdge)
-    end: WindowEdge = field(default_factory=WindowEdge)
-    inside: str = "ONLYFIR"
-    outside: str = "MUTE"
-
-
-@dataclass(slots=True)
-class RawBlock:
-    """A raw tag output: the events of STOP, timed from the events of REF or from the start of the record."""
-
-    stop: str
-    gate: Gate
-    needs_send: bool
-    ref: str = "NONE"
-    sending: bool = False
-    errors_since_ps: int = 0
-
-    def switch(self, t_ps: int, *, on: bool) -> None:
-        """Begin or end to send tags."""
-        self.sending = on
-        if self.needs_send:
-            self.gate.set(on, t_ps)
 
 
 class Signals:
@@ -177,7 +97,7 @@ class Signals:
     def link(self, text: str) -> str:
         """Read the name of a block; `ID900Error` where there is none."""
         name = text.strip().upper().replace("INPUT", "INPU").replace("DELAY", "DELA").replace("START", "STAR")
-        blocks = (self.inputs, self.delays, self.tscos, self.players, _UNWIRED)
+        blocks = (self.inputs, self.delays, self.tscos, self.players, UNWIRED)
         if not any(name in each for each in blocks):
             raise ID900Error(PARAMETER_TYPE)
         return name
@@ -189,7 +109,7 @@ class Signals:
     def events(self, link: str, start_ps: int, stop_ps: int, depth: int = 0) -> NDArray[np.int64]:
         """Return the times of the events on a link in [start, stop), sorted."""
         if depth > DEEPEST_LINK or stop_ps <= start_ps:
-            return _NOTHING
+            return NOTHING
         if link in self.inputs:
             return self._input_events(link, start_ps, stop_ps)
         if link in self.delays:
@@ -200,7 +120,7 @@ class Signals:
             return self._tsco_events(self.tscos[link], start_ps, stop_ps, depth + 1)
         if link in self.players:
             return self.players[link].starts(start_ps, stop_ps)
-        return _NOTHING
+        return NOTHING
 
     def _input_events(self, name: str, start_ps: int, stop_ps: int) -> NDArray[np.int64]:
         block = self.inputs[name]
@@ -234,40 +154,11 @@ class Signals:
                 + edge.delay_ps
                 for edge in (tsco.begin, tsco.end)
             )
-            first_in, second_in = _inside(first, begins, ends), _inside(second, begins, ends)
+            first_in, second_in = inside(first, begins, ends), inside(second, begins, ends)
             out = np.union1d(
-                _combine(tsco.inside, first[first_in], second[second_in]),
-                _combine(tsco.outside, first[~first_in], second[~second_in]),
+                combine(tsco.inside, first[first_in], second[second_in]),
+                combine(tsco.outside, first[~first_in], second[~second_in]),
             )
         else:
-            out = _combine(tsco.inside, first, second)
+            out = combine(tsco.inside, first, second)
         return out[np.searchsorted(out, start_ps) :]
-
-
-def _inside(t: NDArray[np.int64], begins: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell which events lie between a begin and the next end."""
-    never = np.iinfo(np.int64).min
-    last_begin = np.concatenate(([never], begins))[np.searchsorted(begins, t, side="right")]
-    last_end = np.concatenate(([never], ends))[np.searchsorted(ends, t, side="right")]
-    return np.asarray((last_begin > last_end) | ((last_begin == last_end) & (last_begin != never)))
-
-
-def _combine(how: str, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
-    if how == "ONLYFIR":
-        return first
-    if how == "ONLYSEC":
-        return second
-    if how == "OR":
-        return np.union1d(first, second)
-    if how == "AND":
-        return np.union1d(_partnered(second, first), _partnered(first, second))
-    return _NOTHING
-
-
-def _partnered(late: NDArray[np.int64], early: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the events of `late` that have one of `early` at most half a coincidence width before them."""
-    if not early.size:
-        return _NOTHING
-    index = np.searchsorted(early, late, side="right") - 1
-    near = (index >= 0) & (late - early[np.maximum(index, 0)] <= COINCIDENCE_PS // 2)
-    return late[near]

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from qlab.errors import TwinError
+from sim_devices.taggers.id900_blocks import LOWRES_PS
 from sim_devices.taggers.id900_combiners import player_rows, tsco_rows
 from sim_devices.taggers.id900_datalink import DataLinkTwin
 from sim_devices.taggers.id900_frames import FrameConversation
 from sim_devices.taggers.id900_grammar import Node, Table, choice, switch
 from sim_devices.taggers.id900_inputs import Counter, connector_rows, delay_rows, on_off
 from sim_devices.taggers.id900_outputs import Histogram, histogram_rows, raw_rows
-from sim_devices.taggers.id900_signals import LOWRES_PS, Signals
+from sim_devices.taggers.id900_signals import Signals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,127 +6,33 @@ A message that cannot be decoded, another version or another community is not an
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING
+
+from sim_devices.timing.ber import (
+    INTEGER,
+    OCTETS,
+    OID,
+    SEQUENCE,
+    Oid,
+    integer,
+    oid_value,
+    read_item,
+    read_items,
+    read_number,
+    read_oid,
+    tlv,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Agent", "Oid", "counter32", "counter64", "integer", "octets", "oid_value", "ticks", "unsigned"]
+__all__ = ["Agent"]
 
-Oid: TypeAlias = tuple[int, ...]
-
-INTEGER, OCTETS, NULL, OID, SEQUENCE = 0x02, 0x04, 0x05, 0x06, 0x30
-COUNTER32, UNSIGNED32, TICKS, COUNTER64 = 0x41, 0x42, 0x43, 0x46
 NO_SUCH_OBJECT, NO_SUCH_INSTANCE, END_OF_VIEW = b"\x80\x00", b"\x81\x00", b"\x82\x00"
 GET, GET_NEXT, RESPONSE, SET, GET_BULK = 0xA0, 0xA1, 0xA2, 0xA3, 0xA5
 TOO_BIG, NO_ACCESS = 1, 6
 VERSION_2C = 1
 LARGEST = 1472  # [INF] bytes of a reply: what an Ethernet frame carries
-
-
-class _Item(NamedTuple):
-    tag: int
-    body: bytes
-    end: int
-
-
-def tlv(tag: int, body: bytes) -> bytes:
-    """Encode tag, length and body."""
-    if len(body) < 0x80:
-        return bytes((tag, len(body))) + body
-    size = len(body).to_bytes((len(body).bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(size))) + size + body
-
-
-def integer(value: int, tag: int = INTEGER) -> bytes:
-    """Encode an integer in the fewest bytes of two's complement."""
-    return tlv(tag, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
-
-
-def unsigned(value: int) -> bytes:
-    """Encode an Unsigned32."""
-    return integer(value % 2**32, UNSIGNED32)
-
-
-def counter32(value: int) -> bytes:
-    """Encode a Counter32, which wraps."""
-    return integer(value % 2**32, COUNTER32)
-
-
-def counter64(value: int) -> bytes:
-    """Encode a Counter64, which wraps; a negative number comes out above 2^63."""
-    return integer(value % 2**64, COUNTER64)
-
-
-def ticks(seconds: float) -> bytes:
-    """Encode TimeTicks of 10 ms."""
-    return integer(int(seconds * 100.0) % 2**32, TICKS)
-
-
-def octets(text: str) -> bytes:
-    """Encode a text."""
-    return tlv(OCTETS, text.encode("latin-1"))
-
-
-def oid_value(oid: Oid) -> bytes:
-    """Encode an object identifier."""
-    body = bytearray((40 * oid[0] + oid[1],))
-    for arc in oid[2:]:
-        groups = [arc >> shift & 0x7F for shift in range(0, max(arc.bit_length(), 1), 7)]
-        body += bytes([group | 0x80 for group in groups[:0:-1]] + groups[:1])
-    return tlv(OID, bytes(body))
-
-
-def _item(data: bytes, at: int = 0) -> _Item:
-    """Decode one item; raises `ValueError` or `IndexError` for what is none."""
-    tag, length, at = data[at], data[at + 1], at + 2
-    if length & 0x80:
-        count = length & 0x7F
-        if not 1 <= count <= 4:
-            msg = "a length of no or too many bytes"
-            raise ValueError(msg)
-        length, at = int.from_bytes(data[at : at + count], "big"), at + count
-    if at + length > len(data):
-        msg = "the item is longer than the message"
-        raise ValueError(msg)
-    return _Item(tag, data[at : at + length], at + length)
-
-
-def _items(body: bytes, *tags: int) -> list[bytes]:
-    """Decode items one behind another, with just these tags (0: any)."""
-    found, at = [], 0
-    for tag in tags:
-        item = _item(body, at)
-        if tag not in (0, item.tag):
-            msg = f"tag {item.tag:#x} instead of {tag:#x}"
-            raise ValueError(msg)
-        found.append(item.body)
-        at = item.end
-    if at != len(body):
-        msg = "more behind the last item"
-        raise ValueError(msg)
-    return found
-
-
-def _number(body: bytes) -> int:
-    if not 1 <= len(body) <= 5:
-        msg = "an integer of no or too many bytes"
-        raise ValueError(msg)
-    return int.from_bytes(body, "big", signed=True)
-
-
-def _oid(body: bytes) -> Oid:
-    if not body or body[-1] & 0x80:
-        msg = "an identifier ends in the middle"
-        raise ValueError(msg)
-    arcs, arc = [], 0
-    for byte in body:
-        arc = arc << 7 | byte & 0x7F
-        if not byte & 0x80:
-            arcs.append(arc)
-            arc = 0
-    first = min(arcs[0] // 40, 2)
-    return (first, arcs[0] - 40 * first, *arcs[1:])
 
 
 class Agent:
@@ -149,30 +55,30 @@ class Agent:
     def answer(self, message: bytes) -> bytes:
         """Return the reply, nothing for a message that deserves none."""
         try:
-            (whole,) = _items(message, SEQUENCE)
-            version, community, _ = _items(whole, INTEGER, OCTETS, 0)
-            pdu = _item(whole, _item(whole, _item(whole).end).end)
-            request, first, second, listed = _items(pdu.body, INTEGER, INTEGER, INTEGER, SEQUENCE)
+            (whole,) = read_items(message, SEQUENCE)
+            version, community, _ = read_items(whole, INTEGER, OCTETS, 0)
+            pdu = read_item(whole, read_item(whole, read_item(whole).end).end)
+            request, first, second, listed = read_items(pdu.body, INTEGER, INTEGER, INTEGER, SEQUENCE)
             names, at = [], 0
             while at < len(listed):
-                bound = _item(listed, at)
+                bound = read_item(listed, at)
                 if bound.tag != SEQUENCE:
                     return b""
-                names.append(_oid(_items(bound.body, OID, 0)[0]))
+                names.append(read_oid(read_items(bound.body, OID, 0)[0]))
                 at = bound.end
-            if _number(version) != VERSION_2C or community != self._community:
+            if read_number(version) != VERSION_2C or community != self._community:
                 return b""
-            return self._serve(pdu.tag, _number(request), _number(first), _number(second), names, listed)
+            return self._serve(pdu.tag, read_number(request), read_number(first), read_number(second), names, listed)
         except (ValueError, IndexError):
             return b""
 
     def refuse(self, message: bytes) -> bytes:
         """Answer a request with the error genErr (5)."""
         try:
-            (whole,) = _items(message, SEQUENCE)
-            pdu = _items(whole, INTEGER, OCTETS, 0)[2]
-            request, _, _, listed = _items(pdu, INTEGER, INTEGER, INTEGER, SEQUENCE)
-            return self._reply(_number(request), listed, 5, 1)
+            (whole,) = read_items(message, SEQUENCE)
+            pdu = read_items(whole, INTEGER, OCTETS, 0)[2]
+            request, _, _, listed = read_items(pdu, INTEGER, INTEGER, INTEGER, SEQUENCE)
+            return self._reply(read_number(request), listed, 5, 1)
         except (ValueError, IndexError):
             return b""
 

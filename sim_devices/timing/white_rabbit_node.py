@@ -13,7 +13,8 @@ from qlab.clock import PS_PER_S
 from qlab.twin.conversation import Dialogue
 from qlab.twin.framing import LineFramer
 from qlab.twin.lines import LineError, LineTwin, line
-from sim_devices.timing.white_rabbit_servo import FIXED_DELAYS, FibreParameters, Servo
+from sim_devices.timing.white_rabbit_fibre import FIXED_DELAYS, FibreParameters
+from sim_devices.timing.white_rabbit_servo import Servo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,130 +7,24 @@ has gone through its states; a coarse step removes whole 8 ns periods, then the 
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
 from qlab.physics.knob import Step
+from sim_devices.timing.white_rabbit_fibre import Fibre, FibreParameters
+from sim_devices.timing.white_rabbit_flight import NEVER, TRACKS_S, TURNED_S, Flight, Phase
 
 if TYPE_CHECKING:
     from qlab.twin.bench import Bench
 
-__all__ = ["FIXED_DELAYS", "Fibre", "FibreParameters", "Servo"]
+__all__ = ["FAULTS", "Servo"]
 
-STATE_NUMBERS = {"Uninitialized": 0, "SYNC_NSEC": 1, "SYNC_SEC": 2, "SYNC_PHASE": 3, "TRACK_PHASE": 4,
-                 "WAIT_OFFSET_STABLE": 5}  # fmt: skip
-"""[V2] Names and numbers of the servo's states."""
-COURSE = (("SYNC_SEC", 2), ("SYNC_NSEC", 2), ("SYNC_PHASE", 4), ("WAIT_OFFSET_STABLE", 3))
-"""[INF] The way to TRACK_PHASE, and how many seconds each state lasts."""
-COARSE_S, TURNED_S, TRACKS_S = 4, 8, 11
 PLL_LOCKS_S = 5  # [INF] from link to lock
-PERIOD_PS = 8000.0  # of the 125 MHz reference
-CORRECTED_S = 3.0  # [INF] time constant with which a step of the master is followed
-NEVER = 2**62
-FIXED_DELAYS = (225_000, 226_000, 225_000, 226_000)  # [INF] dtxm, drxm, dtxs, drxs in ps, as in the sheet's example
-GROUP_DELAY_PS_PER_M = 4898.0  # 1.4682 / c, silica at 1310 nm
-PS_PER_KM_K = 37.0  # one way; thermal coefficient of standard fibre
-DAY_S = 86400.0
 OFFSET_LIMIT_PS = 500  # [INF] beyond which an update counts as bad
 SETTLED_S = 60  # after which nothing is left of a step, 20 time constants
 UNLOCKING = ("link_down", "lock_lost")
 FAULTS = (*UNLOCKING, "servo_frozen", "track_lost", "offset_step")
-
-
-class FibreParameters(BaseModel):
-    """The `twin:` section of node and switch alike: the fibre to the master and the clock at this end."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    length_m: float = Field(5000.0, ge=0, le=200_000, description="of the fibre to the master")
-    swing_k: float = Field(0.0, ge=0, description="half of the fibre's daily change of temperature")
-    asymmetry_ps: float = Field(7000.0, description="of the round trip, known by calibration")
-    hidden_ps_per_k: float = Field(1.0, description="[INF] time error by asymmetry per kelvin of the fibre")
-    noise_ps: float = Field(3.0, ge=0, description="[INF] of the clock offset from update to update")
-    holdover_1e12: float = Field(1000.0, description="[INF] frequency error without master, in units of 1e-12")
-    step_ps: float = Field(2000.0, description="of the fault offset_step")
-    begins_tracking: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Fibre:
-    """Round trip and asymmetry over the day."""
-
-    p: FibreParameters
-
-    def warmth_k(self, t_ps: int) -> float:
-        """Return how much warmer than on average it is."""
-        return self.p.swing_k * math.sin(2.0 * math.pi * t_ps / (DAY_S * PS_PER_S))
-
-    def cable_ps(self, t_ps: int) -> int:
-        """Return the round trip in the cable."""
-        one_way = self.p.length_m * (GROUP_DELAY_PS_PER_M + PS_PER_KM_K * 1e-3 * self.warmth_k(t_ps))
-        return round(2.0 * one_way)
-
-    def hidden_ps(self, t_ps: int) -> float:
-        """Return the time error that no servo sees."""
-        return self.p.hidden_ps_per_k * self.warmth_k(t_ps)
-
-
-@dataclass(frozen=True, slots=True)
-class Flight:
-    """Running free from `begin_ps` on, caught by the PLL at `caught_ps`; a master's step is followed exponentially."""
-
-    begin_ps: int
-    error_ps: float
-    frequency: float
-    caught_ps: int
-    step_ps: float = 0.0
-
-    def drift_ps(self, t_ps: int) -> float:
-        """Return what the frequency error has added up to."""
-        return self.frequency * (min(t_ps, self.caught_ps) - self.begin_ps)
-
-    def since_s(self, t_ps: int) -> float:
-        """Return seconds since it was caught, negative before."""
-        return (t_ps - self.caught_ps) / PS_PER_S
-
-    def visible_ps(self, t_ps: int) -> float:
-        """Return the error that a servo can see."""
-        error, since_s = self.error_ps + self.drift_ps(t_ps), self.since_s(t_ps)
-        if since_s >= COARSE_S:
-            left = max(0.0, 1.0 - (since_s - COARSE_S) / (TURNED_S - COARSE_S))
-            error = math.remainder(error, PERIOD_PS) * left
-        if self.step_ps:
-            error += self.step_ps * math.exp(-(t_ps - self.begin_ps) / (CORRECTED_S * PS_PER_S))
-        return error
-
-    def state(self, t_ps: int) -> str:
-        """Return the servo's state."""
-        since_s = self.since_s(t_ps)
-        if since_s < 0:
-            return "Uninitialized"
-        for name, seconds in COURSE:
-            if since_s < seconds:
-                return name
-            since_s -= seconds
-        return "TRACK_PHASE"
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """The world's knob `phase_ps`: the time error without that of the knob `frequency`."""
-
-    flight: Flight
-    fibre: Fibre
-    drifted_ps: float
-    end_ps: int = NEVER
-    step_ps: int = 2**40
-
-    def value(self, t_ps: int) -> float:
-        """Return the value at `t_ps`."""
-        seen = self.flight.visible_ps(t_ps) - self.flight.drift_ps(t_ps) - self.drifted_ps
-        return seen + self.fibre.hidden_ps(t_ps)
 
 
 class Servo:

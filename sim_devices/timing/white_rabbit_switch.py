@@ -14,8 +14,11 @@ from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
 from qlab.twin.conversation import Dialogue
 from qlab.twin.framing import MessageFramer
-from sim_devices.timing.snmp_agent import Agent, Oid, counter32, counter64, integer, octets, oid_value, ticks, unsigned
-from sim_devices.timing.white_rabbit_servo import FAULTS, FIXED_DELAYS, STATE_NUMBERS, FibreParameters, Servo
+from sim_devices.timing.ber import Oid, counter32, counter64, integer, octets, oid_value, ticks, unsigned
+from sim_devices.timing.snmp_agent import Agent
+from sim_devices.timing.white_rabbit_fibre import FIXED_DELAYS, FibreParameters
+from sim_devices.timing.white_rabbit_flight import STATE_NUMBERS
+from sim_devices.timing.white_rabbit_servo import FAULTS, Servo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
