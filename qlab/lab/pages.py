@@ -8,6 +8,7 @@ in one, [INF] inferred, to be corrected in that one place by who owns the instru
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import sys
@@ -30,6 +31,7 @@ __all__ = ["index", "page", "write_pages"]
 
 MARK = re.compile(r"\[(INF|V1)\]")
 NAME = re.compile(r"^\s*(?:self\.)?([A-Za-z_][\w.]*(?:, [A-Za-z_][\w.]*)*)\s*(?::[^=]+)?=")
+FUNCTION = re.compile(r"^\s*(?:def|class) (\w+)")
 
 
 def write_pages(folder: Path) -> list[Path]:
@@ -92,7 +94,7 @@ def _page(name: str, cls: Any, module: ModuleType, device: Any, twin: Any) -> st
     lines += _signals(device)
     lines += _faults(twin)
     lines += _commands(twin)
-    lines += _marks([module, import_module(cls.twin.rpartition(".")[0])])
+    lines += _marks([*_rooms(module), *_rooms(import_module(cls.twin.rpartition(".")[0]))])
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -156,6 +158,22 @@ def _commands(twin: Any) -> list[str]:
     return ["## What the twin understands", "", *(f"- `{_cell(each)}`" for each in sorted(dict.fromkeys(found))), ""]
 
 
+def _rooms(module: ModuleType) -> list[ModuleType]:
+    """Return a module and what it imports, at any depth, of the instruments of its own role: one instrument's rooms."""
+    role = module.__name__.rpartition(".")[0] + "."
+    found: dict[str, ModuleType] = {}
+    waiting = [module]
+    while waiting:
+        room = waiting.pop(0)
+        if room.__name__ in found:
+            continue
+        found[room.__name__] = room
+        for node in ast.walk(ast.parse(inspect.getsource(room))):
+            if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.startswith(role):
+                waiting.append(import_module(node.module))
+    return list(found.values())
+
+
 def _marks(modules: list[ModuleType]) -> list[str]:
     """List the constants whose comments say that they are inferred or seen in one source only."""
     rows = []
@@ -165,9 +183,7 @@ def _marks(modules: list[ModuleType]) -> list[str]:
             mark = MARK.search(line)
             if mark is None:
                 continue
-            named = NAME.match(line) or (NAME.match(source[i - 1]) if i else None)
-            about = line[mark.end() :].strip().rstrip('")').rstrip(",").strip('"').strip()
-            what = f"`{named[1]}`" if named is not None else ""
+            what, about = _named(source, i), line[mark.end() :].strip().rstrip('")').rstrip(",").strip('". ').strip()
             rows.append(f"| {mark[1]} | {what} | {_cell(about)} | `{module.__name__}` |")
     if not rows:
         return []
@@ -178,6 +194,16 @@ def _marks(modules: list[ModuleType]) -> list[str]:
         "|---|---|---|---|",
     ]
     return [*head, *rows, ""]
+
+
+def _named(source: list[str], i: int) -> str:
+    """Return what a mark in a line stands beside: the name set there or begun above, or the function around it."""
+    for line in source[i::-1]:
+        if (named := NAME.match(line)) is not None:
+            return f"`{named[1]}`"
+        if (around := FUNCTION.match(line)) is not None:
+            return f"`{around[1]}`"
+    return ""
 
 
 if __name__ == "__main__":

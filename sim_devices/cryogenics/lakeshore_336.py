@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from qlab.errors import TwinError
-from qlab.twin.scpi import ScpiError, command, integer, number, query
+from qlab.twin.scpi import query
 from sim_devices.cryogenics.cryostat import Loop, Stage, StageTemperature, Trajectory
-from sim_devices.cryogenics.lakeshore_settings import INPUTS, LakeShoreSettings, input_number
+from sim_devices.cryogenics.lakeshore_inputs import INPUTS, five_digits, input_number
+from sim_devices.cryogenics.lakeshore_outputs import HeaterOutputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,6 @@ __all__ = ["LakeShore336Twin"]
 FULL_POWER_W = (100.0, 50.0, 1.0, 1.0)  # of the four outputs; 3 and 4 are voltages for an external heater [INF]
 UNITS_OVER, OVER_RANGE = 0x80, 0x20  # bits of RDGST?
 OPEN, SHORT = 1, 2  # HTRST?
-OUTPUT = integer(1, 4)
 FAULTS = ("compressor_off", "sensor_open", "heater_open", "heater_short")
 
 
@@ -43,7 +42,7 @@ class Parameters(BaseModel):
     kelvin_per_watt: float = Field(5.0, gt=0, description="[INF] thermal resistance to the cold head")
 
 
-class LakeShore336Twin(LakeShoreSettings):
+class LakeShore336Twin(HeaterOutputs):
     """The controller: four sensors, four outputs, no text error queue."""
 
     wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
@@ -131,105 +130,14 @@ class LakeShore336Twin(LakeShoreSettings):
     def _readings(self, which: str, less: float) -> str:
         """Return the reading of an input, or those of all for 0 (as the vendor's own driver asks)."""
         chosen = range(len(INPUTS)) if which.strip() == "0" else [input_number(which)]
-        return ",".join("+000.00" if i in self._open else _five(self.kelvin(i) - less) for i in chosen)
+        return ",".join("+000.00" if i in self._open else five_digits(self.kelvin(i) - less) for i in chosen)
 
     @query("RDGST?")
     def _reading_status(self, which: str = "A") -> str:
         return f"{UNITS_OVER if input_number(which) in self._open else 0:03d}"
 
-    @command("SETP", OUTPUT, number(0.0, 1000.0))
-    def _set_point(self, output: int, kelvin: float) -> None:
-        loop = self.loops[output - 1]
-        loop.now_k = self.kelvin(loop.input - 1) if loop.ramp and loop.input and not loop.ramping else loop.now_k
-        loop.set_k = kelvin
-        if not loop.ramp:
-            loop.now_k = kelvin
-        self._drive()
-
-    @query("SETP?", OUTPUT)
-    def _set_point_query(self, output: int) -> str:
-        return _five(self.loops[output - 1].now_k)
-
-    @command("RANGE", OUTPUT, integer(0, 3))
-    def _range(self, output: int, value: int) -> None:
-        if output > 2 and value > 1:
-            raise ScpiError(-222)
-        self.loops[output - 1].range = 0 if self._too_hot() else value
-        self.loops[output - 1].restart()
-        if value:
-            self._trip(output)
-        self._drive()
-
-    @query("RANGE?", OUTPUT)
-    def _range_query(self, output: int) -> str:
-        return str(self.loops[output - 1].range)
-
-    @query("HTR?", integer(1, 2))
-    def _heater(self, output: int) -> str:
-        return f"{self.loops[output - 1].percent:+06.1f}"
-
-    @query("HTRST?", integer(1, 2))
-    def _heater_status(self, output: int) -> str:
-        """Tell once: reading clears it, and the next attempt to heat finds a broken heater again."""
-        found, self._heater_latch[output - 1] = self._heater_latch[output - 1], 0
-        return str(found)
-
-    @command("PID", OUTPUT, number(0.1, 1000.0), number(0.1, 1000.0), number(0.0, 200.0))
-    def _pid(self, output: int, p: float, i: float, d: float) -> None:
-        self.loops[output - 1].pid = (p, i, d)
-        self._drive()
-
-    @query("PID?", OUTPUT)
-    def _pid_query(self, output: int) -> str:
-        return ",".join(f"{term:+07.1f}" for term in self.loops[output - 1].pid)
-
-    @command("RAMP", OUTPUT, integer(0, 1), number(0.0, 100.0))
-    def _ramp(self, output: int, on: int, rate: float) -> None:
-        self.loops[output - 1].ramp, self.loops[output - 1].rate_k_per_min = bool(on), rate
-        self._drive()
-
-    @query("RAMP?", OUTPUT)
-    def _ramp_query(self, output: int) -> str:
-        return f"{int(self.loops[output - 1].ramp)},{self.loops[output - 1].rate_k_per_min:+06.1f}"
-
-    @query("RAMPST?", OUTPUT)
-    def _ramp_status(self, output: int) -> str:
-        return str(int(self.loops[output - 1].ramping))
-
-    @command("OUTMODE", OUTPUT, integer(0, 5), integer(0, 8), integer(0, 1))
-    def _mode(self, output: int, mode: int, source: int, power_up: int) -> None:
-        loop = self.loops[output - 1]
-        loop.mode, loop.input, loop.power_up = mode, min(source, len(INPUTS)), power_up
-        loop.restart()
-        self._drive()
-
-    @query("OUTMODE?", OUTPUT)
-    def _mode_query(self, output: int) -> str:
-        loop = self.loops[output - 1]
-        return f"{loop.mode},{loop.input},{loop.power_up}"
-
-    @command("MOUT", OUTPUT, number(0.0, 100.0))
-    def _manual(self, output: int, percent: float) -> None:
-        self.loops[output - 1].manual_percent = percent
-        self.loops[output - 1].restart()
-        self._drive()
-
-    @query("MOUT?", OUTPUT)
-    def _manual_query(self, output: int) -> str:
-        return f"{self.loops[output - 1].manual_percent:+08.3f}"
-
-    def _trip(self, output: int) -> None:
-        """Switch a broken heater off and note why."""
-        broken = self._heater_broken[output - 1] if output <= len(self._heater_broken) else 0
-        if broken:
-            self._heater_latch[output - 1] |= broken
-            self.loops[output - 1].range = 0
-
     def _room_k(self) -> float:
         return self._bench.ambient_c(self._name) + 273.15
-
-    def _too_hot(self) -> bool:
-        return any(0.0 < limit < self.kelvin(i) for i, limit in enumerate(self.temperature_limits()))
 
     def _settle(self) -> None:
         """Bring temperatures and loops up to now."""
@@ -256,9 +164,3 @@ class LakeShore336Twin(LakeShoreSettings):
         )
         for i, knob in enumerate(self._knobs):
             knob.set(StageTemperature(self._trajectory, i), now)
-
-
-def _five(value: float) -> str:
-    """Write with sign and five significant digits."""
-    whole = len(str(math.floor(abs(value))))
-    return f"{value:+.{max(5 - whole, 0)}f}"

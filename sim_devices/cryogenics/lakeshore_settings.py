@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from qlab.twin.scpi import ScpiError, ScpiTwin, command, integer, number, query
+from qlab.twin.scpi import ScpiError, command, integer, number, query
+from sim_devices.cryogenics.lakeshore_inputs import INPUTS, input_number
+from sim_devices.cryogenics.lakeshore_panel import LakeShorePanel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qlab.clock import Clock
 
-__all__ = ["INPUTS", "LakeShoreSettings", "input_number"]
+__all__ = ["LakeShoreSettings"]
 
-INPUTS = "ABCD"
 VOLTS_AT_ROOM, VOLTS_AT_ZERO = 0.52, 1.7  # [INF] a silicon diode, taken as a straight line
 DEFAULTS = {
     "INTYPE": "1,0,0,0,1",
@@ -28,15 +29,7 @@ DEFAULTS = {
 """[INF] What is kept after `*RST`, by command."""
 
 
-def input_number(which: str) -> int:
-    """Return the number of an input from 0; raises `ScpiError` for none."""
-    name = which.strip().upper()
-    if name not in tuple(INPUTS):
-        raise ScpiError(-222)
-    return INPUTS.index(name)
-
-
-class LakeShoreSettings(ScpiTwin):
+class LakeShoreSettings(LakeShorePanel):
     """The part of the controller that has no physics."""
 
     terminator = b"\r\n"
@@ -57,10 +50,6 @@ class LakeShoreSettings(ScpiTwin):
     def temperature_limits(self) -> list[float]:
         """Return the limits of the inputs in K; 0 is none."""
         return self._limits
-
-    def kelvin(self, i: int) -> float:
-        """Return the temperature under a sensor."""
-        raise NotImplementedError
 
     def limits_changed(self) -> None:
         """Follow new limits."""
@@ -168,53 +157,6 @@ class LakeShoreSettings(ScpiTwin):
     @query("HTRSET?")
     def _heater_set_query(self, which: str) -> str:
         return self._recall("HTRSET", which)
-
-    @query("MDAT?")
-    def _extremes_query(self, which: str) -> str:
-        i = input_number(which)
-        low, high = self._extremes[i]
-        self._extremes[i] = low, high = min(low, self.kelvin(i)), max(high, self.kelvin(i))
-        return f"{low:+.4f},{high:+.4f}"
-
-    @command("MNMXRST")
-    def _extremes_reset(self) -> None:
-        self._extremes = [(float("inf"), float("-inf"))] * len(INPUTS)
-
-    @command("MODE", integer(0, 2))
-    def _mode_set(self, mode: int) -> None:
-        self._panel["MODE"] = str(mode)
-
-    @query("MODE?")
-    def _mode_query_panel(self) -> str:
-        return self._panel["MODE"]
-
-    @command("LOCK", integer(0, 1), integer(0, 999))
-    def _lock(self, on: int, code: int) -> None:
-        self._panel["LOCK"] = f"{on},{code:03d}"
-
-    @query("LOCK?")
-    def _lock_query(self) -> str:
-        return self._panel["LOCK"]
-
-    @command("BRIGT", integer(0, 3))
-    def _brightness(self, level: int) -> None:
-        self._panel["BRIGT"] = str(level)
-
-    @query("BRIGT?")
-    def _brightness_query(self) -> str:
-        return self._panel["BRIGT"]
-
-    @query("NET?")
-    def _network(self) -> str:
-        return "1,0,127.0.0.1,255.0.0.0,127.0.0.1,0.0.0.0,0.0.0.0,LSCI-336,,"
-
-    @query("TUNEST?")
-    def _tuning(self) -> str:
-        return "0,0,0,0"
-
-    @query("OPST?", "OPSTR?")
-    def _operation_status(self) -> str:
-        return "0"
 
     def _keep(self, name: str, which: str, values: Sequence[str]) -> None:
         if not values:

@@ -6,19 +6,7 @@ from typing import TYPE_CHECKING
 
 from qlab.twin.conversation import Dialogue
 from qlab.twin.framing import LineFramer
-from sim_devices.sources.decop import (
-    NO_VALUE,
-    OUT_OF_RANGE,
-    READ_ONLY,
-    SYNTAX,
-    UNKNOWN,
-    DecopError,
-    Item,
-    Tree,
-    encode,
-    name_of,
-    parse_call,
-)
+from sim_devices.sources import decop
 
 if TYPE_CHECKING:
     from qlab.clock import Clock
@@ -53,22 +41,22 @@ class _Commands:
         self._twin = twin
         self._level: Value = NORMAL
         self._echo: Value = False
-        own = {"ul": Item(lambda: self._level), "echo": Item(lambda: self._echo, self._set_echo)}
-        self._tree: Tree = twin.tree.with_items(own)
+        own = {"ul": decop.Item(lambda: self._level), "echo": decop.Item(lambda: self._echo, self._set_echo)}
+        self._tree: decop.Tree = twin.tree.with_items(own)
 
     def answer(self, message: bytes) -> Script:
         """Carry out one line; an empty one brings the prompt again."""
         text, echo = message.decode("utf-8", "replace").strip(), bool(self._echo)
         try:
             lines = self._carry_out(text) if text else []
-        except DecopError as error:
+        except decop.DecopError as error:
             lines = [str(error)]
         yield self._say(text, lines, echo=echo)
 
     def refuse(self, message: bytes, kind: str, text: str) -> bytes:
         """Answer one line with an error."""
         del kind
-        lines = [text or str(DecopError(NO_VALUE))]
+        lines = [text or str(decop.DecopError(decop.NO_VALUE))]
         return self._say(message.decode("utf-8", "replace").strip(), lines, echo=bool(self._echo))
 
     def _say(self, text: str, lines: list[str], *, echo: bool) -> bytes:
@@ -77,28 +65,28 @@ class _Commands:
         return f"{end.join(said)}{end}> ".encode()
 
     def _carry_out(self, text: str) -> list[str]:
-        verb, *rest = words = parse_call(text)
-        name = name_of(words)
+        verb, *rest = words = decop.parse_call(text)
+        name = decop.name_of(words)
         match verb, len(rest):
             case "param-ref", 1:
-                return [encode(self._tree.get(name))]
+                return [decop.encode(self._tree.get(name))]
             case "param-gsv", 1:
-                return [encode(self._tree.get_set_value(name))]
+                return [decop.encode(self._tree.get_set_value(name))]
             case "param-disp", 1:
                 return self._tree.display(name)
             case "param-set!", 2:
                 return [str(self._set(name, rest[1]))]
             case "exec", _:
                 return self._execute(name, rest[1:])
-        raise DecopError(SYNTAX)
+        raise decop.DecopError(decop.SYNTAX)
 
     def _set(self, name: str, value: str) -> int:
         """Set a parameter and return the status: 0, or why not."""
         try:
             if self._level == READONLY_LEVEL:
-                raise DecopError(READ_ONLY)
+                raise decop.DecopError(decop.READ_ONLY)
             self._tree.put(name, value)
-        except DecopError as error:
+        except decop.DecopError as error:
             return error.code
         return 0
 
@@ -109,10 +97,10 @@ class _Commands:
         match name, arguments:
             case "change-ul", [level, *password]:
                 if level not in tuple("01234"):
-                    raise DecopError(OUT_OF_RANGE)
+                    raise decop.DecopError(decop.OUT_OF_RANGE)
                 if int(level) >= NORMAL or password == [f'"{PASSWORDS[int(level)]}"']:
                     self._level = int(level)
-                return [encode(self._level)]
+                return [decop.encode(self._level)]
             case (("laser1:dl:lock:open" | "laser1:dl:lock:close"), []):
                 return [str(self._set("laser1:dl:lock:lock-enabled", "#t" if name.endswith("close") else "#f"))]
             case "system-messages:show-all", []:
@@ -120,4 +108,4 @@ class _Commands:
             case "system-messages:mark-as-read", [_]:
                 self._twin.read_messages()
                 return ["0"]
-        raise DecopError(UNKNOWN)
+        raise decop.DecopError(decop.UNKNOWN)

@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING
 
 from qlab.clock import PS_PER_S
 from qlab.twin.framing import LineFramer
-from sim_devices.sources.decop import (
-    SYNTAX,
-    DecopError,
-    Tree,
-    encode,
-    name_of,
-    parse_call,
-)
+from sim_devices.sources import decop
 
 if TYPE_CHECKING:
     from qlab.clock import Clock
@@ -64,7 +57,7 @@ class _Monitor:
 
     gate: Gate | None = None
 
-    def __init__(self, tree: Tree, clock: Clock) -> None:
+    def __init__(self, tree: decop.Tree, clock: Clock) -> None:
         self._tree, self._clock = tree, clock
         self._framer = LineFramer(b"\n")
         self._watches: dict[str, _Watch] = {}
@@ -92,10 +85,10 @@ class _Monitor:
     def _take(self, text: str) -> bytes:
         name = ""
         try:
-            words = parse_call(text)
+            words = decop.parse_call(text)
             if words[0] == "change-ul":
                 return b""
-            name = name_of(words)
+            name = decop.name_of(words)
             match words[0], words[2:]:
                 case "add", [*more] if len(more) <= 2:
                     self._tree.get(name)
@@ -107,8 +100,8 @@ class _Monitor:
                 case "remove", []:
                     self._watches.pop(name, None)
                     return b""
-            raise DecopError(SYNTAX)
-        except DecopError as error:
+            raise decop.DecopError(decop.SYNTAX)
+        except decop.DecopError as error:
             return f"(Error: {error.code} ({self._stamp()} '{name}) {error.words})\n".encode()
 
     def _look(self, name: str) -> bytes:
@@ -120,7 +113,7 @@ class _Monitor:
         if not _changed(watch, value):
             return b""
         watch.last = value
-        return f"({self._stamp()} '{name} {encode(value)})\n".encode()
+        return f"({self._stamp()} '{name} {decop.encode(value)})\n".encode()
 
     def _stamp(self) -> str:
         return f"{EPOCH + timedelta(microseconds=self._clock.now_ps() // 10**6):%Y-%m-%dT%H:%M:%S.%fZ}"
@@ -129,10 +122,10 @@ class _Monitor:
 def _changed(watch: _Watch, value: Value) -> bool:
     if watch.last is None or isinstance(value, str) or isinstance(watch.last, str):
         return value != watch.last
-    return encode(value) != encode(watch.last) and abs(value - watch.last) >= watch.threshold
+    return decop.encode(value) != decop.encode(watch.last) and abs(value - watch.last) >= watch.threshold
 
 
 def _number(text: str) -> float:
     if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII):
-        raise DecopError(SYNTAX)
+        raise decop.DecopError(decop.SYNTAX)
     return float(text)

@@ -10,7 +10,8 @@ from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
 from qlab.twin.scpi import ScpiError, command, integer, number, parameter, query
 from sim_devices.pulse_output import PulseOutput
-from sim_devices.srs import SrsErrorList
+from sim_devices.sources.dg645_delays import CHANNELS, LONGEST_S, NOT_ALLOWED, RECALL_FAILED, T0
+from sim_devices.sources.dg645_outputs import OutputTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,12 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DG645Twin"]
 
-CHANNELS, OUTPUTS = integer(0, 9), integer(0, 4)
-T0, T1 = 0, 1
-STEP_S, LONGEST_S = 5e-12, 2000.0  # [V1]
 INSERTION_S = 85e-9  # [V1]
 RECOVERY_S = 60e-9  # [INF] between the longest delay and the next trigger
-ILLEGAL_VALUE, ILLEGAL_DELAY, ILLEGAL_LINK, RECALL_FAILED, NOT_ALLOWED = 10, 12, 13, 14, 15
 SINGLE_SHOT, INTERNAL = 5, 0
 TRIGGERED, RATE_ERROR, END_OF_DELAY, PLL_UNLOCK = 1 << 0, 1 << 1, 1 << 2, 1 << 6
 MEMORIES = 10
@@ -45,7 +42,7 @@ class Parameters(BaseModel):
     reference_locked: bool = Field(default=True, description="whether an external 10 MHz reference is good")
 
 
-class DG645Twin(SrsErrorList):
+class DG645Twin(OutputTable):
     """The generator: edges A to H behind a trigger, and pulses between pairs of them."""
 
     wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
@@ -108,70 +105,6 @@ class DG645Twin(SrsErrorList):
     def peek(self) -> dict[str, object]:
         """Return the edges after the trigger, in s, and the rate of the outputs."""
         return {"edges_s": [self.edge_s(c) for c in range(10)], "rate_hz": self._rate_hz()}
-
-    def edge_s(self, channel: int) -> float:
-        """Return the delay of an edge after T0."""
-        seconds = 0.0
-        while channel != T0:
-            channel, more = self._delays[channel]
-            seconds += more
-        return seconds
-
-    @command("DLAY", CHANNELS, CHANNELS, number())
-    def _delay(self, channel: int, reference: int, seconds: float) -> None:
-        if channel in (T0, T1):
-            raise ScpiError(NOT_ALLOWED, "not allowed")
-        before = self._delays[channel]
-        self._link_to(channel, reference)
-        self._delays[channel] = (reference, round(seconds / STEP_S) * STEP_S)
-        if not 0.0 <= self.edge_s(channel) <= LONGEST_S:
-            self._delays[channel] = before
-            raise ScpiError(ILLEGAL_DELAY, "illegal delay")
-        self._changed()
-
-    @query("DLAY?", CHANNELS)
-    def _delay_query(self, channel: int) -> str:
-        reference, seconds = self._delays[channel]
-        return f"{reference},{seconds:+.12f}"
-
-    @command("LINK", CHANNELS, CHANNELS)
-    def _link(self, channel: int, reference: int) -> None:
-        if channel in (T0, T1):
-            raise ScpiError(NOT_ALLOWED, "not allowed")
-        self._link_to(channel, reference)
-        self._delays[channel] = (reference, self._delays[channel][1])
-        self._changed()
-
-    @query("LINK?", CHANNELS)
-    def _link_query(self, channel: int) -> int:
-        return self._delays[channel][0]
-
-    @command("LAMP", OUTPUTS, number(0.5, 5.0))
-    def _amplitude(self, output: int, volt: float) -> None:
-        self._outputs[output][0] = volt
-        self._changed()
-
-    @query("LAMP?", OUTPUTS)
-    def _amplitude_query(self, output: int) -> str:
-        return f"{self._outputs[output][0]:+.2f}"
-
-    @command("LOFF", OUTPUTS, number(-2.0, 2.0))
-    def _offset(self, output: int, volt: float) -> None:
-        self._outputs[output][1] = volt
-        self._changed()
-
-    @query("LOFF?", OUTPUTS)
-    def _offset_query(self, output: int) -> str:
-        return f"{self._outputs[output][1]:+.2f}"
-
-    @command("LPOL", OUTPUTS, integer(0, 1))
-    def _polarity(self, output: int, positive: int) -> None:
-        self._outputs[output][2] = positive
-        self._changed()
-
-    @query("LPOL?", OUTPUTS)
-    def _polarity_query(self, output: int) -> int:
-        return int(self._outputs[output][2])
 
     @command("PRES", integer(0, 4), integer(1, 32767))
     def _prescale(self, output: int, factor: int) -> None:
@@ -264,17 +197,6 @@ class DG645Twin(SrsErrorList):
         self._steps = [0.0] * 10
         self._prescalers, self._phases = [1] * 5, [0] * 4
         self._changed()
-
-    def _link_to(self, channel: int, reference: int) -> None:
-        """Refuse a link that leads back to itself."""
-        at = reference
-        while at not in (T0, T1):
-            if at == channel:
-                raise ScpiError(ILLEGAL_LINK, "illegal link")
-            at = self._delays[at][0]
-
-    def _longest_s(self) -> float:
-        return max(self.edge_s(channel) for channel in range(2, 10))
 
     def _trigger_hz(self) -> float:
         return float(self.rate_hz) if self.source == INTERNAL and self.inhibit != 1 else 0.0

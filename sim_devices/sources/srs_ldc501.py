@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
 from qlab.physics.knob import Relaxation
 from qlab.physics.source import LaserDiode
-from qlab.twin.scpi import ScpiError, boolean, choice, command, integer, number, parameter, query
+from qlab.twin.scpi import ScpiError, boolean, choice, command, integer, parameter, query
 from qlab.twin.scpi_status import StatusGroup
-from sim_devices.sources.ldc501_tec import Ldc501Tec
+from sim_devices.sources.ldc501_readings import LaserReadings, Parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,28 +24,12 @@ RANGES_MA = {"HIGH": 500.0, "LOW": 250.0}  # [V2] of an LDC501
 REFUSED = 6  # [INF] LEXE? of a laser that may not be switched on
 LD_ON, CONSTANT_P, STABLE, I_LIMIT, INTERLOCK, HIGH_RANGE = 1 << 0, 1 << 1, 1 << 4, 1 << 5, 1 << 8, 1 << 9
 V_TRIP, OPEN_CIRCUIT, TEC_OFF, T_MAX, T_MIN, T_SENSOR = (1 << bit for bit in range(10, 16))
-SERIES_OHM, DIODE_V = 8.0, 3.2  # a violet diode, typical data-sheet values
 BUFFER = 64  # [V2] bytes of a message
 TERMINATORS = (b"", b"\r", b"\n", b"\r\n", b"\n\r")
 FAULTS = ("interlock", "sensor_unplugged", "open_circuit")
 
 
-class Parameters(BaseModel):
-    """The `twin:` section: properties of the diode."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    serial: str = "098023"
-    firmware: str = "2.00"
-    threshold_ma: float = Field(35.0, ge=0)
-    slope_w_per_a: float = Field(1.0, gt=0)
-    rollover_per_a: float = Field(0.2, ge=0, description="[INF] thermal roll-off")
-    responsivity_ua_per_mw: float = Field(5.0, gt=0, description="[INF] of the monitor diode")
-    wavelength_nm: float = Field(405.0, gt=0)
-    tec_tau_s: float = Field(3.0, gt=0, description="[INF]")
-
-
-class LDC501Twin(Ldc501Tec):
+class LDC501Twin(LaserReadings):
     """The controller: laser driver and trips."""
 
     wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
@@ -172,14 +154,6 @@ class LDC501Twin(Ldc501Tec):
         words = ("NONE", "CR", "LF", "CRLF", "LFCR")
         self._end = TERMINATORS[words.index(said) if said in words else int(said)]
 
-    @command("TOKN", boolean)
-    def _tokens(self, on: bool) -> None:
-        self._words = on
-
-    @query("TOKN?")
-    def _tokens_query(self) -> str:
-        return self._token("ON" if self._words else "OFF", value=int(self._words))
-
     @query("ILOC?")
     def _interlock(self) -> str:
         closed = "interlock" not in self._faults
@@ -203,48 +177,6 @@ class LDC501Twin(Ldc501Tec):
         self._range = {"0": "LOW", "1": "HIGH"}.get(said, said)
         self.limit_ma = min(self.limit_ma, RANGES_MA[self._range])
         self._limit_changed()
-
-    @query("RNGE?")
-    def _range_query(self) -> str:
-        return self._token(self._range, value=int(self._range == "HIGH"))
-
-    @query("RILD?")
-    def _current(self) -> float:
-        return self._actual_ma()
-
-    @query("RVLD?")
-    def _voltage(self) -> float:
-        return DIODE_V + SERIES_OHM * self._actual_ma() * 1e-3 if self._on else 0.0
-
-    @query("RIPD?")
-    def _photocurrent(self) -> float:
-        return self._power.value(self.clock.now_ps()) * 1e3 * self._parameters.responsivity_ua_per_mw
-
-    @query("RWPD?")
-    def _photodiode_power(self) -> float:
-        return self._photocurrent() / float(self.responsivity) if self.responsivity else 0.0
-
-    @command("CALP", number(1e-3, 5000.0))
-    def _calibrate(self, milliwatt: float) -> None:
-        self.responsivity = self._photocurrent() / milliwatt
-
-    @command("SCAN")
-    def _scan(self, *values: str) -> None:
-        if len(values) != 3:
-            raise ScpiError(-109)
-
-    @query("LDCR?")
-    def _laser_condition(self) -> int:
-        self.refresh_status()
-        return self.laser_status.condition
-
-    @query("LDEV?")
-    def _laser_event(self) -> int:
-        self.refresh_status()
-        return self.laser_status.read_event()
-
-    def _token(self, word: str, *, value: int) -> str:
-        return word if self._words else str(value)
 
     def _actual_ma(self) -> float:
         if not self._on:

@@ -11,21 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-__all__ = [
-    "INPUT_NAMES",
-    "LOWRES_PS",
-    "START_CHANNEL",
-    "START_THRESHOLD_V",
-    "TOO_FAST",
-    "TSCO_COUNT",
-    "UNWIRED",
-    "DelayBlock",
-    "Gate",
-    "InputBlock",
-    "RawBlock",
-    "TscoBlock",
-    "WindowEdge",
-]
+__all__ = ["DelayBlock", "Gate", "InputBlock", "RawBlock", "TscoBlock", "WindowEdge"]
 
 
 INPUT_NAMES: Final = ("INPU1", "INPU2", "INPU3", "INPU4", "STAR")

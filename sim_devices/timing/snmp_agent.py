@@ -8,20 +8,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from sim_devices.timing.ber import (
-    INTEGER,
-    OCTETS,
-    OID,
-    SEQUENCE,
-    Oid,
-    integer,
-    oid_value,
-    read_item,
-    read_items,
-    read_number,
-    read_oid,
-    tlv,
-)
+from sim_devices.timing.ber import INTEGER, OCTETS, OID, SEQUENCE, Oid, integer, oid_value, tlv
+from sim_devices.timing.ber_reader import read_item, read_items, read_number, read_oid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
-from qlab.twin.scpi import Later, ScpiError, ScpiTwin, choice, command, integer, optional, parameter, query
+from qlab.twin.scpi import choice, command, optional, parameter, query
+from sim_devices.timing.fs740_counter import CounterCommands
+from sim_devices.timing.fs740_receiver import EPOCH, ReceiverCommands
 from sim_devices.timing.gps_discipline import Discipline, Stages
 
 if TYPE_CHECKING:
@@ -20,16 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FS740Twin"]
 
-EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-"""Where the lab's time begins on its calendar."""
-LATITUDE_RAD, LONGITUDE_RAD, ALTITUDE_M = 0.65, -2.13, 30.0
 NOTHING = "INV,0,0,0,0,0,0"  # [INF] of an empty list of events
 WARMING, UNLOCKED, STABILISING = 1 << 1, 1 << 2, 1 << 5
 ANTENNA_OPEN, NO_SATELLITES = 1 << 1, 1 << 3
-SATELLITES = (3, 7, 12, 19, 25, 31)
-CONFLICT = -221
-INPUT = integer(1, 2)
-DEEPEST = 250_000
 
 
 class Parameters(BaseModel):
@@ -49,7 +44,7 @@ class Parameters(BaseModel):
     ageing_1e12_per_day: float = Field(1.0, description="[INF]")
 
 
-class FS740Twin(ScpiTwin):
+class FS740Twin(CounterCommands, ReceiverCommands):
     """The clock."""
 
     wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
@@ -65,12 +60,7 @@ class FS740Twin(ScpiTwin):
     alarm_enable = parameter("SYSTem:ALARm:ENABle", 0, limits=(0, 0xFFFF))
     alarm_limit_s = parameter("SYSTem:ALARm:TINTerval", 1e-7, limits=(5e-8, 1.0))
     alarm_holdover_s = parameter("SYSTem:ALARm[:HOLDover]:DURation", 0, limits=(0, 2**31 - 1))
-    constellation = parameter("GPS:CONFigure:CONStellation", "GPS", choices=("GPS", "GLONass", "BEIDou", "GALileo"))
-    alignment = parameter("GPS:CONFigure:ALIGnment", "UTC", choices=("GPS", "UTC"))
-    quality = parameter("GPS:CONFigure:QUALity", "3SAT", choices=("1SAT", "3SAT"))
-    antenna_delay_s = parameter("GPS:CONFigure:ADELay", 0.0, limits=(-0.1, 0.1))
     output_delay_s = parameter("SOURce3:PHASe:SYNC:TDELay", 0.0, limits=(-0.5, 0.5))
-    gate_s = parameter("SENSe[1]:FREQuency:GATE", 1.0, limits=(0.01, 1000.0))
 
     def __init__(self, name: str, bench: Bench, parameters: Parameters) -> None:
         super().__init__(bench.clock)
@@ -174,69 +164,6 @@ class FS740Twin(ScpiTwin):
     def _event_peek(self) -> str:
         return self._event_text(self.gps.events[0]) if self.gps.events else NOTHING
 
-    @query("GPS:POSition?")
-    def _position(self) -> str:
-        return f"{LATITUDE_RAD:.9f},{LONGITUDE_RAD:.9f},{ALTITUDE_M:.2f}"
-
-    @query("GPS:POSition:SURVey:PROGress?")
-    def _survey(self) -> int:
-        return 100
-
-    @query("GPS:VERSion?")
-    def _version(self) -> str:
-        return '"1.10","RES SMT 360"'
-
-    @query("GPS:SATellite:USE?")
-    def _used(self) -> str:
-        used = self._visible()
-        return ",".join(map(str, [len(used), *used]))
-
-    @query("GPS:SATellite:TRACking?")
-    def _tracked(self) -> str:
-        return self._used()
-
-    @query("GPS:SATellite:TRACking:STATus?")
-    def _tracking(self) -> str:
-        return (
-            ",".join(f"{sv},1,1,0,{40 - i},{30 + 5 * i},{60 * i % 360},0" for i, sv in enumerate(self._visible()))
-            or "0"
-        )
-
-    @query("GPS:SATellite:SNR?")
-    def _snr(self) -> int:
-        return 40 if self._visible() else 0
-
-    @query("GPS:CONFigure:MODe?")
-    def _gps_mode(self) -> str:
-        return "0,0.174533,20.0"
-
-    @query("GPS:CONFigure:SURVey[:MODe]?")
-    def _survey_mode(self) -> str:
-        return "RED"
-
-    @query("GPS:CONFigure:SURVey:FIXes?")
-    def _fixes(self) -> int:
-        return 2000
-
-    @query("SYSTem:DATE?")
-    def _date(self) -> str:
-        now = self._now()
-        return f"{now.year},{now.month},{now.day}"
-
-    @command("SYSTem:DATE", "SYSTem:TIMe")
-    def _set_date(self, *numbers: str) -> None:
-        if self.gps.antenna or len(numbers) != 3:
-            raise ScpiError(CONFLICT)
-
-    @query("SYSTem:TIMe?")
-    def _time(self) -> str:
-        now = self._now()
-        return f"{now.hour},{now.minute},{now.second + self.clock.now_ps() % PS_PER_S / PS_PER_S:.9f}"
-
-    @query("SYSTem:TIMe:LOFFset?")
-    def _local_offset(self) -> int:
-        return 0
-
     @query("SYSTem:COMMunicate:LOCK?")
     def _own(self) -> int:
         granted, self._owner = not self._owner, True
@@ -262,49 +189,6 @@ class FS740Twin(ScpiTwin):
     @command("SYSTem:ALARm:CLEar")
     def _alarm_clear(self) -> None:
         self._latched = False
-
-    @query("MEASure#:FREQuency?", optional(INPUT, 0))
-    def _measure_frequency(self, suffix: int, which: int) -> Later:
-        gate_s = float(self.gate_s)
-        return Later(gate_s, lambda: f"{self._frequency(which or suffix, gate_s):.12E}")
-
-    @query("DATA:COUNt?")
-    def _data_count(self) -> int:
-        return len(self._stored)
-
-    @query("DATA:POINts?")
-    def _data_points(self) -> int:
-        return DEEPEST
-
-    @query("DATA:READ?", integer(1, DEEPEST))
-    def _data_read(self, count: int) -> str:
-        return ",".join(f"{value:.12E}" for value in self._stored[:count]) or "9.91E+37"
-
-    @query("DATA:REMove?", integer(1, DEEPEST))
-    def _data_remove(self, count: int) -> str:
-        text = self._data_read(count)
-        del self._stored[:count]
-        return text
-
-    @command("ABORt", "INITiate")
-    def _begin(self) -> None:
-        self._stored.clear()
-
-    def _frequency(self, which: int, gate_s: float) -> float:
-        """Count what is on an input; nothing there is not a number."""
-        now = self.clock.now_ps()
-        block = self._bench.tag_feed(self._name).read(now - round(gate_s * PS_PER_S), now)
-        t = block.t[block.ch == which - 1]
-        found = (t.size - 1) / (float(t[-1] - t[0]) / PS_PER_S) if t.size > 1 else float("nan")
-        if t.size > 1 and len(self._stored) < DEEPEST:
-            self._stored.append(found)
-        return found if t.size > 1 else 9.91e37
-
-    def _visible(self) -> tuple[int, ...]:
-        return SATELLITES if self.gps.antenna and self.gps.state() not in ("POW", "SEAR") else ()
-
-    def _now(self) -> datetime:
-        return EPOCH + timedelta(seconds=self.clock.now_ps() // PS_PER_S)
 
     def _event_text(self, event: tuple[str, int]) -> str:
         when = EPOCH + timedelta(seconds=event[1] // PS_PER_S)

@@ -16,6 +16,7 @@ from qlab.errors import TwinError
 from qlab.physics.knob import Relaxation, Step
 from qlab.twin.conversation import Dialogue
 from qlab.twin.framing import LineFramer
+from sim_devices.timing.prs10_registers import DEFAULTS, MONITORS, RANGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,41 +29,6 @@ __all__ = ["PRS10Twin"]
 COMMAND = re.compile(r"([A-Z]{2})\s*(!|\?|[-+0-9,.]*)(\d*)(\??)")
 COLD_CRYSTAL = 1e-8  # [INF] of a crystal that is not locked to the rubidium
 GOOD_PULSES_S = 256.0  # [V1] good pulses before the loop closes
-RANGES = {
-    "SF": (-2000, 2000),
-    "LO": (0, 1),
-    "PL": (0, 1),
-    "PT": (0, 14),
-    "PF": (0, 4),
-    "PI": (-2000, 2000),
-    "GA": (0, 10),
-    "PH": (0, 31),
-    "LM": (0, 3),
-    "MS": (0, 1),
-    "MO": (2300, 3600),
-    "SS": (1000, 1900),
-    "TS": (7000, 25000),
-    "TO": (-32767, 32768),
-    "PP": (0, 999_999_999),
-    "PS": (0, 255),
-    "VB": (0, 1),
-}
-"""[V1] What can be set, and its range where the sheet has one, else [INF]."""
-DEFAULTS = {
-    "LO": 1,
-    "PT": 8,
-    "PF": 2,
-    "GA": 5,
-    "PH": 0,
-    "LM": 1,
-    "MS": 1,
-    "MO": 3000,
-    "SS": 1450,
-    "TS": 13107,
-    "PS": 128,
-}
-MONITORS = {10: 0.728, 0: 2.4, 1: 2.4, 2: 1.2, 3: 1.7, 4: 1.5, 5: 2.2, 6: 3.4}
-"""Readings of AD0? to AD19?; number 10 is the case at 10 mV/degC [V2], the others are [INF]."""
 FAULTS = {"lamp_failing": (0, 4), "synthesiser_unlocked": (1, 0), "case_too_hot": (2, 7)}
 LOST_LOCK = ("lamp_failing", "case_too_hot")
 
