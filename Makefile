@@ -45,6 +45,7 @@ cassettes: $(VENV)/.dev  ## record the cassettes of the conformance tests anew, 
 
 pages: $(VENV)/.dev  ## write docs/instruments anew, from the classes
 	$(BIN)/python -m qlab.lab.pages docs/instruments
+	$(BIN)/python -m qlab.lab.role_table docs/roles.md
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage qlab-data

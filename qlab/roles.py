@@ -35,9 +35,12 @@ __all__ = [
     "Cryostat",
     "Detector",
     "NanowireSystem",
+    "Oven",
     "PhotonSource",
     "PolarisationAnalyser",
+    "PolarisationController",
     "PowerMeter",
+    "PulseGenerator",
     "RepeaterModule",
     "Rotator",
     "Switch",
@@ -63,6 +66,38 @@ class PhotonSource(Protocol):
 
     def make_safe(self) -> None:
         """Switch the emission off now and wait for the instrument's word."""
+
+
+@runtime_checkable
+class PulseGenerator(Protocol):
+    """Clocks pulsed sources, gates and modulators by the outputs that the lab file names behind the dot.
+
+    `fire` lasts a wire's round trip and the pulses; it fails with `InstrumentError` where the instrument does not wait for a
+    trigger over the wire.
+    """
+
+    name: str
+
+    def fire(self) -> Status:
+        """Trigger once over the wire."""
+
+
+@runtime_checkable
+class Oven(Protocol):
+    """Keeps something at a temperature in degC, a crystal as a rule; settling takes minutes.
+
+    `set` raises `LimitError` at once; its status fails with `InstrumentError` where the sensor is lost or the temperature is
+    not reached.
+    """
+
+    name: str
+    actual_c: Signal
+
+    def trigger(self) -> Status:
+        """Fetch the temperature."""
+
+    def set(self, temperature_c: float) -> Status:
+        """Regulate to a temperature; done when it has settled."""
 
 
 @runtime_checkable
@@ -102,6 +137,24 @@ class PolarisationAnalyser(Protocol):
 
     def set_frame(self, rotation: NDArray[np.float64]) -> None:
         """Define the aligned frame by a proper 3x3 rotation of the Bloch sphere; identity is the bare analyser."""
+
+
+@runtime_checkable
+class PolarisationController(Protocol):
+    """Turns any polarisation into any other by several controls whose effect on the fibre only trying tells.
+
+    Squeezers follow in milliseconds, paddles in seconds.  `set` raises `LimitError` at once outside the controls' limits; its
+    status fails with `InstrumentError` where a motor is stuck.
+    """
+
+    name: str
+
+    @property
+    def controls(self) -> Sequence[Signal]:
+        """The controls, each with its `limits` and what it was set to last."""
+
+    def set(self, values: Sequence[float]) -> Status:
+        """Set all controls, each in its own unit; done when they have settled."""
 
 
 class TagRecorder(Protocol):

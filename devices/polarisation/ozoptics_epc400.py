@@ -59,7 +59,7 @@ def _squeezer(channel: int) -> Cpt:
 
 
 class EPC400(OzInstrument):
-    """The polarisation controller; `set` takes its four voltages in mV."""
+    """The controller, role `qlab.roles.PolarisationController`; `set` takes its four voltages in mV."""
 
     identity = r"^Voltage\(mV\): CH1"
     twin = "sim_devices.polarisation.ozoptics_epc400.EPC400Twin"
@@ -89,7 +89,7 @@ class EPC400(OzInstrument):
         return ""
 
     @property
-    def voltages_mv(self) -> tuple[QuerySignal, ...]:
+    def controls(self) -> tuple[QuerySignal, ...]:
         """The four voltages."""
         return (self.voltage_1_mv, self.voltage_2_mv, self.voltage_3_mv, self.voltage_4_mv)
 
@@ -99,9 +99,9 @@ class EPC400(OzInstrument):
 
     def set(self, voltages_mv: Sequence[float]) -> WorkerStatus:
         """Set all four voltages in mV; done when the squeezers have settled."""
-        for signal, voltage in zip(self.voltages_mv, voltages_mv, strict=True):
+        for signal, voltage in zip(self.controls, voltages_mv, strict=True):
             signal.check_value(voltage)
-        starts = [lambda s=s, v=v: s.set(v) for s, v in zip(self.voltages_mv, voltages_mv, strict=True)]
+        starts = [lambda s=s, v=v: s.set(v) for s, v in zip(self.controls, voltages_mv, strict=True)]
         return AllStatus(self.clock, f"{self.name} squeeze", starts)
 
     def check_health(self) -> list[str]:

@@ -28,7 +28,7 @@ def _paddle() -> Cpt:
 
 
 class MPC320(AptInstrument):
-    """The paddles; `set` takes their three angles in degrees."""
+    """The paddles, role `qlab.roles.PolarisationController`; `set` takes their three angles in degrees."""
 
     identity = r"^MPC320"
     twin = "sim_devices.polarisation.thorlabs_apt.MPC320Twin"
@@ -46,7 +46,7 @@ class MPC320(AptInstrument):
     paddle_3_deg = _paddle()
 
     @property
-    def paddles_deg(self) -> tuple[SoftSignal, ...]:
+    def controls(self) -> tuple[SoftSignal, ...]:
         """The three angles."""
         return (self.paddle_1_deg, self.paddle_2_deg, self.paddle_3_deg)
 
@@ -58,12 +58,12 @@ class MPC320(AptInstrument):
 
     def measure(self) -> None:
         """Fetch the angles."""
-        for channel, signal in zip(self.channels, self.paddles_deg, strict=True):
+        for channel, signal in zip(self.channels, self.controls, strict=True):
             signal.remember(self.motor_status(channel)[0] / self.counts_per_deg)
 
     def set(self, angles_deg: Sequence[float]) -> WorkerStatus:
         """Turn the paddles, one after the other; done when all stand."""
-        for signal, angle in zip(self.paddles_deg, angles_deg, strict=True):
+        for signal, angle in zip(self.controls, angles_deg, strict=True):
             signal.check_value(angle)
         return self.in_thread("move", lambda: self._move(list(angles_deg)))
 
@@ -84,7 +84,7 @@ class MPC320(AptInstrument):
 
     def _move(self, angles_deg: list[float]) -> None:
         with self._turning:
-            for channel, signal, angle in zip(self.channels, self.paddles_deg, angles_deg, strict=True):
+            for channel, signal, angle in zip(self.channels, self.controls, angles_deg, strict=True):
                 signal.remember(self.move_to(channel, round(angle * self.counts_per_deg)) / self.counts_per_deg)
 
     def _home(self, *, only_lost: bool) -> None:

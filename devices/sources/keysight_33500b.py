@@ -31,7 +31,7 @@ PROBLEMS = {0: "an output is overloaded and was switched off", 1: "it is too hot
 
 
 class Keysight33500B(ScpiInstrument):
-    """The generator; `output_1` and `output_2` are its outputs, the second only of models that have it."""
+    """The generator, role `qlab.roles.PulseGenerator`; `output_2` is there only of models that have it."""
 
     identity = r"^(Agilent Technologies|Keysight Technologies),33[56]\d\d[AB]"
     twin = "sim_devices.sources.keysight_33500b.Keysight33500BTwin"

@@ -72,7 +72,10 @@ class _Output(Part):
 
 
 class DG645(Instrument):
-    """The generator; `ab` to `gh` are its outputs, `a_s` to `h_s` the delays of the edges after T0."""
+    """The generator; role `qlab.roles.PulseGenerator`.
+
+    `ab` to `gh` are its outputs, `a_s` to `h_s` the delays of the edges after T0.
+    """
 
     identity = r"^Stanford Research Systems,DG645"
     twin = "sim_devices.sources.srs_dg645.DG645Twin"

@@ -31,7 +31,7 @@ ERRORS = {"CMD_NOT_DEFINED": "the controller does not know a command", "CMD_ARG_
 
 
 class TC200(Instrument):
-    """The oven.  `set` heats to a temperature and is done when it has settled."""
+    """The oven, role `qlab.roles.Oven`.  `set` heats to a temperature and is done when it has settled."""
 
     identity = r"^THORLABS TC200"
     twin = "sim_devices.sources.thorlabs_tc200.TC200Twin"

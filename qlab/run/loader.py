@@ -30,6 +30,9 @@ _ROLE_OF = {
     "modules": roles.RepeaterModule,
     "counters": roles.Counter,
     "detectors": roles.Detector,
+    "oven": roles.Oven,
+    "generator": roles.PulseGenerator,
+    "controller": roles.PolarisationController,
 }
 _LISTS = ("taggers", "modules", "counters", "detectors")
 """Where all fitting devices are meant, in the order of the lab file, unless some are named."""

@@ -74,7 +74,7 @@ def test_four_voltages_are_set_at_once(table: Callable[..., Lab]) -> None:
     epc = table(epc=EPC).devices["epc"]
     epc.set([100.0, -2500.0, 5000.0, 0.0]).wait(30)
     epc.trigger().wait(30)
-    assert [signal.get() for signal in epc.voltages_mv] == [100.0, -2500.0, 5000.0, 0.0]
+    assert [signal.get() for signal in epc.controls] == [100.0, -2500.0, 5000.0, 0.0]
     with pytest.raises(LimitError, match="voltage_2_mv"):
         epc.set([0.0, 5001.0, 0.0, 0.0])
 
@@ -91,7 +91,7 @@ def test_voltages_are_set_again_after_a_power_cycle(table: Callable[..., Lab]) -
     epc.set([100.0, 200.0, 300.0, 400.0]).wait(30)
     lab.mounts["epc"].power_cycle()
     epc.trigger().wait(30)
-    assert [signal.get() for signal in epc.voltages_mv] == [100.0, 200.0, 300.0, 400.0]
+    assert [signal.get() for signal in epc.controls] == [100.0, 200.0, 300.0, 400.0]
 
 
 def test_an_error_line_names_the_command(table: Callable[..., Lab]) -> None:

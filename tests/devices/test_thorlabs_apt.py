@@ -84,7 +84,7 @@ def test_paddles_turn_to_three_angles(table: Callable[..., Lab]) -> None:
     lab = table(mpc=MPC)
     mpc = lab.devices["mpc"]
     mpc.set([10.0, 85.0, 170.0]).wait(120)
-    assert [p.get() for p in mpc.paddles_deg] == pytest.approx([10.0, 85.0, 170.0], abs=0.1)
+    assert [p.get() for p in mpc.controls] == pytest.approx([10.0, 85.0, 170.0], abs=0.1)
     true = [lab.bench.knob("mpc", f"angle_deg.{n}").value(lab.clock.now_ps()) for n in (1, 2, 3)]
     assert true == pytest.approx([10.0, 85.0, 170.0], abs=0.15)
     with pytest.raises(LimitError, match="paddle_3_deg"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from plans.counting import count_rates, watch_detectors
-from qlab import roles
 from qlab.errors import PlanError
 from qlab.lab.build import open_lab
-from qlab.lab.classes import known_devices
+from qlab.lab.role_table import role_table
 from qlab.run.engine import Session
 from qlab.run.journal import find_run, read_run
 from qlab.run.loader import bind_parameters
@@ -87,40 +85,10 @@ def test_a_wrong_wish_is_refused(session: Session, plan: Any, wrong: dict[str, A
         next(plan([session.lab.devices["spd"]], **wrong))
 
 
-ROLES = {
-    name: getattr(roles, name) for name in roles.__all__ if getattr(getattr(roles, name), "_is_runtime_protocol", False)
-}
-
-
-def fulfilled(cls: type) -> list[str]:
-    """Return the roles whose members a class has; attributes that are made in `__init__` count by their annotation."""
-    have = {*dir(cls), *(name for base in cls.__mro__ for name in getattr(base, "__annotations__", {}))}
-    have |= {"name", "recorder", "last_block"} if hasattr(cls, "record") else {"name"}
-    found = []
-    for name, role in ROLES.items():
-        wanted = {m for m in {*vars(role), *role.__annotations__} if not m.startswith("_")}
-        if wanted <= have:
-            found.append(name)
-    return sorted(found)
-
-
-def table() -> str:
-    lines = ["| class | roles |", "|---|---|"]
-    for dotted in sorted(known_devices()):
-        module, _, name = dotted.rpartition(".")
-        if module.startswith("devices."):
-            told = ", ".join(f"`{role}`" for role in fulfilled(getattr(import_module(module), name)))
-            lines.append(f"| `{dotted.removeprefix('devices.')}` | {told} |")
-    return "\n".join(lines)
-
-
 def test_the_table_of_roles_is_true() -> None:
-    """docs/roles.md; to write it anew: python tests/run/test_counting.py."""
+    """docs/roles.md; to write it anew: make pages."""
     page = (Path(__file__).parents[2] / "docs" / "roles.md").read_text()
-    assert table() in page
-
-
-if __name__ == "__main__":
-    page = Path(__file__).parents[2] / "docs" / "roles.md"
-    head = page.read_text().partition("| class | roles |")[0]
-    page.write_text(head + table() + "\n")
+    assert role_table() in page
+    rows = [row for row in page.splitlines() if row.startswith("| `")]
+    assert rows
+    assert not [row for row in rows if row.endswith("|  |")], "an instrument that no plan can use"
