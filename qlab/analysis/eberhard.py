@@ -188,7 +188,7 @@ def _operator(
     unit = np.broadcast_to(np.eye(2), a1.shape)
 
     def both(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.einsum("nij,nkl->nikjl", x, y).reshape(-1, 4, 4)
+        return np.asarray(np.einsum("nij,nkl->nikjl", x, y).reshape(-1, 4, 4))
 
     together = both(a1, b1) + both(a1, b2) + both(a2, b1) - both(a2, b2)
     minus_j: NDArray[np.float64] = eta_a * eta_b * together - eta_a * both(a1, unit) - eta_b * both(unit, b1)
