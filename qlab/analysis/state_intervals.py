@@ -77,15 +77,20 @@ class LinearState:
         return Interval(value, low, high, level, units, "one step from the likeliest state to linear inversion")
 
 
-def linear_state(data: ProjectionCounts) -> LinearState:
+def linear_state(data: ProjectionCounts, near: Matrices | None = None) -> LinearState:
     """Return the linear inversion of counts with its covariance.
+
+    Parameters
+    ----------
+    near:
+        The state of the largest likelihood where it is known already, shape (d, d).
 
     Notes
     -----
     Generalised least squares.  Variances are those of Poisson counts around the likeliest state, not below that of half a
     count, where a projection was hardly ever seen.
     """
-    near = maximum_likelihood(data).rho
+    near = maximum_likelihood(data).rho if near is None else near
     basis = hermitian_basis(near.shape[0])
     design = np.einsum("mij,kji->mk", data.projectors, basis).real * data.weights[:, None]
     net = data.counts - data.accidentals

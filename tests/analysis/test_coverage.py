@@ -1,7 +1,7 @@
 """Stated 68 % intervals hold the truth in 68 % of 200 seeded runs, within three binomial standard deviations.
 
 Counts are drawn from the probabilities of the shipped lab's state and splitters, which here come of Born's rule on the
-matrices of `qlab.physics`; `benchmarks/bench_coverage.py` does the same over the wire, with every tag of the twin's world.
+matrices of `qlab.physics`; the dips and g2 from theory.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pytest
 from qlab.analysis.bell import chsh
 from qlab.analysis.photon_statistics import heralded_g2, pulsed_g2
 from qlab.analysis.projections import NINE_SETTINGS, ProjectionCounts, analyser_counts, bloch_projector
+from qlab.analysis.state_estimation import maximum_likelihood_batch
 from qlab.analysis.state_intervals import linear_state
 from qlab.analysis.state_measures import bell_weights, concurrence, negativity, purity
 from qlab.analysis.two_photon_interference import counted_dip, dip_shape, fit_dip
@@ -58,9 +59,12 @@ def test_tomography_of_the_labs_state(pairs: int) -> None:
         "negativity": negativity,
     }
     hits: dict[str, list[bool]] = {name: [] for name in figures}
-    for _ in range(RUNS):
-        data = analyser_counts(NINE_SETTINGS, rng.poisson(mean), accidentals=accidentals, contrast=contrast)
-        state = linear_state(data)
+    counts = rng.poisson(mean, (RUNS, 9, 2, 2))
+    frame = analyser_counts(NINE_SETTINGS, counts[0], accidentals=accidentals, contrast=contrast)
+    fits = maximum_likelihood_batch(frame, counts.reshape(RUNS, 36).astype(np.float64))
+    for tables, fit in zip(counts, fits, strict=True):
+        data = analyser_counts(NINE_SETTINGS, tables, accidentals=accidentals, contrast=contrast)
+        state = linear_state(data, fit.rho)
         for name, figure in figures.items():
             interval = state.interval(figure)
             hits[name].append(interval.low <= float(figure(rho[np.newaxis])[0]) <= interval.high)
