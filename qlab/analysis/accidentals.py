@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qlab.analysis.intervals import ONE_SIGMA, Interval, ratio_interval
 from qlab.errors import BadRequestError
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ __all__ = [
     "accidental_counts",
     "accidental_rate_hz",
     "car",
+    "counted_car",
     "effective_window_ps",
     "jitter_capture",
     "klyshko_efficiency",
@@ -53,6 +55,27 @@ def car(coincidences: float, accidentals: float) -> float:
         msg = f"CAR with {accidentals} accidentals: expected more than 0"
         raise BadRequestError(msg)
     return (coincidences - accidentals) / accidentals
+
+
+def counted_car(coincidences: int, accidentals: int, windows: int = 1, level: float = ONE_SIGMA) -> Interval:
+    """Return (C - A) / A with its exact interval, A counted in displaced windows; some papers quote C / A, which is 1 more.
+
+    Parameters
+    ----------
+    coincidences:
+        Counted in the window of the peak, accidental ones included.
+    accidentals:
+        Counted in all displaced windows together, each as wide as that of the peak.
+    windows:
+        How many.
+
+    Raises
+    ------
+    BadRequestError
+        Negative counts, or nothing was counted.
+    """
+    ratio = ratio_interval(coincidences, accidentals, float(windows), level)
+    return Interval(ratio.value - 1.0, ratio.low - 1.0, ratio.high - 1.0, level, "", f"(C - A)/A, {ratio.method}")
 
 
 def klyshko_efficiency(

@@ -18,6 +18,7 @@ __all__ = [
     "heralded_g2_thermal",
     "mode_number",
     "pulsed_g2",
+    "purity_from_g2",
 ]
 
 
@@ -94,7 +95,15 @@ def mode_number(g2: Interval) -> Interval:
         raise BadRequestError(msg)
     low = 1.0 / (g2.high - 1.0)
     high = 1.0 / (g2.low - 1.0) if g2.low > 1.0 else math.inf
-    return Interval(1.0 / (g2.value - 1.0), low, high, g2.level)
+    return Interval(1.0 / (g2.value - 1.0), low, high, g2.level, "modes", f"1/(g2 - 1), {g2.method}")
+
+
+def purity_from_g2(g2: Interval) -> Interval:
+    """Return the spectral purity P = g2 - 1 of one arm of a pair source, 1 for a single mode (the same reference).
+
+    Its interval may reach beyond 0 and 1, where the truth is not: so it holds the truth as often as it says.
+    """
+    return Interval(g2.value - 1.0, g2.low - 1.0, g2.high - 1.0, g2.level, "", f"g2 - 1, {g2.method}")
 
 
 def _ratio(name: str, both: int, total: float, one: int, other: int, level: float) -> Interval:
@@ -112,4 +121,6 @@ def _ratio(name: str, both: int, total: float, one: int, other: int, level: floa
     value = both * scale
     shrink = math.sqrt(max(1.0 + rest * max(both, 1), 0.0))
     low, high = (value + (edge * scale - value) * shrink for edge in (counted.low, counted.high))
-    return Interval(value, low, high, level)
+    return Interval(
+        value, low, high, level, "", "Poisson interval of the double clicks, multinomial covariance of the rest"
+    )

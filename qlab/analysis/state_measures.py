@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BELL_NAMES",
+    "bell_diagonal",
     "bell_weights",
     "concurrence",
     "correlation_tensor",
@@ -25,6 +26,7 @@ __all__ = [
     "negativity",
     "purity",
     "tangle",
+    "trace_distance",
 ]
 
 Matrices: TypeAlias = NDArray[np.complex128]
@@ -103,6 +105,20 @@ def largest_chsh(rho: ArrayLike) -> Numbers:
 def bell_weights(rho: ArrayLike) -> Numbers:
     """Return the weights of phi+, phi-, psi+, psi- in the Bell-diagonal part, shape (..., 4): the fidelities with each."""
     return np.asarray(np.einsum("ki,...ij,kj->...k", _BELL.conj(), _states(rho), _BELL).real)
+
+
+def bell_diagonal(rho: ArrayLike) -> Matrices:
+    """Return the nearest Bell-diagonal state, sum of the Bell states by their weights, shape (..., 4, 4).
+
+    Nearest in Hilbert-Schmidt distance, of which the off-diagonal part is orthogonal; by local rotations alone (twirling) any
+    state is turned into it: C. H. Bennett et al., PRA 54, 3824 (1996).
+    """
+    return np.asarray(np.einsum("...k,ki,kj->...ij", bell_weights(rho), _BELL, _BELL.conj()))
+
+
+def trace_distance(rho: ArrayLike, other: ArrayLike) -> Numbers:
+    """Return Tr|rho - other|/2, by which the probability of any outcome differs at most."""
+    return np.asarray(np.abs(np.linalg.eigvalsh(_states(rho) - _states(other))).sum(axis=-1) / 2.0)
 
 
 def _states(rho: ArrayLike) -> Matrices:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qlab.analysis.state_intervals import linear_state
 from qlab.analysis.state_measures import (
     BELL_NAMES,
     bell_weights,
@@ -18,17 +19,15 @@ from qlab.analysis.state_measures import (
 from qlab.analysis.state_sampling import sample_states
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from qlab.analysis.projections import ProjectionCounts
 
 __all__ = ["describe_state"]
 
-_FIGURES = {
-    "concurrence": concurrence,
-    "purity": purity,
-    "entropy_bits": entropy_bits,
-    "negativity": negativity,
-    "largest_chsh": largest_chsh,
-}
+_SMOOTH = {"concurrence": (concurrence, 0.0, 1.0), "purity": (purity, 0.25, 1.0), "negativity": (negativity, 0.0, 0.5)}
+_SAMPLED = {"entropy_bits": entropy_bits, "largest_chsh": largest_chsh}
+"""Entropy has no gradient at a pure state, nor the largest S where two axes are equally correlated."""
 
 
 def describe_state(data: ProjectionCounts, target: str, seed: int = 0) -> dict[str, Any]:
@@ -44,19 +43,29 @@ def describe_state(data: ProjectionCounts, target: str, seed: int = 0) -> dict[s
     Returns
     -------
     dict
-        Medians of the posterior, half widths and limits of the intervals that hold 68 % of it; `bell_weights`, shape (4,),
-        and `chain_spread`, R-hat of the fidelity: above about 1.1 the intervals are not to be trusted.
+        Values, standard errors and limits of the intervals that hold the truth with 68 %.  Fidelity, concurrence, purity and
+        negativity come without bias from `qlab.analysis.state_intervals`, cut where no state is; entropy and the largest S
+        are medians of the posterior, which for a nearly pure state and few counts is drawn towards mixed ones.
+        `bell_weights`, shape (4,), and `chain_spread`, R-hat of the fidelity: above 1.1 do not trust the samples.
     """
     samples = sample_states(data, np.random.default_rng(seed))
     k = BELL_NAMES.index(target)
-    found: dict[str, Any] = {"chain_spread": samples.spread(lambda rho: bell_weights(rho)[..., k])}
-    for name, figure in {"fidelity": lambda rho: bell_weights(rho)[..., k], **_FIGURES}.items():
-        interval = samples.interval(figure)
+
+    def fidelity(rho: NDArray[np.complex128]) -> NDArray[np.float64]:
+        return np.asarray(bell_weights(rho)[..., k])
+
+    found: dict[str, Any] = {"chain_spread": samples.spread(fidelity)}
+    state = linear_state(data)
+    intervals = {name: (samples.interval(figure), -np.inf, np.inf) for name, figure in _SAMPLED.items()}
+    for name, (figure, least, most) in {"fidelity": (fidelity, 0.0, 1.0), **_SMOOTH}.items():
+        intervals[name] = (state.interval(figure), least, most)
+    for name, (interval, least, most) in intervals.items():
+        # The error is that of the counts, also where the interval is cut.
         found |= {
-            name: interval.value,
+            name: min(max(interval.value, least), most),
             f"{name}_sigma": interval.sigma,
-            f"{name}_low": interval.low,
-            f"{name}_high": interval.high,
+            f"{name}_low": min(max(interval.low, least), most),
+            f"{name}_high": min(max(interval.high, least), most),
         }
     found["bell_weights"] = bell_weights(samples.mean)
     return found

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from qlab.analysis.central_path import CentralPath, whitened_subspace
 from qlab.analysis.intervals import ONE_SIGMA, Interval
-from qlab.analysis.state_estimation import CentralPath, whitened
+from qlab.analysis.state_estimation import whitened
 from qlab.errors import BadRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qlab.analysis.central_path import Subspace
     from qlab.analysis.projections import ProjectionCounts
 
 __all__ = ["StateSamples", "sample_states", "sample_states_batch"]
@@ -65,7 +67,12 @@ class StateSamples:
 
 
 def sample_states(
-    data: ProjectionCounts, rng: np.random.Generator, *, chains: int = 16, samples: int = 250
+    data: ProjectionCounts,
+    rng: np.random.Generator,
+    *,
+    chains: int = 16,
+    samples: int = 250,
+    within: Subspace | None = None,
 ) -> StateSamples:
     """Draw states from the posterior of counts.
 
@@ -75,8 +82,10 @@ def sample_states(
         Where the randomness comes from.
     chains, samples:
         Chains side by side, and samples that each keeps.
+    within:
+        Where the matrix lies; everywhere by default.
     """
-    return sample_states_batch(data, data.counts[np.newaxis], rng, chains=chains, samples=samples)[0]
+    return sample_states_batch(data, data.counts[np.newaxis], rng, chains=chains, samples=samples, within=within)[0]
 
 
 def sample_states_batch(
@@ -86,30 +95,32 @@ def sample_states_batch(
     *,
     chains: int = 16,
     samples: int = 250,
+    within: Subspace | None = None,
 ) -> list[StateSamples]:
     """Draw states for several sets of counts of the same projections, shape (batch, m).
 
     Notes
     -----
-    A Metropolis walk in the d^2 real coordinates of sigma = N rho, where the posterior is L(sigma) / (Tr sigma)^(d^2).
+    A Metropolis walk in the k = d^2 real coordinates of sigma = N rho, where the posterior is L(sigma) / (Tr sigma)^k.
     Its steps have the covariance of the Newton step at the barrier mu = 1, which knows both the counts and the border of
-    the states, times 2.38^2 / d^2 (A. Gelman, G. O. Roberts and W. R. Gilks 1996).
+    the states, times 2.38^2 / k (A. Gelman, G. O. Roberts and W. R. Gilks 1996).
     """
     if chains < 2 or samples < 2:
         msg = f"sampling states: {chains} chains of {samples} samples; expected at least 2 of each"
         raise BadRequestError(msg)
     batch, d = counts.shape[0], data.projectors.shape[1]
     unwhiten, projectors = whitened(data)
-    path = CentralPath(projectors, np.asarray(counts, np.float64), data.accidentals)
+    space = whitened_subspace(within, unwhiten)
+    path = CentralPath(projectors, np.asarray(counts, np.float64), data.accidentals, space)
     begin, covariance = path.centre()
-    walk = CentralPath(projectors, np.repeat(counts, chains, axis=0), data.accidentals)
-    root = np.repeat(np.linalg.cholesky(covariance), chains, axis=0) * (2.38 / d)
+    walk = CentralPath(projectors, np.repeat(counts, chains, axis=0), data.accidentals, space)
+    root = np.repeat(np.linalg.cholesky(covariance), chains, axis=0) * (2.38 / begin.shape[1] ** 0.5)
     trace = np.trace(unwhiten @ walk.basis @ unwhiten, axis1=1, axis2=2).real
 
     def target(x: NDArray[np.float64]) -> NDArray[np.float64]:
         inside = np.linalg.eigvalsh(walk.matrices(x))[:, 0] > 0
         value = walk.log_likelihood(np.where(inside[:, None], x, np.repeat(begin, chains, axis=0)))
-        return np.where(inside, value - d * d * np.log(np.maximum(x @ trace, 1e-300)), -np.inf)
+        return np.where(inside, value - begin.shape[1] * np.log(np.maximum(x @ trace, 1e-300)), -np.inf)
 
     x = np.repeat(begin, chains, axis=0)
     now, taken, kept = target(x), 0.0, []

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from qlab.analysis.intervals import ONE_SIGMA, Interval, ratio_interval
 from qlab.errors import BadRequestError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Dip", "DipShape", "dip_shape", "fit_dip"]
+__all__ = ["Dip", "DipShape", "counted_dip", "dip_shape", "fit_dip", "splitter_limit"]
 
-DipShape = Literal["gauss", "triangle", "sech2"]
-_SHAPES = ("gauss", "triangle", "sech2")
+DipShape = Literal["gauss", "triangle", "sech2", "sinc"]
+_SHAPES = ("gauss", "triangle", "sech2", "sinc")
+_SINC_HALF = 1.895494267033981
+"""sin(x)/x = 1/2 at this x."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +51,42 @@ def dip_shape(x: NDArray[np.float64], shape: DipShape) -> NDArray[np.float64]:
     """Return the shape of a dip of unit depth and unit full width at half depth.
 
     "gauss" for photons of Gaussian spectrum (C. K. Hong, Z. Y. Ou and L. Mandel, PRL 59, 2044 (1987)), "triangle" for type-II
-    pairs of a crystal pumped continuously, "sech2" for photons of soliton-shaped pulses.
+    pairs of a crystal pumped continuously, "sech2" for photons of soliton-shaped pulses, "sinc" behind flat-topped filters: a
+    dip is the Fourier transform of the spectrum.
     """
     if shape == "triangle":
         return np.maximum(1.0 - np.abs(x), 0.0)
     if shape == "sech2":
         return np.asarray(1.0 / np.cosh(2.0 * math.acosh(math.sqrt(2.0)) * x) ** 2)
+    if shape == "sinc":
+        return np.asarray(np.sinc(2.0 * _SINC_HALF / math.pi * x))
     return np.asarray(np.exp(-4.0 * math.log(2.0) * x * x))
+
+
+def counted_dip(inside: int, outside: int, live_ratio: float = 1.0, level: float = ONE_SIGMA) -> Interval:
+    """Return the visibility 1 - C_in/C_out of two counts with its exact interval.
+
+    Parameters
+    ----------
+    inside, outside:
+        Coincidences at the centre of the dip, which is known beforehand, and far from it.
+    live_ratio:
+        Live time outside by that inside.
+    """
+    ratio = ratio_interval(inside, outside, live_ratio, level)
+    return Interval(1.0 - ratio.value, 1.0 - ratio.high, 1.0 - ratio.low, level, "", ratio.method)
+
+
+def splitter_limit(transmission: float) -> float:
+    """Return the visibility 2RT/(R^2 + T^2) of identical photons at a splitter without loss, R = 1 - T.
+
+    Hong, Ou and Mandel (1987), equation 12 and what follows: what is measured by this is the overlap of the photons.
+    """
+    if not 0.0 < transmission < 1.0:
+        msg = f"splitter of transmission {transmission:g}: expected between 0 and 1"
+        raise BadRequestError(msg)
+    reflection = 1.0 - transmission
+    return 2.0 * reflection * transmission / (reflection**2 + transmission**2)
 
 
 def fit_dip(

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qlab.analysis.intervals import ONE_SIGMA, Interval, fraction_interval
 from qlab.errors import BadRequestError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Fringe", "fit_fringe"]
+__all__ = ["Fringe", "counted_visibility", "fit_fringe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,16 @@ class Fringe:
         """Return the fitted counts at the angles."""
         x = 2.0 * np.pi * (np.asarray(angle_deg, dtype=np.float64) - self.phase_deg) / self.period_deg
         return np.asarray(self.mean * (1.0 + self.visibility * np.cos(x)), dtype=np.float64)
+
+
+def counted_visibility(most: int, least: int, level: float = ONE_SIGMA) -> Interval:
+    """Return (max - min)/(max + min) of two counts of equal live time, with its exact interval.
+
+    The share of the larger is binomial.  The extremes are to be known beforehand: picked from a scan, they flatter.
+    """
+    share = fraction_interval(most, most + least, level)
+    low, value, high = (2.0 * p - 1.0 for p in (share.low, share.value, share.high))
+    return Interval(value, low, high, level, "", share.method)
 
 
 def fit_fringe(

@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qlab.analysis.adaptive_settings import expected_information_bits, next_setting, second_step_settings
 from qlab.analysis.projections import NINE_SETTINGS, ProjectionCounts, analyser_counts, bloch_projector
 from qlab.analysis.state_estimation import linear_inversion, maximum_likelihood, maximum_likelihood_batch
+from qlab.analysis.state_intervals import linear_state
 from qlab.analysis.state_measures import (
+    bell_diagonal,
     bell_weights,
     concurrence,
     correlation_tensor,
@@ -20,10 +23,12 @@ from qlab.analysis.state_measures import (
     negativity,
     purity,
     tangle,
+    trace_distance,
 )
 from qlab.analysis.state_report import describe_state
-from qlab.analysis.state_sampling import sample_states, sample_states_batch
+from qlab.analysis.state_sampling import StateSamples, sample_states, sample_states_batch
 from qlab.errors import BadRequestError
+from qlab.physics.jones import random_rotation
 from qlab.physics.states import bell_state, dephased, werner
 
 JAMES = ["HH", "HV", "VV", "VH", "RH", "RV", "DV", "DH", "DR", "DD", "RD", "HD", "VD", "VL", "HL", "RL"]
@@ -223,3 +228,64 @@ def test_bad_input_is_named(make: object, text: str) -> None:
     with pytest.raises(BadRequestError) as error:
         make()  # type: ignore[operator]
     assert text in str(error.value)
+
+
+def test_nearest_bell_diagonal_state_and_distances() -> None:
+    rng = np.random.default_rng(9)
+    g = rng.standard_normal((4, 4)) + 1j * rng.standard_normal((4, 4))
+    rho = g @ g.conj().T / np.trace(g @ g.conj().T).real
+    nearest = bell_diagonal(rho)
+    assert bell_weights(nearest) == pytest.approx(bell_weights(rho))
+    assert float(trace_distance(bell_diagonal(nearest), nearest)) == pytest.approx(0.0, abs=1e-12)
+    off = float(np.linalg.norm(rho - nearest))
+    for _ in range(200):  # no other mixture of Bell states is nearer
+        p = rng.dirichlet(np.ones(4))
+        other = sum(w * bell_state(name) for w, name in zip(p, ("phi+", "phi-", "psi+", "psi-"), strict=True))
+        assert np.linalg.norm(rho - other) >= off
+    assert float(trace_distance(bell_state("phi+"), bell_state("psi-"))) == pytest.approx(1.0)
+
+
+def test_information_of_settings_is_that_of_outcomes_that_are_not_known_yet() -> None:
+    """Samples that differ in Z alone: H/V tells them apart, D/A tells nothing."""
+    states = np.array([np.diag([1.0, 0, 0, 0]), np.diag([0, 0, 0, 1.0])], dtype=complex)
+    samples = StateSamples(states[:, np.newaxis], 1.0)
+    z, x = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
+    assert expected_information_bits(samples, [(z, z), (x, x)]) == pytest.approx([1.0, 0.0], abs=1e-12)
+    assert next_setting(samples, [(x, x), (z, z)]) == (z, z)
+
+
+def test_settings_of_the_second_step_make_the_state_bell_diagonal() -> None:
+    turned = np.kron(np.eye(2), random_rotation(3))
+    rho = turned @ werner("phi+", 0.95) @ turned.conj().T
+    settings = second_step_settings(rho)
+    tables = np.array(
+        [np.kron(np.eye(2) - 2 * bloch_projector(a), np.eye(2) - 2 * bloch_projector(b)) for a, b in settings]
+    )
+    e = np.einsum("mij,ji->m", tables, rho).real.reshape(3, 3)
+    assert np.abs(e) == pytest.approx(0.95 * np.eye(3), abs=1e-9)
+
+
+def test_adapted_settings_lower_the_error_of_the_fidelity() -> None:
+    """Half of the pairs in the turned state's own axes, against all of them in the axes of the analysers: the same pairs."""
+    rng = np.random.default_rng(12)
+    turned = np.kron(np.eye(2), random_rotation(5))
+    target = turned @ bell_state("phi+") @ turned.conj().T
+    rho = turned @ werner("phi+", 0.995) @ turned.conj().T
+
+    def counted(settings: list, pairs: float) -> np.ndarray:
+        frame = analyser_counts(settings, np.ones((len(settings), 2, 2)))
+        mean = pairs * np.einsum("mij,ji->m", frame.projectors, rho).real
+        return rng.poisson(np.maximum(mean, 0)).reshape(-1, 2, 2)
+
+    nine, errors = list(NINE_SETTINGS), {"fixed": [], "adapted": []}
+    for _ in range(40):
+        first, rest = counted(nine, 1000.0), counted(nine, 1000.0)
+        axes = second_step_settings(maximum_likelihood(analyser_counts(nine, first)).rho)
+        both = np.concatenate([first, counted(axes, 1000.0)])
+        for name, data in (
+            ("fixed", analyser_counts(nine, first + rest)),
+            ("adapted", analyser_counts(nine + axes, both)),
+        ):
+            overlap = np.einsum("ij,ji->", target, linear_state(data).rho).real
+            errors[name].append(overlap - 0.99625)
+    assert np.std(errors["adapted"]) < 0.7 * np.std(errors["fixed"])
