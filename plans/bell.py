@@ -71,7 +71,7 @@ def align_polarisation(
     if target not in BELL:
         msg = f"align_polarisation: target {target!r}; expected one of {', '.join(BELL)}"
         raise PlanError(msg)
-    pairs = PairCounter(alice, bob, window_ps, delays_ps)
+    pairs = PairCounter(alice, bob, window_ps, delays_ps, tagger)
 
     def body():
         bob.set_frame(np.eye(3))
@@ -145,7 +145,7 @@ def measure_visibility(
     if points < 4:
         msg = f"measure_visibility: points = {points}; a fringe needs at least 4"
         raise PlanError(msg)
-    pairs = PairCounter(alice, bob, window_ps, delays_ps)
+    pairs = PairCounter(alice, bob, window_ps, delays_ps, tagger)
 
     def body():
         yield from bps.abs_set(tagger.acquisition_s, acquisition_s, wait=True)
@@ -218,7 +218,7 @@ def measure_chsh(
     if max_rounds < 1 or not acquisition_s > 0:
         msg = f"measure_chsh: max_rounds = {max_rounds}, acquisition_s = {acquisition_s:g}; expected at least 1, and above 0"
         raise PlanError(msg)
-    pairs = PairCounter(alice, bob, window_ps, delays_ps)
+    pairs = PairCounter(alice, bob, window_ps, delays_ps, tagger)
 
     def body():
         yield from bps.abs_set(tagger.acquisition_s, acquisition_s, wait=True)

@@ -5,9 +5,10 @@ from dataclasses import asdict
 import bluesky.plan_stubs as bps
 import numpy as np
 
-from plans.stubs import measure_setting, recording_run
+from plans.goals import Goal
+from plans.stubs import measure_setting, recording_run, with_source_off
 
-__all__ = ["characterise_detectors"]
+__all__ = ["characterise_detectors", "measure_darks"]
 
 FIGURES = ("rate_hz", "dead_time_ps", "afterpulse_probability", "afterpulse_tau_ps")
 
@@ -40,7 +41,8 @@ def characterise_detectors(
     md : dict
         Metadata.
     """
-    from qlab.analysis.click_intervals import FEWEST, click_figures
+    from qlab.analysis.click_intervals import FEWEST
+    from qlab.analysis.interval_gathering import ClickIntervals
     from qlab.errors import PlanError
     from qlab.run.results import publish
 
@@ -53,33 +55,111 @@ def characterise_detectors(
 
     def body():
         yield from bps.abs_set(tagger.acquisition_s, acquisition_s, wait=True)
-        gaps: dict[int, list[np.ndarray]] = {}
-        live_s = 0.0
-        while live_s < max_s:
+        gathered = ClickIntervals()
+        chosen: list[int] = []
+        while gathered.live_s < max_s:
             yield from measure_setting([tagger], [])
-            block = tagger.last_block
-            live_s += block.live_s
-            for channel in np.unique(block.ch).tolist():
-                # An interval that reaches over the end of an acquisition, or over a blind time, is left out.
-                edges = [gap.start_ps for gap in block.gaps]
-                t = block.t[block.ch == channel]
-                inside = np.searchsorted(edges, t[:-1]) == np.searchsorted(edges, t[1:])
-                gaps.setdefault(channel, []).append(np.diff(t)[inside])
-            chosen = sorted(gaps) if inputs is None else [n - 1 for n in inputs]
-            have = {channel: sum(part.size for part in gaps.get(channel, [])) for channel in chosen}
-            if chosen and min(have.values()) >= clicks:
+            gathered.feed(tagger.last_block)
+            chosen = gathered.channels if inputs is None else [n - 1 for n in inputs]
+            if chosen and min(gathered.number(channel) for channel in chosen) >= clicks:
                 break
-        silent = [channel + 1 for channel, number in have.items() if number < FEWEST]
+        found = [gathered.figures(channel) for channel in chosen]
+        silent = [channel + 1 for channel, figures in zip(chosen, found, strict=True) if figures is None]
         if silent or not chosen:
-            msg = f"characterise_detectors: too few clicks on inputs {silent or inputs} in {live_s:g} s; is it bright enough?"
+            words = f"too few clicks on inputs {silent or inputs} in {gathered.live_s:g} s; is it bright enough?"
+            msg = f"characterise_detectors: {words}"
             raise PlanError(msg)
-        found = [click_figures(np.cumsum(np.concatenate([[0], *gaps[channel]])), live_s) for channel in chosen]
-        values: dict[str, object] = {name: np.array([asdict(one)[name] for one in found]) for name in FIGURES}
-        values |= {f"{name}_sigma": np.array([asdict(one)[f"{name}_sigma"] for one in found]) for name in FIGURES}
-        values |= {"channels": np.array(chosen), "live_s": live_s}
+        rows = [asdict(one) for one in found if one is not None]
+        names = [*FIGURES, *(f"{name}_sigma" for name in FIGURES)]
+        values: dict[str, object] = {name: np.array([row[name] for row in rows]) for name in names}
+        values |= {"channels": np.array(chosen), "live_s": gathered.live_s}
         units = {"rate_hz": "Hz", "dead_time_ps": "ps", "afterpulse_tau_ps": "ps", "live_s": "s"}
         yield from publish("analysis", "detectors", values, tagger.clock.now_s(), units)
         return values
 
     points = round(max_s / acquisition_s)
     return (yield from recording_run("characterise_detectors", [tagger], body, points, md))
+
+
+def measure_darks(
+    tagger,
+    source=None,
+    inputs: list[int] | None = None,
+    acquisition_s: float = 1.0,
+    sigma: float = 0.05,
+    max_rounds: int = 60,
+    max_duration_s: float | None = None,
+    md: dict[str, object] | None = None,
+):
+    """Count in the dark until every input's rate is known well enough; afterpulses are told from darks.
+
+    Parameters
+    ----------
+    tagger : TimeTagger
+        Records the detectors.
+    source : PhotonSource
+        Switched off for the run; leave it out where a shutter or cap does it.
+    inputs : list of int
+        Inputs, from 1; by default all that click.
+    acquisition_s : float
+        Seconds a round.
+    sigma : float
+        Wanted relative standard uncertainty of each rate; that of an input that hardly clicks is reached late or never.
+    max_rounds : int
+        Rounds after which the plan takes what there is.
+    max_duration_s : float
+        Lab seconds after which it does.
+    md : dict
+        Metadata.
+
+    Notes
+    -----
+    `counted_hz` is what clicks, with the exact interval of its Poisson count; `rate_hz` what is left of it without dead time
+    and afterpulses, where there were 100 intervals or more to tell them by (NaN elsewhere).
+    """
+    from qlab.analysis.click_intervals import FEWEST
+    from qlab.analysis.interval_gathering import ClickIntervals
+    from qlab.analysis.intervals import poisson_interval
+    from qlab.errors import PlanError
+    from qlab.run.results import publish
+
+    goal = Goal("measure_darks", sigma, max_rounds, max_duration_s)
+    if not acquisition_s > 0:
+        msg = f"measure_darks: acquisition_s = {acquisition_s:g}; expected above 0"
+        raise PlanError(msg)
+
+    def body():
+        goal.begin(tagger.clock)
+        yield from bps.abs_set(tagger.acquisition_s, acquisition_s, wait=True)
+        gathered = ClickIntervals()
+        counts = np.zeros(256, dtype=np.int64)
+        chosen: list[int] = []
+        while True:
+            yield from measure_setting([tagger], [])
+            gathered.feed(tagger.last_block)
+            counts += tagger.last_block.counts(256)
+            chosen = np.flatnonzero(counts).tolist() if inputs is None else [n - 1 for n in inputs]
+            fewest = min((counts[channel] for channel in chosen), default=0)
+            if goal.reached(float(1.0 / np.sqrt(max(fewest, 1)))):
+                break
+        if not chosen:
+            msg = f"measure_darks: no input clicked in {gathered.live_s:g} s; are the detectors on, the inputs enabled?"
+            raise PlanError(msg)
+        intervals = [poisson_interval(int(counts[channel])) for channel in chosen]
+        found = [gathered.figures(channel) if counts[channel] > FEWEST else None for channel in chosen]
+        values = {
+            "counted_hz": counts[chosen] / gathered.live_s,
+            "counted_hz_low": np.array([one.low for one in intervals]) / gathered.live_s,
+            "counted_hz_high": np.array([one.high for one in intervals]) / gathered.live_s,
+            "rate_hz": np.array([np.nan if one is None else one.rate_hz for one in found]),
+            "rate_hz_sigma": np.array([np.nan if one is None else one.rate_hz_sigma for one in found]),
+            "channels": np.array(chosen),
+            "live_s": gathered.live_s,
+            **goal.figures(),
+        }
+        units = {"counted_hz": "Hz", "rate_hz": "Hz", "live_s": "s"}
+        yield from publish("analysis", "darks", values, tagger.clock.now_s(), units)
+        return values
+
+    run = recording_run("measure_darks", [tagger], body, max_rounds, md)
+    return (yield from (run if source is None else with_source_off(source, run)))

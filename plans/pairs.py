@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from plans.stubs import own_delays_ps
 from qlab.errors import PlanError
+from qlab.run.calibration import read_calibration
 from qlab.run.results import Results
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ class PairCounter:
         Full width of the coincidence window.
     delays_ps : list of int, optional
         Delays of the four channels where they are known.
+    tagger : TimeTagger, optional
+        Its calibration document, where `calibrate_tagger` wrote one, takes the place of delays that are not given; the first
+        coincidences must agree with it.
 
     Attributes
     ----------
@@ -42,7 +47,7 @@ class PairCounter:
         Behind the events of the stream `coincidences`.
     """
 
-    def __init__(self, alice, bob, window_ps: int, delays_ps: list[int] | None = None):
+    def __init__(self, alice, bob, window_ps: int, delays_ps: list[int] | None = None, tagger=None):
         self.channels = [n - 1 for n in (alice.transmitted, alice.reflected, bob.transmitted, bob.reflected)]
         if window_ps < 0:
             msg = f"window_ps = {window_ps}; expected a full width of 0 ps or more"
@@ -52,6 +57,11 @@ class PairCounter:
             raise PlanError(msg)
         self.window_ps = window_ps
         self.delays_ps = {} if delays_ps is None else dict(zip(self.channels, map(int, delays_ps), strict=True))
+        self._calibrated: dict[int, int] = {}
+        if delays_ps is None and tagger is not None:
+            calibration = read_calibration(tagger, own_delays_ps(tagger))
+            if calibration is not None and set(self.channels) <= set(calibration.delays_ps):
+                self._calibrated = {channel: calibration.delays_ps[channel] for channel in self.channels}
         self._waiting: list[tuple[object, TagBlock]] = []
         self._why = "nothing was measured"
         self.results = Results("coincidences")
@@ -92,11 +102,26 @@ class PairCounter:
 
         block = concat(*(block for _, block in self._waiting))
         found = find_delays(block, self.channels[:2], self.channels[2:], search_ps=SEARCH_PS, width_ps=PEAK_WIDTH_PS)
-        if found.groups == (tuple(self.channels),):
+        if self._calibrated and self._agrees(found):
+            self.delays_ps = self._calibrated
+        elif found.groups == (tuple(self.channels),):
             self.delays_ps = found.delays_ps
         elif found.unresolved:
             lost = ", ".join(str(channel + 1) for channel in found.unresolved)
             self._why = f"input {lost} has no coincidences within +-{SEARCH_PS / 1e6:g} us with the other party"
-        else:
+        elif not self._calibrated:
             groups = " and ".join("(" + ", ".join(str(channel + 1) for channel in g) + ")" for g in found.groups)
             self._why = f"no coincidences tie the inputs {groups} to each other"
+
+    def _agrees(self, found):
+        """Return whether peaks were found, all of them where the calibration has them; raise `PlanError` where one is not."""
+        peaks = [peak for peak in found.peaks if peak.used]
+        for peak in peaks:
+            wrong_ps = peak.lag_ps - (self._calibrated[peak.b] - self._calibrated[peak.a])
+            if abs(wrong_ps) > PEAK_WIDTH_PS / 4 + 5.0 * peak.error_ps:
+                msg = (
+                    f"the tagger's calibration is not true any more: coincidences of inputs {peak.a + 1} and {peak.b + 1} "
+                    f"are {wrong_ps:.0f} ps from where it has them; run calibrate_tagger again, or delete its document"
+                )
+                raise PlanError(msg)
+        return bool(peaks)

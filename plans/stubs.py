@@ -6,10 +6,12 @@ import bluesky.preprocessors as bpp
 __all__ = [
     "Switch",
     "measure_setting",
+    "own_delays_ps",
     "perform",
     "perform_together",
     "publish_counts",
     "recording_run",
+    "with_source_off",
     "with_source_on",
 ]
 
@@ -94,6 +96,12 @@ def with_source_on(source, inner):
     return (yield from bpp.finalize_wrapper(body(), off()))
 
 
+def with_source_off(source, inner):
+    """Run `inner` with the source switched off; it stays off."""
+    yield from bps.abs_set(Switch(source), 0, group="dark", wait=True)
+    return (yield from inner)
+
+
 def recording_run(plan_name, taggers, body, points, md=None):
     """Open a run in which the taggers record; `body` is called inside and returns a plan, whose result is returned.
 
@@ -145,6 +153,12 @@ def measure_setting(taggers, readables, settings=(), stream="primary"):
     yield from bps.save()
     yield from _announce(taggers)
     yield from bps.checkpoint()
+
+
+def own_delays_ps(tagger):
+    """Return the delay settings of a tagger's inputs, as last fetched; empty where it has none."""
+    settings = [getattr(one, "delay_ps", None) for one in getattr(tagger, "inputs", ())]
+    return [int(signal.get()) for signal in settings if signal is not None] if all(settings) else []
 
 
 def _announce(taggers):

@@ -77,7 +77,7 @@ def measure_tomography(
     if extinction_db < 10.0:
         msg = f"measure_tomography: extinction_db = {extinction_db:g}; expected at least 10 dB"
         raise PlanError(msg)
-    pairs = PairCounter(alice, bob, window_ps, delays_ps)
+    pairs = PairCounter(alice, bob, window_ps, delays_ps, tagger)
     contrast = 1.0 - 2.0 * 10.0 ** (-extinction_db / 10.0)
     n = len(NINE_SETTINGS)
 
