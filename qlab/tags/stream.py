@@ -98,12 +98,17 @@ class TagBlock:
     @property
     def live_s(self) -> float:
         """Seconds in which the tagger was listening."""
+        return self.live_ps * 1e-12
+
+    @property
+    def live_ps(self) -> int:
+        """Picoseconds in which the tagger was listening."""
         live_ps, at_ps = self.stop_ps - self.start_ps, self.start_ps
         for gap in sorted(self.gaps, key=lambda gap: gap.start_ps):  # those of several inputs or taggers may overlap
             stop_ps = min(gap.stop_ps, self.stop_ps)
             live_ps -= max(stop_ps - max(gap.start_ps, at_ps), 0)
             at_ps = max(at_ps, stop_ps)
-        return live_ps * 1e-12
+        return live_ps
 
     def counts(self, channels: int) -> NDArray[np.int64]:
         """Return the number of tags on each of the channels 0 .. `channels` - 1, shape (channels,)."""

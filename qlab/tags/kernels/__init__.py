@@ -1,0 +1,1 @@
+"""The loops over tags, in NumPy and in numba, with the same integers."""

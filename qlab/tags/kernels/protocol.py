@@ -1,0 +1,126 @@
+"""What an engine of tag kernels can do, and which one is meant by a name.
+
+All kernels are pure functions of a sorted stretch of tags.  They get only tags of the channels that are asked for, give exact
+integers, and do not depend on the order of tags of the same time.  `reach_ps` is how far apart two tags can be and still
+matter *before* delays are taken off; `Lanes.delays_ps` is all zero where the stream has been realigned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qlab.engines import chosen_engine
+from qlab.errors import BadRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["Kernels", "LagBins", "Lanes", "kernels_of"]
+
+Ints = NDArray[np.int64]
+Channels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """The channels a kernel is asked about, numbered from 0, and their delays.
+
+    Attributes
+    ----------
+    channels:
+        Channel of each lane.
+    index:
+        Lane of each channel, int64, shape (256,); -1 for the others.
+    delays_ps:
+        What to subtract from a channel's times, int64, shape (256,).
+    spread_ps:
+        Largest delay less the smallest.
+    """
+
+    channels: tuple[int, ...]
+    index: Ints
+    delays_ps: Ints
+    spread_ps: int
+
+    @classmethod
+    def of(cls, channels: Sequence[int], delays_ps: Mapping[int, int] | Mapping[str, int] | None = None) -> Lanes:
+        """Give the channels numbers in the order given; delays of other channels do not matter.
+
+        Keys of `delays_ps` may be strings, as JSON has them.
+        """
+        known = {int(channel): int(delay) for channel, delay in (delays_ps or {}).items()}
+        lanes = tuple(dict.fromkeys(int(c) for c in channels))
+        index, delays = np.full(256, -1, dtype=np.int64), np.zeros(256, dtype=np.int64)
+        for lane, channel in enumerate(lanes):
+            if not 0 <= channel <= 255:
+                msg = f"channel {channel}: a tag block has channels 0 to 255"
+                raise BadRequestError(msg)
+            index[channel] = lane
+            delays[channel] = known.get(channel, 0)
+        values = [int(delays[c]) for c in lanes]
+        return cls(lanes, index, delays, max(values) - min(values) if values else 0)
+
+    def realigned(self) -> Lanes:
+        """Return the same lanes for a stream whose delays have been taken off."""
+        return Lanes(self.channels, self.index, np.zeros(256, dtype=np.int64), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class LagBins:
+    """Half-open bins of equal width, and which pair of lanes goes where.
+
+    Attributes
+    ----------
+    row, sign:
+        By lane of the earlier tag times the number of lanes plus lane of the later: row of the histogram (-1: none), and
+        +1 where the lag is later less earlier, -1 where it is the reverse.  int64, shape (lanes ** 2,).
+    rows:
+        Number of histograms.
+    lo_ps, bin_ps, n_bins:
+        The bins: [lo_ps + k bin_ps, lo_ps + (k + 1) bin_ps).
+    """
+
+    row: Ints
+    sign: Ints
+    rows: int
+    lo_ps: int
+    bin_ps: int
+    n_bins: int
+
+
+class Kernels(Protocol):
+    """What an engine can do."""
+
+    def singles(self, ch: Channels, lanes: Lanes) -> Ints:
+        """Count the tags of each lane, shape (lanes,)."""
+        ...
+
+    def realign(self, t: Ints, ch: Channels, lanes: Lanes) -> tuple[Ints, Channels]:
+        """Subtract the delays and sort again; tags of one time come in any order."""
+        ...
+
+    def lag_histogram(self, t: Ints, ch: Channels, lanes: Lanes, bins: LagBins, reach_ps: int) -> Ints:
+        """Histogram the lags of pairs of lanes, all pairs of tags, shape (rows, n_bins)."""
+        ...
+
+    def pair_counts(self, t: Ints, ch: Channels, lanes: Lanes, half_ps: int, reach_ps: int) -> Ints:
+        """Count pairs of tags with ``|dt| <= half_ps``, by lanes of the earlier and of the later; shape (lanes, lanes).
+
+        Which of two lanes comes first may depend on the order of tags of one time: only the sum of both ways is defined.
+        """
+        ...
+
+
+def kernels_of(engine: str, work: int = 0) -> Kernels:
+    """Return the kernels of an engine by name (`qlab.engines.chosen_engine`); `work` is in tags."""
+    if chosen_engine(engine, work) == "numba":
+        from qlab.tags.kernels.numba_kernels import NumbaKernels
+
+        return NumbaKernels()
+    from qlab.tags.kernels.numpy_kernels import NumpyKernels
+
+    return NumpyKernels()
