@@ -87,7 +87,9 @@ class Meeting:
     def __post_init__(self) -> None:
         """Refuse what no splitter does."""
         if not all(0.0 <= value <= 1.0 for value in (*self.transmittances, self.overlap)):
-            msg = f"transmittances {self.transmittances} and overlap {self.overlap:g} of a splitter: expected 0 to 1 each"
+            msg = (
+                f"transmittances {self.transmittances} and overlap {self.overlap:g} of a splitter: expected 0 to 1 each"
+            )
             raise WorldError(msg)
 
     def scattering(self, output: int, entrance: int) -> Matrix:

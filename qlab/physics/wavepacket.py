@@ -81,7 +81,9 @@ class WavePacket:
     def reach_ps(self, chirp_ps2: float = 0.0) -> float:
         """Return the time from its middle beyond which nothing is left of any mode, with a chirp in ps^2."""
         edge = math.sqrt(2.0 * len(self.weights)) + 5.0
-        return edge * (1.0 / (math.sqrt(2.0) * self.narrow_per_ps) + math.sqrt(2.0) * self.narrow_per_ps * abs(chirp_ps2))
+        return edge * (
+            1.0 / (math.sqrt(2.0) * self.narrow_per_ps) + math.sqrt(2.0) * self.narrow_per_ps * abs(chirp_ps2)
+        )
 
     def modes(self, omega: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the modes at angular frequencies from the centre, shape (modes, omega)."""

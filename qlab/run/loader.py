@@ -30,6 +30,7 @@ _ROLE_OF = {
     "modules": roles.RepeaterModule,
     "counters": roles.Counter,
     "detectors": roles.Detector,
+    "delay_line": roles.DelayLine,
 }
 _LISTS = ("taggers", "modules", "counters", "detectors")
 """Where all fitting devices are meant, in the order of the lab file, unless some are named."""
