@@ -33,6 +33,7 @@ __all__ = [
     "Clock",
     "Counter",
     "Cryostat",
+    "DelayLine",
     "Detector",
     "NanowireSystem",
     "Oven",
@@ -229,6 +230,25 @@ class Attenuator(Protocol):
 
     def set(self, loss_db: float) -> Status:
         """Set the loss; done when it is there."""
+
+
+@runtime_checkable
+class DelayLine(Protocol):
+    """A delay of the light that can be set, in ps; `delay_ps` is a signal, what was reached last.
+
+    A move takes up to some ten seconds.  `set` raises `LimitError` at once outside `limits_ps`; its status fails with
+    `InstrumentError` where the motor did not arrive.
+    """
+
+    name: str
+    delay_ps: Signal
+
+    @property
+    def limits_ps(self) -> tuple[float, float]:
+        """Least and largest delay."""
+
+    def set(self, delay_ps: float) -> Status:
+        """Set the delay; done when it is reached."""
 
 
 @runtime_checkable

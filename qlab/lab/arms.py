@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qlab.lab.models import BranchModel
 from qlab.lab.optic_models import (
     AttenuatorModel,
+    DelayLineModel,
     FibreModel,
     PaddlesModel,
     PbsModel,
@@ -22,7 +23,7 @@ from qlab.lab.optic_models import (
 from qlab.physics.arm import Attenuator, BeamSplitter, Fibre, PolarisingSplitter, WavePlate
 from qlab.physics.jones import random_rotation
 from qlab.physics.keys import Brownian
-from qlab.physics.routing import OpticalSwitch, Squeezer, VariableAttenuator
+from qlab.physics.routing import DelayLine, OpticalSwitch, Squeezer, VariableAttenuator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from qlab.lab.check import Checked
     from qlab.lab.optic_models import Optic
     from qlab.lab.source import Key
-    from qlab.physics.arm import Arm, Port
+    from qlab.physics.arm import Arm
     from qlab.physics.knob import Knob
 
     Target = str | Mapping[str, str | BranchModel]
@@ -62,7 +63,7 @@ class ArmBuilder:
     knob:
         Gives the knob of an instrument and a quantity.
     end:
-        Makes the port at a target; None after a complaint.
+        Makes the port or entrance at a target; None after a complaint.
 
     Attributes
     ----------
@@ -71,7 +72,7 @@ class ArmBuilder:
     """
 
     def __init__(
-        self, checked: Checked, knob: Callable[[str, str], Knob], end: Callable[[str, Key], Port | None]
+        self, checked: Checked, knob: Callable[[str, str], Knob], end: Callable[[str, Key], Arm | None]
     ) -> None:
         self._checked = checked
         self._knob = knob
@@ -103,6 +104,10 @@ class ArmBuilder:
             word = "mount" if isinstance(optic, WavePlateModel) else "instrument"
             known = self._checked.instrument(getattr(optic, word), ("optics", name, word))
             return None if then is None or not known else self._turned(optic, then)
+        if isinstance(optic, DelayLineModel):
+            known = self._checked.instrument(optic.stage, ("optics", name, "stage"))
+            stage = self._knob(optic.stage, "position_mm")
+            return None if then is None or not known else DelayLine(then, stage, optic.passes, optic.loss_db)
         if isinstance(optic, FibreModel):
             return None if then is None else self._fibre(name, optic, then)
         if isinstance(optic, AttenuatorModel):
@@ -144,7 +149,7 @@ class ArmBuilder:
             fibre.turn = random_rotation(optic.rotation_seed)
         return fibre
 
-    def _target(self, via: Sequence[str], to: Target, key: Key) -> Port | None:
+    def _target(self, via: Sequence[str], to: Target, key: Key) -> Arm | None:
         here = (*key, "to")
         if not isinstance(to, str):
             last = f"its last element, {via[-1]}, is no splitter" if via else "it has no splitter"

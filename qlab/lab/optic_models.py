@@ -10,8 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 __all__ = [
     "OPTIC_KINDS",
     "AttenuatorModel",
+    "DelayLineModel",
     "FibreModel",
     "GateModel",
+    "InterferometerModel",
     "LevelModel",
     "MidpointModel",
     "Optic",
@@ -67,6 +69,9 @@ class PulsedModel(_Model):
         None, gt=0, description="Schmidt number: 1 for thermal pair numbers; Poisson without it"
     )
     pulse_fwhm_ps: float = Field(0.0, ge=0)
+    stimulated: bool = Field(
+        default=False, description="pairs of a pulse stimulate each other; always so where photons meet others"
+    )
 
 
 class LevelModel(_Model):
@@ -211,6 +216,28 @@ class MidpointModel(_Model):
     visibility: float = Field(1.0, ge=0, le=1, description="of the Hong-Ou-Mandel interference")
 
 
+class DelayLineModel(_Model):
+    """A retroreflector on a stage: the light is later by passes * position / c."""
+
+    kind: Literal["delay_line"]
+    stage: str = Field(description="the instrument that moves it")
+    passes: int = Field(2, ge=1, le=16, description="how often the light goes the way")
+    loss_db: float = Field(0.0, ge=0)
+
+
+class InterferometerModel(_Model):
+    """A splitter at which photons of two pulsed sources meet; paths end `to: NAME.a`, `NAME.b`, others begin at NAME.c, NAME.d.
+
+    What comes in by a is transmitted to c and reflected to d; what comes in by b, the other way round.
+    """
+
+    kind: Literal["interferometer"]
+    splitter: Literal["beam_splitter", "pbs"] = "beam_splitter"
+    transmittance: float = Field(0.5, ge=0, le=1, description="of a beam_splitter")
+    extinction_db: float = Field(30.0, ge=0, description="of a pbs")
+    overlap: float = Field(1.0, ge=0, le=1, description="of the two inputs' modes in space, |<a|b>|^2")
+
+
 Optic = Annotated[
     PairSourceModel
     | WeakSourceModel
@@ -224,7 +251,9 @@ Optic = Annotated[
     | SwitchModel
     | PaddlesModel
     | SqueezersModel
-    | MidpointModel,
+    | MidpointModel
+    | DelayLineModel
+    | InterferometerModel,
     Field(discriminator="kind"),
 ]
 
@@ -242,4 +271,6 @@ OPTIC_KINDS: dict[str, type[BaseModel]] = {
     "paddles": PaddlesModel,
     "squeezers": SqueezersModel,
     "midpoint": MidpointModel,
+    "delay_line": DelayLineModel,
+    "interferometer": InterferometerModel,
 }

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from qlab.errors import BadRequestError
 from qlab.lab.arms import ArmBuilder, stable_id
+from qlab.lab.meetings import MeetingBuilder, meeting_outputs
 from qlab.lab.node_clocks import node_clocks
-from qlab.lab.optic_models import MidpointModel, PairSourceModel, WeakSourceModel
+from qlab.lab.optic_models import InterferometerModel, MidpointModel, PairSourceModel, WeakSourceModel
 from qlab.lab.pulsing import TrainBuilder, build_weak_source, drive_signals
 from qlab.lab.source import nearest
 from qlab.physics.arm import Path, Port
@@ -96,14 +97,21 @@ def build_wiring(checked: Checked) -> Wiring:
     begins = _begins(checked)
     _beams(checked, wiring, begins)
     _midpoints(checked, wiring, begins)
-    arms = _photon_arms(checked, wiring)
+    meetings = MeetingBuilder(checked)
+    arms = _photon_arms(checked, wiring, meetings)
     for name, optic in checked.lab.optics.items():
         if isinstance(optic, PairSourceModel):
             two = {p: _arm(checked, arms, begins, f"{name}.{p}") for p in _PHOTONS}
-            _source(checked, wiring, name, optic, two, trains)
+            meetings.enter(name, two)
+            line = _source(checked, wiring, name, optic, two, trains)
+            if line is not None:
+                meetings.add(name, optic, line)
         if isinstance(optic, WeakSourceModel):
             _weak_source(checked, wiring, name, optic, _arm(checked, arms, begins, name), trains)
-    wiring.used |= arms.used
+    exits = _photon_arms(checked, wiring, None)
+    ways = {start: _arm(checked, exits, begins, start) for start in meeting_outputs(checked.lab)}
+    wiring.lines += meetings.lines(ways)
+    wiring.used |= arms.used | exits.used | meetings.used
     for name in wiring.ends:
         wiring.detectors.setdefault(name, Detector(efficiency=Knob(0.0)))  # a real one: the world's light ends there
     _cables(checked, wiring, trains)
@@ -161,12 +169,12 @@ def _begins(checked: Checked) -> dict[str, int]:
     crystals = [name for name, optic in lab.optics.items() if isinstance(optic, PairSourceModel)]
     photons = [f"{name}.{photon}" for name in crystals for photon in _PHOTONS]
     weak = [name for name, optic in lab.optics.items() if isinstance(optic, WeakSourceModel)]
-    starts = [*lab.instruments, *photons, *weak, *_links(checked)]
+    starts = [*lab.instruments, *photons, *weak, *_links(checked), *meeting_outputs(lab)]
     begins: dict[str, int] = {}
     for i, path in enumerate(lab.paths):
         if path.from_ not in starts:
             hint = nearest(path.from_, starts)
-            expected = "a path begins at a laser, a crystal, a weak source or a link of a repeater module"
+            expected = "a path begins at a laser, a crystal, a weak source, an interferometer or a repeater's link"
             checked.complain(("paths", i, "from"), f"found {path.from_!r}; {expected}; {hint}")
         elif path.from_ in begins:
             text = f"path {begins[path.from_]} begins at {path.from_} as well; split the light by a beam splitter"
@@ -246,9 +254,14 @@ def _midpoints(checked: Checked, wiring: Wiring, begins: dict[str, int]) -> None
             checked.complain(("optics", name), f"{len(station.ends)} paths end here; a midpoint joins two")
 
 
-def _photon_arms(checked: Checked, wiring: Wiring) -> ArmBuilder:
-    def end(target: str, key: Key) -> Port | None:
+def _photon_arms(checked: Checked, wiring: Wiring, meetings: MeetingBuilder | None) -> ArmBuilder:
+    def end(target: str, key: Key) -> Arm | None:
         name, _, channel = target.partition(".")
+        if isinstance(checked.lab.optics.get(name), InterferometerModel):
+            if meetings is not None:
+                return meetings.entrance(name, channel, key)
+            checked.complain(key, f"found {target!r}; what leaves an interferometer ends at detectors")
+            return None
         if not checked.instrument(name, key):
             return None
         if name in checked.parameters and not checked.is_detector(name, channel):
@@ -285,14 +298,15 @@ def _source(
     optic: PairSourceModel,
     arms: dict[str, Arm | None],
     trains: TrainBuilder,
-) -> None:
+) -> PairLine | None:
+    """Return a crystal with its arms, None after a complaint."""
     key: Key = ("optics", name)
     known = [checked.instrument(optic.pump, (*key, "pump"))]
     if optic.oven is not None:
         known.append(checked.instrument(optic.oven, (*key, "oven")))
     signal, idler = arms["signal"], arms["idler"]
     if not all(known) or signal is None or idler is None:
-        return
+        return None
     oven = Knob(optic.phase_match_c)
     if optic.oven is not None:
         oven = wiring.knob(optic.oven, "temperature_c", ambient_c(checked.lab, optic.oven))
@@ -310,13 +324,12 @@ def _source(
         bandwidth_nm=optic.bandwidth_nm,
     )
     if optic.pulsed is None:
-        wiring.lines.append(PairLine(stable_id(name), source, signal, idler))
-        return
+        return PairLine(stable_id(name), source, signal, idler)
     train = trains.train(optic.pulsed.trigger, (*key, "pulsed", "trigger"))
-    if train is not None:
-        modes = math.inf if optic.pulsed.modes is None else optic.pulsed.modes
-        line = PulsedPairLine(stable_id(name), source, signal, idler, train, modes, optic.pulsed.pulse_fwhm_ps)
-        wiring.lines.append(line)
+    if train is None:
+        return None
+    modes = math.inf if optic.pulsed.modes is None else optic.pulsed.modes
+    return PulsedPairLine(stable_id(name), source, signal, idler, train, modes, optic.pulsed.pulse_fwhm_ps)
 
 
 def _weak_source(

@@ -44,6 +44,7 @@ __all__ = [
     "poisson_times",
     "raw_words",
     "segments",
+    "shift_table",
 ]
 
 _KEPT_DRAWINGS = 64
@@ -300,12 +301,12 @@ class LineDrawer:
             # opposite dispersion cancels (Franson, PRA 45, 3126, 1992).
             sign = 1.0 if side == 0 else -((source.idler_nm / source.signal_nm) ** 2)
             sigma_nm = source.bandwidth_nm / FWHM_PER_SIGMA
-            shift = _shift_table(sign * sigma_nm * outcome.dispersion_ps_per_nm)
+            shift = shift_table(sign * sigma_nm * outcome.dispersion_ps_per_nm)
         return PortTable(side, outcome.delay_ps, self._detectors[outcome.port.detector_id].jitter_ps(t_ps), shift)
 
 
 @lru_cache(maxsize=32)
-def _shift_table(ps_per_sigma: float) -> NDArray[np.int64]:
+def shift_table(ps_per_sigma: float) -> NDArray[np.int64]:
     """Return delays by 16 bits of a normal detuning, moved to begin at 0: no arrival may come to precede its emission."""
     shift = normal_table() * ps_per_sigma
     table: NDArray[np.int64] = np.round(shift - shift.min()).astype(np.int64)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qlab.physics.arm import Path, Through
+from qlab.physics.arm import SPEED_OF_LIGHT_M_PER_S, Path, Through
 from qlab.physics.jones import wave_plate
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qlab.physics.arm import Arm, Outcome
     from qlab.physics.knob import Knob
 
-__all__ = ["OpticalSwitch", "Squeezer", "VariableAttenuator"]
+__all__ = ["DelayLine", "OpticalSwitch", "Squeezer", "VariableAttenuator"]
 
 
 @dataclass(slots=True)
@@ -45,6 +45,36 @@ class VariableAttenuator(Through):
     def knobs(self) -> Iterator[Knob]:
         """Yield the attenuator's knob and those behind."""
         yield self.loss_db
+        yield from self.then.knobs()
+
+
+@dataclass(slots=True)
+class DelayLine(Through):
+    """A retroreflector on a stage: the further out, the later.
+
+    Parameters
+    ----------
+    position_mm:
+        Knob of where the stage stands.
+    passes:
+        How often the light goes the way: 2 there and back.
+    loss_db:
+        Of reflections and coupling.
+    """
+
+    position_mm: Knob
+    passes: int = 2
+    loss_db: float = 0.0
+
+    def outcomes(self, t_ps: int, before: Path) -> Iterator[Outcome]:
+        """Yield what comes of the photon behind the delay line, later by passes * x / c."""
+        late_ps = self.passes * max(self.position_mm.value(t_ps), 0.0) / SPEED_OF_LIGHT_M_PER_S * 1e9
+        jones = 10.0 ** (-self.loss_db / 20.0) * before.jones
+        yield from self.then.outcomes(t_ps, Path(jones, before.delay_ps + late_ps, before.dispersion_ps_per_nm))
+
+    def knobs(self) -> Iterator[Knob]:
+        """Yield the stage's knob and those behind."""
+        yield self.position_mm
         yield from self.then.knobs()
 
 

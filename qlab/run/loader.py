@@ -33,6 +33,7 @@ _ROLE_OF = {
     "oven": roles.Oven,
     "generator": roles.PulseGenerator,
     "controller": roles.PolarisationController,
+    "delay_line": roles.DelayLine,
 }
 _LISTS = ("taggers", "modules", "counters", "detectors")
 """Where all fitting devices are meant, in the order of the lab file, unless some are named."""

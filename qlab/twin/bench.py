@@ -11,6 +11,7 @@ What `knob` knows by quantity; a part of several channels has `.1`, `.2`, ... be
 `temperature_c`       temperature that a heater keeps (`oven_temperature`)
 `temperature_k`       temperature of a cold stage
 `angle_deg`           angle of a rotation mount (`plate_angle`) or of a fibre paddle
+`position_mm`         where a stage stands
 `retardance_rad`      retardance of a fibre squeezer
 `loss_db`             loss of an attenuator
 `route`               for an input of a switch, the output that its light leaves by; 0: none

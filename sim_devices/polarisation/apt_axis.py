@@ -39,13 +39,18 @@ class Axis:
         Degrees by which the counter is off before the first homing: it is 0 at power-up wherever the stage stands.
     play:
         Degrees that the stage lags behind after a turn backwards (backlash).
+    travel:
+        Of a stage with ends, from 0: it stops there.
     """
 
-    def __init__(self, clock: Clock, knob: Knob, scale: Scale, lost: float, play: float) -> None:
+    def __init__(
+        self, clock: Clock, knob: Knob, scale: Scale, lost: float, play: float, travel: float | None = None
+    ) -> None:
         self.clock = clock
         self.knob = knob
         self.scale = scale
         self.play = play
+        self.travel = travel
         self.speed = scale.fastest
         self.steepness = scale.steepest
         self.correction = 0  # counts of the controller's own backlash correction
@@ -106,6 +111,9 @@ class Axis:
             self.stalled, self.end_ps = True, 0
             return
         self.stalled = False
+        if self.travel is not None:
+            there = min(max(self._zero + target / self.scale.position, 0.0), self.travel)
+            target = round((there - self._zero) * self.scale.position)
         way = (target - here) / self.scale.position
         self._direction = 1 if way > 0 else -1
         seconds = abs(way) / self.speed + self.speed / self.steepness
