@@ -8,11 +8,14 @@ __all__ = [
     "ClockError",
     "InstrumentError",
     "InterlockError",
+    "KeyRefusedError",
     "LabFileError",
+    "LedgerError",
     "LimitError",
     "LinkClosedError",
     "LinkError",
     "LinkTimeoutError",
+    "PeerError",
     "PlanError",
     "QlabError",
     "StorageError",
@@ -61,6 +64,18 @@ class WorldError(QlabError):
 
 class PlanError(QlabError):
     """A plan's parameters or results make no sense."""
+
+
+class PeerError(QlabError):
+    """The other party of a key exchange sent what its protocol does not allow; the block is given up."""
+
+
+class KeyRefusedError(QlabError):
+    """No key comes out of a block; the message says which bound or check did not hold."""
+
+
+class LedgerError(QlabError):
+    """The ledger of key material does not allow it, or is damaged; no key is used."""
 
 
 class _DeviceError(QlabError):

@@ -1,0 +1,112 @@
+"""Which blocks Cascade compares in which pass: the fast and the tight variant, and the public permutations.
+
+Block sizes are powers of two, so that the halves of all searches in one pass are nodes of one dyadic tree and every
+parity that was ever disclosed is used again ("sub-block reuse").  Sizes after J. Martinez-Mateo, C. Pacher, M. Peev,
+A. Ciurana, V. Martin, "Demystifying the information reconciliation protocol Cascade", Quantum Inf. Comput. 15, 453 (2015):
+the tight variant is its optimised protocol with k1 = 2^ceil(a), k2 = 2^ceil((a + 12)/2), k3 = 2^12, a = log2(1/Q) - 1/2; the
+fast one doubles the size from pass to pass as G. Brassard and L. Salvail did (EUROCRYPT '93).  Late passes here have a few
+dozen blocks instead of two: they find what is left with fewer passes for some tens of bits.
+
+*Lock-step*: all searches of a batch advance together, one message a level.  Two errors that hide each other in a block of an
+earlier pass are mostly both seen in the new pass; whoever searches both at once pays for the second one log2 of the new
+block instead of log2 of the old.  So a pass is searched in `batches` parts and older passes are searched in between.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qlab.errors import BadRequestError
+from qlab.physics.keys import hash_key, mix
+
+__all__ = ["CascadeSchedule", "Pass", "Variant", "permutation", "schedule_for", "tree_depth"]
+
+Variant = Literal["fast", "tight"]
+SMALLEST_LOG2, LARGEST_LOG2 = 6, 24
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass: the size of its blocks, and in how many parts its odd blocks are searched."""
+
+    block_log2: int
+    batches: int
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeSchedule:
+    """All passes over one key.
+
+    Attributes
+    ----------
+    n_bits:
+        Length of the key; it is filled up with zeros to 2 ** `depth`.
+    depth:
+        Levels of the dyadic trees.
+    passes:
+        In their order.
+    """
+
+    n_bits: int
+    depth: int
+    passes: tuple[Pass, ...]
+
+
+def tree_depth(n_bits: int) -> int:
+    """Return log2 of the key's length after it is filled up to a power of two."""
+    depth = max((n_bits - 1).bit_length(), SMALLEST_LOG2)
+    if n_bits < 1 or depth > LARGEST_LOG2:
+        msg = f"Cascade on {n_bits} bits: expected 1 to {1 << LARGEST_LOG2}; reconcile longer keys in blocks"
+        raise BadRequestError(msg)
+    return depth
+
+
+def schedule_for(n_bits: int, qber: float, variant: Variant) -> CascadeSchedule:
+    """Return the passes for a key of `n_bits` with the expected error rate `qber`.
+
+    Raises
+    ------
+    BadRequestError
+        A length that Cascade cannot do, an error rate not in [0, 0.5), or an unknown variant.
+    """
+    if not 0.0 <= qber < 0.5:
+        msg = f"Cascade at an error rate of {qber}: expected 0 <= rate < 0.5"
+        raise BadRequestError(msg)
+    depth = tree_depth(n_bits)
+    # An estimate of zero means "fewer than one error seen", not "none": plan for one in the key.
+    alpha = math.log2(1.0 / max(qber * n_bits / (1 << depth), 1.0 / (1 << depth)))
+    if variant == "tight":
+        first = math.ceil(alpha - 0.5)
+        sizes = [first, math.ceil((alpha - 0.5 + 12) / 2), 12, *([depth - 5] * 4)]
+        batches = [1, 12, 6, *([3] * 4)]
+    elif variant == "fast":
+        first = math.ceil(alpha + math.log2(0.73) - 0.5)
+        sizes = [first, first + 1, first + 2, first + 4, *([depth - 5] * 3)]
+        batches = [1] * len(sizes)
+    else:
+        msg = f"Cascade variant {variant!r}: expected 'fast' or 'tight'"
+        raise BadRequestError(msg)
+    largest = depth - 1
+    return CascadeSchedule(
+        n_bits, depth, tuple(Pass(min(max(s, 2), largest), b) for s, b in zip(sizes, batches, strict=True))
+    )
+
+
+@lru_cache(maxsize=32)
+def permutation(depth: int, seed: int, index: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the public permutation of pass `index` and its inverse, both of shape (2 ** depth,).
+
+    `order[k]` is the bit that stands at place k.  It sorts hashed indices, so it is the same with every version of NumPy.
+    One seed serves a session: Eve may know it, and whoever made errors to suit it would only have a block rejected.
+    """
+    order = np.argsort(mix(np.arange(1 << depth), hash_key(seed, depth, index)), kind="stable").astype(np.int32)
+    place = np.empty_like(order)
+    place[order] = np.arange(1 << depth, dtype=np.int32)
+    order.flags.writeable = place.flags.writeable = False
+    return order, place
