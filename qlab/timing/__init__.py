@@ -1,0 +1,1 @@
+"""Clocks kept together by photon pairs: search for their relation, tracking, time transfer."""

@@ -1,0 +1,79 @@
+"""Pairs of tags of two taggers that lie near a predicted time difference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["NearPairs", "near_pairs"]
+
+Floats = NDArray[np.float64]
+Times = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class NearPairs:
+    """Pairs near a prediction.
+
+    Parameters
+    ----------
+    s:
+        When, in s of the first tagger since the reference time; shape (n,).
+    residual_ps:
+        Time difference (second less first) less the prediction, shape (n,).
+    half_ps:
+        All residuals within +- this were taken.
+    """
+
+    s: Floats
+    residual_ps: Floats
+    half_ps: float
+
+    def within(self, half_ps: float) -> NearPairs:
+        """Keep those within +-`half_ps`."""
+        keep = np.abs(self.residual_ps) <= half_ps
+        return NearPairs(self.s[keep], self.residual_ps[keep], half_ps)
+
+    def less(self, ps: Floats, half_ps: float) -> NearPairs:
+        """Subtract a correction from the residuals and keep those within +-`half_ps` of it."""
+        residual = self.residual_ps - ps
+        keep = np.abs(residual) <= half_ps
+        return NearPairs(self.s[keep], residual[keep], half_ps)
+
+
+def near_pairs(
+    t_a: Times, t_b: Times, reference_ps: int, predict_ps: Callable[[Floats], Floats], half_ps: float
+) -> NearPairs:
+    """Find all pairs whose time difference lies within +-`half_ps` of a prediction.
+
+    Parameters
+    ----------
+    t_a, t_b:
+        Sorted times of either tagger, int64 ps.
+    reference_ps:
+        Where the prediction's time begins, on the first tagger's time.
+    predict_ps:
+        Gives the time difference (second less first) in ps at times in s of the first tagger since the reference.
+        Times and differences are to span less than 10^15 ps, so that float64 holds them to a fraction of a ps.
+    """
+    if not t_a.size or not t_b.size:
+        return NearPairs(np.empty(0), np.empty(0), half_ps)
+    a = (t_a - reference_ps).astype(np.float64)
+    s = a * 1e-12
+    target = a + predict_ps(s)
+    ends = np.array([target.min() - half_ps, target.max() + half_ps]).astype(np.int64) + reference_ps
+    low, high = np.searchsorted(t_b, ends)
+    b = np.append((t_b[low : high + 1] - reference_ps).astype(np.float64), np.inf)
+    first = np.searchsorted(b, target - half_ps, "left")
+    which = np.flatnonzero(b[first] <= target + half_ps)  # most have no partner, and need no second search
+    begin = first[which]
+    many = np.searchsorted(b, target[which] + half_ps, "right") - begin
+    i = np.repeat(which, many)
+    behind = np.arange(i.size) - np.repeat(np.cumsum(many) - many, many)
+    return NearPairs(s[i], b[first[i] + behind] - target[i], half_ps)
