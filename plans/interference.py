@@ -79,7 +79,10 @@ def scan_hom(
     if heralds is None and alice is not None and bob is not None:
         heralds = [alice.transmitted, bob.transmitted]
     if heralds is None or ports is None or len(heralds) != 2 or len(ports) != 2:
-        msg = f"scan_hom: heralds = {heralds}, ports = {ports}; expected two inputs each, for example heralds=[1,3] ports=[5,7]"
+        msg = (
+            f"scan_hom: heralds = {heralds}, ports = {ports}; expected two inputs each, for example heralds=[1,3] "
+            "ports=[5,7]"
+        )
         raise PlanError(msg)
     if coarse_points < 6 or max_points < coarse_points:
         msg = f"scan_hom: coarse_points = {coarse_points}, max_points = {max_points}; expected at least 6, and no fewer"
@@ -106,7 +109,9 @@ def scan_hom(
             yield from measure_setting(taggers, readables, [*turns, (delay_line, low)], stream="search")
             counter.find(joined(taggers))
         yield from _acquire_for(taggers, acquisition_s)
-        reached, counts, dip = [], [], None
+        reached: list[float] = []
+        counts: list[int] = []
+        dip = None
         while len(counts) < max_points:
             n = len(counts)
             if n < coarse_points:
@@ -135,8 +140,8 @@ def scan_hom(
                 break
         if dip is None:
             msg = (
-                f"scan_hom: no dip in {len(counts)} points with {sum(counts)} four-folds between {low:g} and {high:g} ps; scan "
-                "another range or count longer"
+                f"scan_hom: no dip in {len(counts)} points with {sum(counts)} four-folds between {low:g} and {high:g} ps; "
+                "scan another range or count longer"
             )
             raise PlanError(msg)
         values = {

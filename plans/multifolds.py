@@ -57,7 +57,9 @@ class PatternCounter:
 
         found = find_delays(block, self._outer, self._inner, search_ps=self._search_ps, width_ps=PEAK_WIDTH_PS)
         if found.groups != (tuple(self.channels),):
-            tied = " and ".join("(" + ", ".join(str(c + 1) for c in g) + ")" for g in found.groups) or "no inputs at all"
+            tied = (
+                " and ".join("(" + ", ".join(str(c + 1) for c in g) + ")" for g in found.groups) or "no inputs at all"
+            )
             msg = (
                 f"no delays: coincidences tie only {tied} to each other within +-{self._search_ps / 1e3:g} ns; is the source "
                 "on and pulsing, is search_s long enough?  Where you know the delays, give delays_ps"

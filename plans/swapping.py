@@ -75,7 +75,8 @@ def measure_swapping(
     targets = ["psi-", "psi+"] if targets is None else targets
     if len(station) != 4 or len(targets) != 2 or not set(targets) <= set(SIGNS):
         msg = (
-            f"measure_swapping: station = {station}, targets = {targets}; expected four inputs, and two of {', '.join(SIGNS)}"
+            f"measure_swapping: station = {station}, targets = {targets}; expected four inputs, and two of "
+            f"{', '.join(SIGNS)}"
         )
         raise PlanError(msg)
     if max_acquisitions < 3 or not (acquisition_s > 0 and search_s > 0 and sigma > 0):

@@ -78,9 +78,10 @@ class Z825B(AptInstrument):
             raise BadRequestError(msg)
         low, high = self.limits_ps
         if not low - 1e-6 <= delay_ps <= high + 1e-6:
-            what = "the stage does not reach that delay"
-            expected = f"{low:.2f} to {high:.2f} ps"
-            raise LimitError(what, device=self.name, found=f"{delay_ps:g} ps", expected=expected)
+            msg = (
+                f"{self.name}: the stage does not reach a delay of {delay_ps:g} ps; expected {low:.2f} to {high:.2f} ps"
+            )
+            raise LimitError(msg)
         return self.in_thread("move", lambda: self.move(delay_ps))
 
     def move(self, delay_ps: float) -> None:

@@ -40,7 +40,7 @@ def next_delay(dip: Dip, measured_ps: ArrayLike, candidates_ps: ArrayLike) -> fl
     mean, slope = _model(dip, np.asarray(measured_ps, dtype=np.float64))
     information = slope.T @ (slope / mean[:, None])
     if not candidates.size or np.linalg.cond(information) > 1e15:
-        msg = f"{candidates.size} delays to choose from after {mean.size} acquisitions: expected some, and a dip that is fixed"
+        msg = f"{candidates.size} delays to choose from after {mean.size} acquisitions: expected some, and a fixed dip"
         raise BadRequestError(msg)
     covariance = np.linalg.inv(information)
     m, g = _model(dip, candidates)

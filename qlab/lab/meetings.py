@@ -120,10 +120,14 @@ class MeetingBuilder:
                 continue
             found = f"{' and '.join(who)} come to {name}.{entrance}" if who else f"no path ends at {name}.{entrance}"
             where = self._keys.get(f"{name}.{entrance}", key)
-            self._checked.complain(where, f"{found}; one photon of a pair_source must come to each of {name}.a and {name}.b")
+            self._checked.complain(
+                where, f"{found}; one photon of a pair_source must come to each of {name}.a and {name}.b"
+            )
             return None
         if came[0][1] == came[1][1]:
-            self._checked.complain(key, f"{came[0][1]} comes to both inputs; the phase between its two ways is not modelled")
+            self._checked.complain(
+                key, f"{came[0][1]} comes to both inputs; the phase between its two ways is not modelled"
+            )
             return None
         arms = [ways.get(f"{name}.{output}") for output in _OUTPUTS]
         if arms[0] is None or arms[1] is None:
@@ -148,7 +152,7 @@ class MeetingBuilder:
             done |= groups[name]
             members = [one for one in self._lines if one in groups[name]]
             sources = [self._lines[one] for one in members]
-            if not all([self._pure(one) for one in members]):
+            if not all(self._pure(one) for one in members):
                 continue
             try:
                 pulsing = [one for one in sources if isinstance(one, PulsedPairLine)]
@@ -163,7 +167,9 @@ class MeetingBuilder:
         pulsed = self._optics[name].pulsed
         key: Key = ("optics", name)
         if pulsed is None:
-            self._checked.complain(key, f"the photons of {name} meet others, so it must pulse: give it a 'pulsed' section")
+            self._checked.complain(
+                key, f"the photons of {name} meet others, so it must pulse: give it a 'pulsed' section"
+            )
             return False
         modes = math.inf if pulsed.modes is None else pulsed.modes
         if not 1.0 <= modes <= MOST_SCHMIDT:

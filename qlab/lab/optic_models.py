@@ -226,8 +226,9 @@ class DelayLineModel(_Model):
 
 
 class InterferometerModel(_Model):
-    """A splitter at which photons of two pulsed sources meet; paths end `to: NAME.a`, `NAME.b`, others begin at NAME.c, NAME.d.
+    """A splitter at which photons of two pulsed sources meet.
 
+    Paths end `to: NAME.a` and `to: NAME.b`, others begin at NAME.c and NAME.d.
     What comes in by a is transmitted to c and reflected to d; what comes in by b, the other way round.
     """
 

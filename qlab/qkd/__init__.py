@@ -1,0 +1,1 @@
+"""Quantum key distribution: Cascade so far, as two parties that exchange messages."""

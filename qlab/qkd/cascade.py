@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qlab.errors import BadRequestError, KeyRefusedError, PeerError
 from qlab.qkd.bits import Bits, SecretBits
@@ -32,6 +31,8 @@ from qlab.qkd.cascade_schedule import permutation
 from qlab.qkd.messages import U8, U32, BitString, Indices, Message, register
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from qlab.qkd.cascade_schedule import CascadeSchedule
 
 __all__ = [
@@ -126,7 +127,8 @@ class _Party:
         """Parities of the reference's key that were sent so far."""
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(<{self._schedule.n_bits} bits>, pass {len(self._passes)}, disclosed {self.disclosed_bits})"
+        state = f"<{self._schedule.n_bits} bits>, pass {len(self._passes)}, disclosed {self.disclosed_bits}"
+        return f"{type(self).__name__}({state})"
 
     def _begin(self) -> _OpenPass:
         schedule, index = self._schedule, len(self._passes)
@@ -214,7 +216,7 @@ class CascadeReference(_Party):
     def _disclose(self, parities: Bits) -> CascadeParities:
         self.disclosed_bits += parities.size
         if self.disclosed_bits > self._limit:
-            msg = f"Cascade would disclose more than {self._limit} of {self._schedule.n_bits} bits: too many errors in this block"
+            msg = f"Cascade would disclose more than {self._limit} of {self._schedule.n_bits} bits: too many errors"
             raise KeyRefusedError(msg)
         return CascadeParities(parities)
 
@@ -347,4 +349,5 @@ class CascadeCorrector(_Party):
 def _odd_ones(nodes: Nodes) -> Nodes:
     """Return, sorted, what occurs an odd number of times."""
     values, counts = np.unique(nodes, return_counts=True)
-    return values[counts % 2 == 1]
+    odd: Nodes = values[counts % 2 == 1]
+    return odd

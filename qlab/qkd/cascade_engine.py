@@ -6,13 +6,15 @@ A tree over 2^d places is a heap: node 1 is the root, 2v and 2v + 1 are the halv
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qlab.errors import BadRequestError
-from qlab.qkd.bits import Bits
+
+if TYPE_CHECKING:
+    from qlab.qkd.bits import Bits
 
 __all__ = ["CascadeEngine", "EngineName", "Nodes", "NumpyCascade", "cascade_engine"]
 

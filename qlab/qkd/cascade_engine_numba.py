@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from qlab.qkd.bits import Bits
+if TYPE_CHECKING:
+    from qlab.qkd.bits import Bits
 
 __all__ = ["NumbaCascade"]
 

@@ -17,13 +17,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qlab.errors import BadRequestError
 from qlab.physics.keys import hash_key, mix
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["CascadeSchedule", "Pass", "Variant", "permutation", "schedule_for", "tree_depth"]
 
@@ -78,6 +80,9 @@ def schedule_for(n_bits: int, qber: float, variant: Variant) -> CascadeSchedule:
     if not 0.0 <= qber < 0.5:
         msg = f"Cascade at an error rate of {qber}: expected 0 <= rate < 0.5"
         raise BadRequestError(msg)
+    if str(variant) not in get_args(Variant):
+        msg = f"Cascade variant {variant!r}: expected 'fast' or 'tight'"
+        raise BadRequestError(msg)
     depth = tree_depth(n_bits)
     # An estimate of zero means "fewer than one error seen", not "none": plan for one in the key.
     alpha = math.log2(1.0 / max(qber * n_bits / (1 << depth), 1.0 / (1 << depth)))
@@ -85,13 +90,10 @@ def schedule_for(n_bits: int, qber: float, variant: Variant) -> CascadeSchedule:
         first = math.ceil(alpha - 0.5)
         sizes = [first, math.ceil((alpha - 0.5 + 12) / 2), 12, *([depth - 5] * 4)]
         batches = [1, 12, 6, *([3] * 4)]
-    elif variant == "fast":
+    else:
         first = math.ceil(alpha + math.log2(0.73) - 0.5)
         sizes = [first, first + 1, first + 2, first + 4, *([depth - 5] * 3)]
         batches = [1] * len(sizes)
-    else:
-        msg = f"Cascade variant {variant!r}: expected 'fast' or 'tight'"
-        raise BadRequestError(msg)
     largest = depth - 1
     return CascadeSchedule(
         n_bits, depth, tuple(Pass(min(max(s, 2), largest), b) for s, b in zip(sizes, batches, strict=True))

@@ -308,7 +308,8 @@ def test_swapped_pairs_click_as_fock_states_say(angles: tuple[float, float], v: 
 
 def test_the_outer_photons_are_in_the_state_that_the_inner_ones_were_found_in() -> None:
     """Faint sources: psi- is left in psi-, psi+ in psi+ (Zukowski, Zeilinger, Horne, Ekert, PRL 71, 4287, 1993; Pan,
-    Bouwmeester, Weinfurter, Zeilinger, PRL 80, 3891, 1998); each is found in one of eight pairs of pairs at unit efficiency."""
+    Bouwmeester, Weinfurter, Zeilinger, PRL 80, 3891, 1998); each is found in one of eight pairs of pairs.
+    """
     for heralds, xx in ((PSI_MINUS, -1.0), (PSI_PLUS, 1.0)):
         for angle, expected in ((0.0, -1.0), (QUARTER, xx)):
             p = table(two_bell_pairs((angle, angle), (0.0, 0.0), (0.5, 0.5), mean=1e-4, eta=1.0))
@@ -412,7 +413,9 @@ def test_photons_of_other_colours_do_not_interfere() -> None:
     """|<a|b>|^2 = 2 s t/(s^2 + t^2) exp(-(w - w')^2 / (2 (s^2 + t^2))) for Gaussian spectra of deviations s and t."""
     a, b = WavePacket(1550.0, 1.0), WavePacket(1551.5, 1.4)
     s, t = a.sigma_per_ps, b.sigma_per_ps
-    expected = 2 * s * t / (s * s + t * t) * math.exp(-((b.centre_per_ps - a.centre_per_ps) ** 2) / (2 * (s * s + t * t)))
+    expected = (
+        2 * s * t / (s * s + t * t) * math.exp(-((b.centre_per_ps - a.centre_per_ps) ** 2) / (2 * (s * s + t * t)))
+    )
     assert 0.1 < expected < 0.5
     assert abs(overlap_matrix(a, b, 0.0)[0, 0]) ** 2 == pytest.approx(expected, rel=1e-6)
 
