@@ -7,8 +7,9 @@ M = Sum eta T+ T adds up what the detectors see of each pair of modes.  For |psi
     P_0 = sqrt( det(1 - Z* Z) / det(1 - Z* X Z X^T) ),   X = 1 - M
 
 (normal-ordered exponentials map a+ to a+ X; the inner product of two squeezed vacua is det(1 - Z* Z')^(-1/2); compare
-Quesada, Arrazola, Killoran, PRA 98, 062322, 2018; Takeoka, Jin, Sasaki, NJP 17, 043030, 2015).  Patterns of clicks follow by
-inclusion and exclusion.  So stimulated emission, saturation of detectors and interference of photons of several sources are all in it.
+Quesada, Arrazola, Killoran, PRA 98, 062322, 2018; Takeoka, Jin, Sasaki, NJP 17, 043030, 2015).  Patterns of clicks follow
+by inclusion and exclusion.  So stimulated emission, saturation of detectors and interference of photons of several sources
+are all in it.
 """
 
 from __future__ import annotations
