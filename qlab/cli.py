@@ -172,6 +172,16 @@ def _parser() -> argparse.ArgumentParser:
         "--channel-step", type=int, default=0, metavar="N", help="raise each further file's channels by N"
     )
     convert.set_defaults(command=_tags_convert)
+    clocks = tags.add_parser("clocks", help="offset and frequency between two recordings' clocks, from photon pairs")
+    clocks.add_argument("first", metavar="FILE")
+    clocks.add_argument("second", metavar="FILE", help="of the other party; may be the same file")
+    clocks.add_argument("--alice", metavar="CHANNELS", help="channels of the first, such as 0,1 (default: all)")
+    clocks.add_argument("--bob", metavar="CHANNELS", help="channels of the second (default: all)")
+    clocks.add_argument("--max-offset-ms", type=float, default=200.0, metavar="MS", help="either way (default 200)")
+    clocks.add_argument("--max-ppm", type=float, default=100.0, metavar="PPM", help="either way (default 100)")
+    clocks.add_argument("--bin-ps", type=float, metavar="PS", help="length of one time bin, for text")
+    clocks.add_argument("--json", action="store_true", help="print JSON")
+    clocks.set_defaults(command=_tags_clocks)
     return parser
 
 
@@ -392,6 +402,21 @@ def _tags_coincidences(arguments: argparse.Namespace) -> int:
     )
     _say(result.to_json() if arguments.json else result.render())
     return 0
+
+
+def _tags_clocks(arguments: argparse.Namespace) -> int:
+    from qlab.timing.acquire import ClockLock, Search
+    from qlab.timing.commands import clocks_of_files
+
+    result = clocks_of_files(
+        arguments.first,
+        arguments.second,
+        Search(max_offset_ps=round(arguments.max_offset_ms * 1e9), max_frequency=arguments.max_ppm * 1e-6),
+        channels=(_channels(arguments.alice, "--alice"), _channels(arguments.bob, "--bob")),
+        bin_ps=arguments.bin_ps,
+    )
+    _say(result.to_json() if arguments.json else result.render())
+    return 0 if isinstance(result.found, ClockLock) else 1
 
 
 def _tags_convert(arguments: argparse.Namespace) -> int:

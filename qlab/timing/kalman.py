@@ -9,6 +9,7 @@ three-state clock model: C. Zucca, P. Tavella, IEEE Trans. UFFC 52, 289 (2005));
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,18 +60,8 @@ class ClockState:
 
     def after(self, h: float, noise: ClockNoise) -> ClockState:
         """Return the state `h` seconds later."""
-        step = np.array([[1.0, h, h * h / 2.0], [0.0, 1.0, h], [0.0, 0.0, 1.0]])
-        q1, q2, q3 = (q * q * 1e24 for q in (noise.white_fm, noise.random_walk_fm, noise.drift_walk))
-        white = np.diag([q1 * h, 0.0, 0.0])
-        walk = q2 * np.array([[h**3 / 3.0, h**2 / 2.0, 0.0], [h**2 / 2.0, h, 0.0], [0.0, 0.0, 0.0]])
-        bend = q3 * np.array(
-            [
-                [h**5 / 20.0, h**4 / 8.0, h**3 / 6.0],
-                [h**4 / 8.0, h**3 / 3.0, h**2 / 2.0],
-                [h**3 / 6.0, h**2 / 2.0, h],
-            ]
-        )
-        return ClockState(step @ self.mean, step @ self.covariance @ step.T + white + walk + bend)
+        step, grown = _transition(h, noise)
+        return ClockState(step @ self.mean, step @ self.covariance @ step.T + grown)
 
     def measured(self, offset_ps: float, sigma_ps: float) -> ClockState:
         """Return the state after a measurement of the time difference (Joseph's form of the update)."""
@@ -78,3 +69,20 @@ class ClockState:
         keep = np.eye(3) - np.outer(gain, [1.0, 0.0, 0.0])
         covariance = keep @ self.covariance @ keep.T + np.outer(gain, gain) * sigma_ps**2
         return ClockState(self.mean + gain * (offset_ps - self.mean[0]), covariance)
+
+
+@lru_cache(maxsize=64)
+def _transition(h: float, noise: ClockNoise) -> tuple[Floats, Floats]:
+    """Return what `h` seconds do to the state, and what they add to its covariance."""
+    step = np.array([[1.0, h, h * h / 2.0], [0.0, 1.0, h], [0.0, 0.0, 1.0]])
+    q1, q2, q3 = (q * q * 1e24 for q in (noise.white_fm, noise.random_walk_fm, noise.drift_walk))
+    white = np.diag([q1 * h, 0.0, 0.0])
+    walk = q2 * np.array([[h**3 / 3.0, h**2 / 2.0, 0.0], [h**2 / 2.0, h, 0.0], [0.0, 0.0, 0.0]])
+    bend = q3 * np.array(
+        [
+            [h**5 / 20.0, h**4 / 8.0, h**3 / 6.0],
+            [h**4 / 8.0, h**3 / 3.0, h**2 / 2.0],
+            [h**3 / 6.0, h**2 / 2.0, h],
+        ]
+    )
+    return step, white + walk + bend
