@@ -95,17 +95,21 @@ def test_kwiat_recording_agrees_with_an_independent_analysis(recording: Callable
     assert [(b.errors, b.coincidences) for b in result.bases] == [(392, 7722), (23, 1816)]
 
 
-def test_independent_analysis_of_kwiat_is_within_reach_of_other_delays(recording: Callable[[str], Path]) -> None:
-    """Delays within two bins of ours, *chosen among thousands* to come near its three numbers: so no proof of method."""
+def test_with_the_delays_of_an_independent_analysis_its_numbers_come_out(recording: Callable[[str], Path]) -> None:
+    """It states delays to a tenth of a bin, +-6 bins (13 of them), 16,913 pairs, 4.97 % and 1.09 % of 7,667 and 1,836."""
     block = open_tags(recording(KWIAT), bin_ps=BIN_PS)
     echo = find_echo(block, 0)
     assert echo is not None
-    bins = dict(enumerate((0, 81, 98, 155, -1, 83, 100, 157)))
-    delays = {c: round(d * BIN_PS) for c, d in bins.items()}
-    matrix = one_to_one_matrix(without_echoes(block, [echo]), range(4), range(4, 8), 1876, delays)
-    assert int(matrix.sum()) == pytest.approx(16_913, abs=5)
-    assert (matrix[0, 1] + matrix[1, 0]) / matrix[:2, :2].sum() == pytest.approx(0.0497, abs=5e-5)
-    assert (matrix[2, 3] + matrix[3, 2]) / matrix[2:, 2:].sum() == pytest.approx(0.0109, abs=5e-5)
+    bins = (0, 80.3, 99.9, 156.1, -0.7, 82.6, 101.7, 158.5)
+    delays = {c: round(d * BIN_PS) for c, d in enumerate(bins)}
+    matrix = one_to_one_matrix(without_echoes(block, [echo]), range(4), range(4, 8), round(13 * BIN_PS), delays)
+    hv, ad = matrix[:2, :2], matrix[2:, 2:]
+    # What is left is pairs at the very edge: half a tenth of a bin in a delay moves dozens of them.
+    assert int(matrix.sum()) == pytest.approx(16_913, rel=0.002)
+    assert int(hv.sum()) == pytest.approx(7667, rel=0.005)
+    assert (hv[0, 1] + hv[1, 0]) / hv.sum() == pytest.approx(0.0497, abs=3e-4)
+    assert int(ad.sum()) == 1836
+    assert (ad[0, 1] + ad[1, 0]) / ad.sum() == pytest.approx(0.0109, abs=5e-5)
 
 
 def test_two_taggers_of_four_inputs_replay_the_kwiat_recording(recording: Callable[[str], Path]) -> None:
