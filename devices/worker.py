@@ -49,6 +49,8 @@ class WorkerStatus:
 
     def exception(self, timeout: float | None = 0.0) -> BaseException | None:
         """Return what went wrong, None if nothing did; waits up to `timeout` wall seconds for the end."""
+        if timeout != 0 and not self.done:
+            self.clock_hold.let_time_pass()
         if not self._event.wait(timeout):
             msg = f"{self.name} is still at work"
             raise TimeoutError(msg)

@@ -84,6 +84,10 @@ class Hold:
         """Make a suspended hold active again at once."""
         self._clock.resume_hold(self)
 
+    def let_time_pass(self) -> None:
+        """Say that the calling thread, which has no hold of its own, is about to wait for this one's release."""
+        self._clock.hold().release()
+
     @contextmanager
     def bound(self) -> Iterator[Hold]:
         """Bind to the current thread, whose waits on the clock then let time pass; released at the end."""

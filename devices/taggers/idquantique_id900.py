@@ -204,6 +204,7 @@ class ID900(TaggingInstrument):
             self.tell("REC:PLAY")
             self.wait_s(seconds)
             self._wait_for_end(seconds)
+            self._check_still_sending(seconds)
             for job in jobs:
                 datalink.flush(job)
         times = [datalink.read(path, counts[job]) for job, path in jobs.items()]
@@ -219,6 +220,14 @@ class ID900(TaggingInstrument):
                 raise InstrumentError(what, device=self.name, command="REC:STAG?", found=stage, expected="IDLE")
             self.clock.sleep(POLL_S)
         self._playing = False
+
+    def _check_still_sending(self, seconds: float) -> None:
+        """Raise where the controller forgot its settings: it was without power, and the record window with it."""
+        command = "RAW1:SEND?"
+        if (found := _word(self.ask(command)).upper()) != "ON":
+            what = f"the controller was restarted while a record window of {seconds:g} s was open: its tags are lost"
+            hint = "check the controller's power and take this acquisition again"
+            raise InstrumentError(what, device=self.name, command=command, found=found, expected="ON", hint=hint)
 
     def _recalibrate(self) -> None:
         reply = self.ask("DEVI:SAMP:RECA")

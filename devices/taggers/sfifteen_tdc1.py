@@ -27,6 +27,7 @@ __all__ = ["TDC1", "decode_words"]
 
 BIN_PS = 2_000
 TIME_BITS, MARKER = 27, 1 << 4
+WRAP_PS = BIN_PS << TIME_BITS
 LARGEST_FALL = 1 << 24
 """[V1] Times that fall by more than 2^25 ns have wrapped."""
 LONGEST_MS = 65_535
@@ -36,8 +37,8 @@ AFTER_S = 0.25
 """How long the line must be silent after an acquisition: several of the packets that words come in."""
 
 
-def decode_words(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Return times in ps since the start of the stream, and channels from 0; sorted by both.
+def decode_words(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.uint8], int]:
+    """Return times in ps since the start of the stream, and channels from 0, sorted by both; and the last word's time.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def decode_words(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         times.append(t[here])
         channels.append(np.full(int(here.sum()), channel, dtype=np.uint8))
     block = TagBlock.from_unsorted(np.concatenate(times), np.concatenate(channels), 0, int(t[-1]) + 1 if t.size else 0)
-    return np.array(block.t), np.array(block.ch)
+    return np.array(block.t), np.array(block.ch), int(t[-1]) if t.size else 0
 
 
 class TDC1(TaggingInstrument):
@@ -136,7 +137,7 @@ class TDC1(TaggingInstrument):
             link.tell(f"timestamp;INPKT;time {milliseconds};counts?")
             data = self._words(link, milliseconds / 1000.0)
         try:
-            t, ch = decode_words(data)
+            t, ch, reach_ps = decode_words(data)
         except BadReplyError as error:
             self.link.distrust()
             raise BadReplyError(error.what, device=self.name, command="counts?", found=error.found) from error
@@ -144,6 +145,11 @@ class TDC1(TaggingInstrument):
         if t.size and t[-1] > duration_ps:
             what = f"tags came until {t[-1] / PS_PER_S:.3f} s of an acquisition of {milliseconds / 1000:g} s"
             hint = "bytes were lost on the way; is the computer too busy?"
+            raise InstrumentError(what, device=self.name, command="counts?", hint=hint)
+        if duration_ps - reach_ps > WRAP_PS:  # even in the dark a word comes every wrap
+            self.link.distrust()
+            what = f"the stream ended after {reach_ps / PS_PER_S:.3f} s of an acquisition of {milliseconds / 1000:g} s"
+            hint = "check the tagger's power and its USB cable, and take this acquisition again"
             raise InstrumentError(what, device=self.name, command="counts?", hint=hint)
         return TagBlock(t, ch, 0, duration_ps).moved(epoch_ps)
 

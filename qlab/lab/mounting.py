@@ -101,10 +101,13 @@ class TwinRack:
         if not isinstance(twin, MultiPort):
             self.mounts[name] = self._mount(name, twin, wire)
             return
-        # Each port is a mount of its own: a download service runs on another machine and has its own power and faults.
-        for port, part in twin.ports().items():
-            self.mounts[f"{name}.{port}"] = self._mount(f"{name}.{port}", part, wire)
-        self.mounts[name] = self.mounts[f"{name}.{next(iter(twin.ports()))}"]
+        # Each port is a mount with faults of its own; they share the power, but for those that run on another machine.
+        ports = {port: self._mount(f"{name}.{port}", part, wire) for port, part in twin.ports().items()}
+        together = [mount for port, mount in ports.items() if port not in getattr(twin, "elsewhere", ())]
+        for mount in together:
+            mount.powered_with = tuple(other for other in together if other is not mount)
+        self.mounts |= {f"{name}.{port}": mount for port, mount in ports.items()}
+        self.mounts[name] = next(iter(ports.values()))
 
     def _mount(self, name: str, twin: Twin | MultiPort, wire: str) -> Mount:
         if wire == "zmq":

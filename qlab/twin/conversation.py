@@ -134,7 +134,10 @@ class Twin(Protocol):
 
 @runtime_checkable
 class MultiPort(Protocol):
-    """An instrument with several ports, each mounted on an address of its own."""
+    """An instrument with several ports, each mounted on an address of its own.
+
+    They share its power, except those whose names stand in an attribute `elsewhere`: programs on another machine.
+    """
 
     def ports(self) -> Mapping[str, Twin]:
         """Return a twin for each port by name; the first is the instrument's main address."""

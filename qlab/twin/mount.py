@@ -41,6 +41,8 @@ class Mount(ABC):
         The wire faults, to be armed and cleared from any thread.
     received, emitted, begun, busy:
         The `qlab.clock.Peer` protocol.
+    powered_with:
+        Further ports of the same instrument, which lose and get their power with this one; each names all the others.
     """
 
     whole_frames: ClassVar[bool] = False
@@ -58,6 +60,7 @@ class Mount(ABC):
         self.emitted = 0
         self.begun = 0
         self.sessions: list[Session] = []
+        self.powered_with: tuple[Mount, ...] = ()
         self.powered = False
         self.closed = False
         self._working = 0
@@ -83,7 +86,12 @@ class Mount(ABC):
     # -- power
 
     def power_off(self) -> None:
-        """Take the instrument's power: connections break, the front panel falls back to its power-on state."""
+        """Take the instrument's power: connections to all its ports break, the front panel falls back to power-on."""
+        for mount in (self, *self.powered_with):
+            mount.go_dark()
+
+    def go_dark(self) -> None:
+        """Take this port's power."""
         with self.lock:
             self._boot_alarm.set(None)
             self.powered = False
@@ -98,6 +106,11 @@ class Mount(ABC):
 
     def power_on(self, boot_s: float = 0.0) -> None:
         """Give power back; the instrument can be reached after `boot_s` of lab time."""
+        for mount in (self, *self.powered_with):
+            mount.come_up(boot_s)
+
+    def come_up(self, boot_s: float) -> None:
+        """Give this port its power."""
         with self.lock:
             if self.powered:
                 return

@@ -54,6 +54,7 @@ class ID900Twin:
     """The time controller."""
 
     wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "zmq"
+    elsewhere = ("datalink",)  # a program on a host keeps its power
 
     def __init__(self, name: str, bench: Bench, parameters: Parameters) -> None:
         self.clock = bench.clock

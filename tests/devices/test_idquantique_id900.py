@@ -174,6 +174,7 @@ def test_a_service_that_cannot_write_stops_the_window_too(scripted: Callable, cl
         *((b"RAW%d:SEND ON" % n, b"ON\n") for n in (1, 2, 3, 4)),
         (b"REC:PLAY", b"PLAY\n"),
         (b"REC:STAG?", b"IDLE\n"),
+        (b"RAW1:SEND?", b"ON\n"),
         *((b"RAW%d:SEND OFF" % n, b"OFF\n") for n in (4, 3, 2, 1)),
         command_terminator=b"",
     )

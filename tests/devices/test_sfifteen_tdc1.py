@@ -14,6 +14,7 @@ from qlab import roles
 from qlab.errors import BadReplyError, BadRequestError, InstrumentError
 from qlab.lab.build import Lab, open_lab
 from qlab.tags.coincidence import coincidence_matrix
+from qlab.twin.faults import WireFault
 from sim_devices.taggers.tdc1_words import HALF_WRAP_PS, encode
 
 if TYPE_CHECKING:
@@ -59,9 +60,10 @@ def test_what_the_twin_sends_is_what_the_driver_reads(events: list[tuple[int, in
     events = sorted({(t // 2000 * 2000, ch) for t, ch in events})
     t, ch = np.array([e[0] for e in events], np.int64), np.array([e[1] for e in events], np.uint8)
     markers = np.arange(6, dtype=np.int64) * HALF_WRAP_PS
-    found_t, found_ch = decode_words(encode(t, ch, markers))
+    found_t, found_ch, reach_ps = decode_words(encode(t, ch, markers))
     assert found_t.tolist() == t.tolist()
     assert found_ch.tolist() == ch.tolist()
+    assert reach_ps == max(5 * HALF_WRAP_PS, *t.tolist(), 0)
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 30])
@@ -108,6 +110,18 @@ def test_a_slipped_stream_fails_and_the_next_one_is_right(lab: Lab) -> None:
     coarse.trigger().wait(60)
     # 0.5 s of 1e5 darks a second, 4 sigma, and 50 ns of dead time
     assert coarse.last_block.counts(1)[0] == pytest.approx(50_000 / (1 + 1e5 * 50e-9), abs=4 * 50_000**0.5)
+
+
+def test_a_stream_that_ends_early_is_not_taken_for_darkness(lab: Lab) -> None:
+    coarse = lab.devices["coarse"]
+    coarse.acquisition_s.put(2.0)
+    mount = lab.mounts["coarse"]
+    lab.clock.call_at(lab.clock.now_ps() + 10**12, lambda: mount.faults.arm(WireFault("silent", count=None)))
+    with pytest.raises(InstrumentError, match=r"the stream ended after (0\.9|1\.0)\d* s of an acquisition of 2 s"):
+        coarse.trigger().wait(60)
+    mount.faults.clear()
+    coarse.trigger().wait(60)
+    assert coarse.last_block.live_s == pytest.approx(2.0)
 
 
 def test_an_interrupted_acquisition_ends_within_a_second(lab: Lab) -> None:
