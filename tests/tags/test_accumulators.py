@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from qlab.errors import BadRequestError, StorageError
 from qlab.tags.accumulators import local
 from qlab.tags.accumulators.coincidences import CoincidenceCounter
+from qlab.tags.accumulators.folds import FoldCounter
+from qlab.tags.accumulators.heralded import HeraldedCounter
 from qlab.tags.accumulators.histogram import DelayHistogram
 from qlab.tags.accumulators.protocol import accumulate
 from qlab.tags.accumulators.storage import from_bytes
@@ -136,8 +138,13 @@ def test_what_cannot_be_counted_is_refused() -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     "make",
-    [lambda e: CoincidenceCounter([0, 1], 20, engine=e), lambda e: DelayHistogram([(0, 1)], 0, 20, 10, engine=e)],
-    ids=["coincidences", "histogram"],
+    [
+        lambda e: CoincidenceCounter([0, 1], 20, engine=e),
+        lambda e: DelayHistogram([(0, 1)], 0, 20, 10, engine=e),
+        lambda e: FoldCounter([(0, 1, 2, 3)], 20, engine=e),
+        lambda e: HeraldedCounter(0, [1], 0, 20, engine=e),
+    ],
+    ids=["coincidences", "histogram", "folds", "heralded"],
 )
 def test_tags_out_of_order_are_refused(make: Any, engine: str) -> None:
     t = np.arange(5000) * 100

@@ -25,6 +25,8 @@ VERSION = 1
 _WHERE = {
     "DelayHistogram": "histogram",
     "CoincidenceCounter": "coincidences",
+    "FoldCounter": "folds",
+    "HeraldedCounter": "heralded",
 }
 
 

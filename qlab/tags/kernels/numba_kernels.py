@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NumbaKernels"]
 
-# Tags within reach, on average, from which looking at every tag's neighbours is quicker than finding candidates first.
-_DENSE = 0.3
 # Tags within the spread of the delays from which sorting is quicker than moving each tag past those it overtakes.
 _CROWDED = 16.0
 
@@ -44,8 +42,7 @@ class NumbaKernels:
     def lag_histogram(self, t: Ints, ch: Channels, lanes: Lanes, bins: LagBins, reach_ps: int) -> Ints:
         """Histogram the lags of pairs of lanes."""
         counts = np.zeros(bins.rows * bins.n_bins, dtype=np.int64)
-        loop = loops.dense_lags if _occupancy(t, reach_ps) > _DENSE else loops.sparse_lags
-        sound = loop(
+        sound = loops.lags(
             t,
             ch,
             lanes.index,
@@ -67,7 +64,23 @@ class NumbaKernels:
         """Count pairs of tags by lanes of the earlier and of the later."""
         n = len(lanes.channels)
         counts = np.zeros(n * n, dtype=np.int64)
-        loop = loops.dense_pairs if _occupancy(t, reach_ps) > _DENSE else loops.sparse_pairs
-        if not loop(t, ch, lanes.index, lanes.delays_ps, n, half_ps, reach_ps, counts):
+        if not loops.pairs(t, ch, lanes.index, lanes.delays_ps, n, half_ps, reach_ps, counts):
             raise unsorted_error()
         return counts.reshape(n, n)
+
+    def fold_counts(self, t: Ints, ch: Channels, lanes: Lanes, masks: Ints, span_ps: int) -> Ints:
+        """Count choices of one tag a lane of each mask."""
+        counts = np.zeros(masks.size, dtype=np.int64)
+        n, least = len(lanes.channels), min(int(mask).bit_count() for mask in masks)
+        if not loops.folds(t, ch, lanes.index, n, masks, least, span_ps, counts):
+            raise unsorted_error()
+        return counts
+
+    def companions(
+        self, t: Ints, ch: Channels, lanes: Lanes, anchor: int, lo_ps: int, hi_ps: int, reach_ps: int
+    ) -> Ints:
+        """Histogram which lanes clicked about each tag of one lane."""
+        counts = np.zeros(1 << len(lanes.channels), dtype=np.int64)
+        if not loops.companions(t, ch, lanes.index, lanes.delays_ps, anchor, lo_ps, hi_ps, reach_ps, counts):
+            raise unsorted_error()
+        return counts

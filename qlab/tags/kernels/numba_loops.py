@@ -1,8 +1,7 @@
-"""The compiled loops of `qlab.tags.kernels.numba_kernels`.
+"""The compiled loops of `qlab.tags.kernels.numba_kernels`: a local test of gaps, then the neighbours within reach.
 
-The *sparse* ones first write down, without a branch, which tags of a block have a near neighbour (a test that fails for one
-tag in eight would be mispredicted that often), then look only at these.  The *dense* ones look at every tag's neighbours.
-All return False where times run backwards.
+Most tags have none, so the loops cost little more than reading the times.  Finding the candidates without a branch first was
+tried: it is slower on older cores.  What they return is False where times run backwards.
 """
 
 from __future__ import annotations
@@ -11,10 +10,7 @@ import numpy as np
 
 from qlab.compiled import compiled
 
-__all__ = ["count_channels", "dense_lags", "dense_pairs", "shift_and_insert", "sparse_lags", "sparse_pairs"]
-
-# Tags a block: the block's times and its list of candidates then stay in the second-level cache.
-_BLOCK = 1 << 15
+__all__ = ["companions", "count_channels", "folds", "lags", "pairs", "shift_and_insert"]
 
 
 @compiled
@@ -49,85 +45,103 @@ def shift_and_insert(t, ch, delays_ps, t_out, ch_out):  # type: ignore[no-untype
 
 
 @compiled
-def _near(t, start, stop, step, reach_ps, found):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    # Writes down the tags of a block whose step-next neighbour is within reach; returns how many.
-    n = 0
-    for i in range(start, stop):
-        found[n] = i
-        n += int(t[i + step] - t[i] <= reach_ps)
-    return n
-
-
-@compiled
-def _add_lags(i, t, ch, index, delays_ps, lanes, row, sign, lo_ps, bin_ps, n_bins, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
-    first, base = t[i], index[ch[i]] * lanes
-    width, size = np.uint64(bin_ps * n_bins), np.uint64(bin_ps)
-    j = i + 1
-    while j < t.size and t[j] - first <= reach_ps:
-        if t[j] < first:
-            return False
-        code = base + index[ch[j]]
-        if row[code] >= 0:
-            lag = np.uint64((t[j] - first + delays_ps[ch[i]] - delays_ps[ch[j]]) * sign[code] - lo_ps)
-            if lag < width:
-                counts[row[code] * n_bins + np.int64(lag // size)] += 1
-        j += 1
-    return True
-
-
-@compiled
-def sparse_lags(t, ch, index, delays_ps, lanes, row, sign, lo_ps, bin_ps, n_bins, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Add lags to the histograms, candidates first."""
-    found = np.empty(_BLOCK + 1, dtype=np.int64)
-    sound = True
-    for start in range(0, t.size - 1, _BLOCK):
-        n = _near(t, start, min(start + _BLOCK, t.size - 1), 1, reach_ps, found)
-        for k in range(n):
-            sound &= _add_lags(
-                found[k], t, ch, index, delays_ps, lanes, row, sign, lo_ps, bin_ps, n_bins, reach_ps, counts
-            )
+def lags(t, ch, index, delays_ps, lanes, row, sign, lo_ps, bin_ps, n_bins, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Add the lags of pairs of lanes to their histograms."""
+    width, inverse = np.uint64(bin_ps * n_bins), 1.0 / bin_ps
+    sound, n = True, t.size
+    for i in range(n - 1):
+        gap = t[i + 1] - t[i]
+        if gap <= reach_ps:
+            sound &= gap >= 0  # a backward step passes the test of the gap, so none is missed
+            base, delay = index[ch[i]] * lanes, delays_ps[ch[i]]
+            j = i + 1
+            while True:
+                code = base + index[ch[j]]
+                if row[code] >= 0:
+                    lag = (gap + delay - delays_ps[ch[j]]) * sign[code] - lo_ps
+                    if np.uint64(lag) < width:  # a negative lag is a huge unsigned one
+                        # An integer division costs more than all the rest; the estimate is off by one at most.
+                        cell = np.int64(lag * inverse)
+                        rest = lag - cell * bin_ps
+                        cell += np.int64(rest >= bin_ps) - np.int64(rest < 0)
+                        counts[row[code] * n_bins + cell] += 1
+                j += 1
+                if j == n:
+                    break
+                gap = t[j] - t[i]
+                if gap > reach_ps:
+                    break
     return sound
 
 
 @compiled
-def dense_lags(t, ch, index, delays_ps, lanes, row, sign, lo_ps, bin_ps, n_bins, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Add lags to the histograms, every tag's neighbours."""
-    sound = True
-    for i in range(t.size):
-        sound &= _add_lags(i, t, ch, index, delays_ps, lanes, row, sign, lo_ps, bin_ps, n_bins, reach_ps, counts)
-    return sound
-
-
-@compiled
-def _add_pairs(i, t, ch, index, delays_ps, lanes, half_ps, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
-    first, base = t[i], index[ch[i]] * lanes
+def pairs(t, ch, index, delays_ps, lanes, half_ps, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Count pairs by lanes of the earlier and of the later."""
     width = np.uint64(2 * half_ps)
-    j = i + 1
-    while j < t.size and t[j] - first <= reach_ps:
-        if t[j] < first:
-            return False
-        lag = np.uint64(t[j] - first + delays_ps[ch[i]] - delays_ps[ch[j]] + half_ps)
-        counts[base + index[ch[j]]] += np.int64(lag <= width)
-        j += 1
-    return True
-
-
-@compiled
-def sparse_pairs(t, ch, index, delays_ps, lanes, half_ps, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Count pairs, candidates first."""
-    found = np.empty(_BLOCK + 1, dtype=np.int64)
-    sound = True
-    for start in range(0, t.size - 1, _BLOCK):
-        n = _near(t, start, min(start + _BLOCK, t.size - 1), 1, reach_ps, found)
-        for k in range(n):
-            sound &= _add_pairs(found[k], t, ch, index, delays_ps, lanes, half_ps, reach_ps, counts)
+    sound, n = True, t.size
+    for i in range(n - 1):
+        gap = t[i + 1] - t[i]
+        if gap <= reach_ps:
+            sound &= gap >= 0
+            base, delay = index[ch[i]] * lanes, delays_ps[ch[i]] + half_ps
+            j = i + 1
+            while True:
+                counts[base + index[ch[j]]] += np.int64(np.uint64(gap + delay - delays_ps[ch[j]]) <= width)
+                j += 1
+                if j == n:
+                    break
+                gap = t[j] - t[i]
+                if gap > reach_ps:
+                    break
     return sound
 
 
 @compiled
-def dense_pairs(t, ch, index, delays_ps, lanes, half_ps, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Count pairs, every tag's neighbours."""
-    sound = True
-    for i in range(t.size):
-        sound &= _add_pairs(i, t, ch, index, delays_ps, lanes, half_ps, reach_ps, counts)
+def folds(t, ch, index, lanes, masks, least, span_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Count choices of one tag a lane of each mask, by their earliest tag."""
+    near = np.zeros(lanes, dtype=np.int64)
+    sound, n = True, t.size
+    for i in range(n - least + 1):
+        sound &= t[i + 1] >= t[i]
+        if t[i + least - 1] - t[i] <= span_ps:
+            near[:] = 0
+            j = i + 1
+            while j < n and t[j] - t[i] <= span_ps:
+                near[index[ch[j]]] += 1
+                j += 1
+            own = index[ch[i]]
+            near[own] = 1
+            for k in range(masks.size):
+                if (masks[k] >> own) & 1:
+                    choices = 1
+                    for lane in range(lanes):
+                        if (masks[k] >> lane) & 1:
+                            choices *= near[lane]
+                    counts[k] += choices
+    for i in range(max(n - least + 1, 0), n - 1):
+        sound &= t[i + 1] >= t[i]
+    return sound
+
+
+@compiled
+def companions(t, ch, index, delays_ps, anchor, lo_ps, hi_ps, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Histogram which lanes clicked about each tag of one lane."""
+    sound, n = True, t.size
+    for i in range(n):
+        sound &= t[max(i - 1, 0)] <= t[i]
+        if index[ch[i]] != anchor:
+            continue
+        mask = np.int64(0)
+        delay = delays_ps[ch[i]]
+        j = i - 1
+        while j >= 0 and t[i] - t[j] <= reach_ps:
+            dt = t[j] - t[i] + delay - delays_ps[ch[j]]
+            mask |= np.int64(lo_ps <= dt <= hi_ps) << index[ch[j]]
+            j -= 1
+        j = i + 1
+        while j < n and t[j] - t[i] <= reach_ps:
+            dt = t[j] - t[i] + delay - delays_ps[ch[j]]
+            mask |= np.int64(lo_ps <= dt <= hi_ps) << index[ch[j]]
+            j += 1
+        counts[mask & ~(np.int64(1) << anchor)] += 1
     return sound

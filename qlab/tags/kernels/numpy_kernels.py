@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from qlab.tags.kernels.protocol import Channels, Ints, LagBins, Lanes
 
-__all__ = ["BLOCK", "NumpyKernels", "close_pairs", "unsorted_error"]
+__all__ = ["BLOCK", "NumpyKernels", "close_pairs", "in_order", "unsorted_error"]
 
 BLOCK = 1 << 17
 """Tags a block: scratch arrays then stay in the second-level cache."""
@@ -23,6 +23,11 @@ BLOCK = 1 << 17
 def unsorted_error() -> BadRequestError:
     """Return the error for tags that are not in order of time."""
     return BadRequestError("tags are not in order of time: make the block with TagBlock.from_unsorted")
+
+
+def in_order(t: Ints) -> bool:
+    """Return whether times never run backwards."""
+    return bool((t[1:] >= t[:-1]).all())
 
 
 def close_pairs(t: Ints, reach_ps: int, block: int = BLOCK) -> Iterator[tuple[Ints, int, Ints]]:
@@ -90,6 +95,58 @@ class NumpyKernels:
             near = code if reach_ps <= half_ps else code[np.abs(dt) <= half_ps]
             counts += np.bincount(near, minlength=n * n)
         return counts.reshape(n, n)
+
+    def fold_counts(self, t: Ints, ch: Channels, lanes: Lanes, masks: Ints, span_ps: int) -> Ints:
+        """Count choices of one tag a lane of each mask."""
+        counts = np.zeros(masks.size, dtype=np.int64)
+        least = min(int(mask).bit_count() for mask in masks)
+        for start in range(0, t.size - least + 1, BLOCK):
+            stop = min(start + BLOCK, t.size - least + 1)
+            # The earliest tag of an event has its last needed companion near: one test for all of them.
+            span = t[start + least - 1 : stop + least - 1] - t[start:stop]
+            first = np.flatnonzero(span <= span_ps)
+            if not in_order(t[start : stop + least - 1]):
+                raise unsorted_error()
+            first += start
+            counts += _choices(t, ch, lanes, masks, span_ps, first)
+        return counts
+
+    def companions(
+        self, t: Ints, ch: Channels, lanes: Lanes, anchor: int, lo_ps: int, hi_ps: int, reach_ps: int
+    ) -> Ints:
+        """Histogram which lanes clicked about each tag of one lane."""
+        seen = np.zeros(t.size, dtype=np.int64)
+        for i, step, dt in close_pairs(t, reach_ps):
+            j = i + step
+            first, second = ch[i], ch[j]
+            if lanes.spread_ps:
+                dt = dt + (lanes.delays_ps[first] - lanes.delays_ps[second])
+            for about, companion, lag in ((i, second, dt), (j, first, -dt)):
+                near = (lag >= lo_ps) & (lag <= hi_ps)  # no tag comes twice in one step
+                seen[about[near]] |= np.int64(1) << lanes.index[companion[near]]
+        seen = seen[ch == lanes.channels[anchor]] & ~(1 << anchor)
+        return np.bincount(seen, minlength=1 << len(lanes.channels)).astype(np.int64)
+
+
+def _choices(t: Ints, ch: Channels, lanes: Lanes, masks: Ints, span_ps: int, first: Ints) -> Ints:
+    """Count the events of each mask whose earliest tags these are."""
+    near = np.zeros((first.size, len(lanes.channels)), dtype=np.int64)
+    row, step = np.arange(first.size), 1
+    while row.size:
+        later = first[row] + step
+        row, later = row[later < t.size], later[later < t.size]
+        within = t[later] - t[first[row]] <= span_ps
+        row, later = row[within], later[within]
+        near[row, lanes.index[ch[later]]] += 1
+        step += 1
+    own = lanes.index[ch[first]]
+    near[np.arange(first.size), own] = 1
+    has_own = (masks[:, np.newaxis] >> own) & 1
+    chosen = [[lane for lane in range(near.shape[1]) if int(mask) >> lane & 1] for mask in masks]
+    return np.array(
+        [int((near[:, lanes_of].prod(axis=1) * has).sum()) for lanes_of, has in zip(chosen, has_own, strict=True)],
+        dtype=np.int64,
+    )
 
 
 def _coded(t: Ints, ch: Channels, lanes: Lanes, reach_ps: int) -> Iterator[tuple[Ints, Ints]]:

@@ -114,6 +114,22 @@ class Kernels(Protocol):
         """
         ...
 
+    def fold_counts(self, t: Ints, ch: Channels, lanes: Lanes, masks: Ints, span_ps: int) -> Ints:
+        """Count the choices of one tag from each lane of a mask that span at most `span_ps`, shape (masks,).
+
+        Delays must be off the stream.  A mask has bit k for lane k, and two bits at least.
+        """
+        ...
+
+    def companions(
+        self, t: Ints, ch: Channels, lanes: Lanes, anchor: int, lo_ps: int, hi_ps: int, reach_ps: int
+    ) -> Ints:
+        """Histogram, over the tags of lane `anchor`, which other lanes have a tag with ``lo_ps <= dt <= hi_ps``.
+
+        dt is positive where the other tag is later; the cell of a set of lanes is the sum of 2 ** lane; shape (2 ** lanes,).
+        """
+        ...
+
 
 def kernels_of(engine: str, work: int = 0) -> Kernels:
     """Return the kernels of an engine by name (`qlab.engines.chosen_engine`); `work` is in tags."""
