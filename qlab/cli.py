@@ -87,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     _lab_options(run)
     _data_options(run)
     run.add_argument("--report", action="store_true", help="render a report when the run has ended")
+    run.add_argument("--estimate", action="store_true", help="only say how long it takes, by a dry run on twins")
     run.set_defaults(command=_run)
 
     shell = commands.add_parser("shell", help="IPython with RE, the devices, the plans and the catalogue")
@@ -229,7 +230,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from qlab.run.commands import list_plans, run_plan
+    from qlab.run.commands import list_plans, run_plan, say_estimate
 
     if arguments.plan is None:
         return list_plans()
@@ -240,6 +241,8 @@ def _run(arguments: argparse.Namespace) -> int:
             msg = f"plan parameter {pair!r}: expected NAME=VALUE, for example acquisition_s=2"
             raise BadRequestError(msg)
         parameters[name] = value
+    if arguments.estimate:
+        return say_estimate(_lab(arguments), arguments.plan, parameters, _options(arguments))
     return run_plan(_lab(arguments), arguments.plan, parameters, _options(arguments), report=arguments.report)
 
 

@@ -9,22 +9,22 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qlab.clock import PS_PER_S
-from qlab.errors import BadRequestError, QlabError
+from qlab.errors import QlabError
 from qlab.lab.build import open_lab
 from qlab.lab.load import load_lab
 from qlab.run.engine import Session
+from qlab.run.estimate import estimate_plan, recall_estimate, remember_estimate
 from qlab.run.journal import find_run, read_run
-from qlab.run.loader import bind_parameters, find_plans
+from qlab.run.loader import bind_parameters, find_plan, find_plans
 from qlab.run.progress import Progress
+from qlab.run.warming import warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
-    from qlab.lab.build import Lab
     from qlab.run.options import RunOptions
 
-__all__ = ["list_plans", "report_run", "run_plan", "run_to_its_end", "say", "warm_up"]
+__all__ = ["list_plans", "report_run", "run_plan", "run_to_its_end", "say", "say_estimate"]
 
 
 def say(text: str) -> None:
@@ -45,26 +45,31 @@ def run_plan(
     lab_name: str, plan_name: str, texts: Mapping[str, str], options: RunOptions, *, report: bool = False
 ) -> int:
     """Run one plan in one lab; returns the exit code."""
-    plans = find_plans()
-    if plan_name not in plans:
-        msg = f"there is no plan {plan_name!r}; known are {', '.join(sorted(plans))}"
-        raise BadRequestError(msg)
+    plan = find_plan(plan_name)
     with (
         open_lab(lab_name, overrides=options.overrides, data_dir=options.data_dir) as lab,
         Session(lab, options) as session,
     ):
-        plan = plans[plan_name]
         arguments = bind_parameters(plan, texts, lab.devices, light=lab.file.world.replay is None)
         session.subscribe(Progress(lab.clock))
         if lab.file.world.replay is None:
-            warm_up(lab)
-        say_result(run_to_its_end(session, plan(**arguments)))
+            warm_up(lab, say)
+        md = recall_estimate(lab_name, plan_name, texts, options)
+        say_result(run_to_its_end(session, plan(**arguments), **md))
         if report:
             write_report(session.data_dir, "-1", None)
     return 0
 
 
-def run_to_its_end(session: Session, plan: Generator[Any, Any, Any]) -> Any:
+def say_estimate(lab_name: str, plan_name: str, texts: Mapping[str, str], options: RunOptions) -> int:
+    """Say how long a plan will take, and keep it for the progress bar."""
+    found = estimate_plan(lab_name, plan_name, texts, options)
+    remember_estimate(lab_name, plan_name, texts, options, found)
+    say(f"{plan_name}: {found.render()}")
+    return 0
+
+
+def run_to_its_end(session: Session, plan: Generator[Any, Any, Any], **md: Any) -> Any:
     """Run a plan; when Ctrl-C has paused it, ask how to go on, or abort where there is nobody to ask.
 
     Raises
@@ -74,7 +79,7 @@ def run_to_its_end(session: Session, plan: Generator[Any, Any, Any]) -> Any:
     """
     from bluesky.utils import RunEngineInterrupted
 
-    steps: Iterator[Callable[[], Any]] = chain([lambda: session.run(_reraised(plan))], repeat(session.resume))
+    steps: Iterator[Callable[[], Any]] = chain([lambda: session.run(_reraised(plan), **md)], repeat(session.resume))
     for step in steps:
         try:
             return step()
@@ -95,15 +100,6 @@ def _wants_to_go_on() -> bool:
         if answer in ("r", "resume", "a", "abort"):
             return answer.startswith("r")
     return False
-
-
-def warm_up(lab: Lab) -> None:
-    """Bring every oven to the temperature that the lab file asks for, and wait until it has settled."""
-    for name, device in lab.devices.items():
-        target = getattr(getattr(device, "settings", None), "temperature_c", None)
-        if target is not None and hasattr(device, "switch_heater"):
-            device.set(target).wait()
-            say(f"{name}: {device.actual_c.get():.1f} degC after {lab.clock.now_ps() / PS_PER_S:.0f} s of lab time")
 
 
 def report_run(lab_name: str, run: str, options: RunOptions, *, output: Path | None = None) -> int:

@@ -17,7 +17,7 @@ from qlab.errors import BadRequestError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["bind_parameters", "find_plans"]
+__all__ = ["bind_parameters", "find_plan", "find_plans"]
 
 _ROLE_OF = {
     "tagger": roles.TimeTagger,
@@ -52,6 +52,15 @@ def find_plans() -> dict[str, Callable[..., Any]]:
     for entry in metadata.entry_points(group="qlab.plans"):
         found[entry.name] = entry.load()
     return found
+
+
+def find_plan(name: str) -> Callable[..., Any]:
+    """Return a plan by name; raises `BadRequestError` with all that there are."""
+    plans = find_plans()
+    if name not in plans:
+        msg = f"there is no plan {name!r}; known are {', '.join(sorted(plans))}"
+        raise BadRequestError(msg)
+    return plans[name]
 
 
 def bind_parameters(

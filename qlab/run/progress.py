@@ -51,6 +51,8 @@ class Progress:
         self._begin_ps = 0
         self._points = 0
         self._total = 0
+        self._estimated_s = 0.0
+        self._estimated_points = 0
         self._columns: dict[str, list[str]] = {}
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
@@ -58,6 +60,8 @@ class Progress:
         if name == "start":
             self._begin_s, self._begin_ps, self._points = self._now_s(), self._clock.now_ps(), 0
             self._total = int(doc.get("num_points", 0))
+            self._estimated_s = float(doc.get("estimated_s", 0.0))
+            self._estimated_points = int(doc.get("estimated_points", 0))
             self._columns = {}
             self._print(f"run {doc['uid'][:8]} (scan {doc.get('scan_id', '?')}): {doc.get('plan_name', 'run')}")
         elif name == "descriptor" and doc.get("name") == "primary":
@@ -94,10 +98,15 @@ class Progress:
             return
         spent_s = self._now_s() - self._begin_s
         text = f"{self._points} points in {_duration(spent_s)}"
-        if self._total:
+        lab_s = (self._clock.now_ps() - self._begin_ps) / PS_PER_S
+        if self._estimated_s:  # a dry run told how much lab time it is
+            done = min(lab_s / self._estimated_s, 1.0)
+            text = f"[{_filled(done)}] {self._points} of about {self._estimated_points} points in {_duration(spent_s)}"
+            if done > 0:
+                text += f", about {_duration(spent_s * (1.0 - done) / done)} left"
+        elif self._total:
             left = max(self._total - self._points, 0)
-            filled = round(min(self._points / self._total, 1.0) * BAR)
-            bar = "#" * filled + "-" * (BAR - filled)
+            bar = _filled(min(self._points / self._total, 1.0))
             text = f"[{bar}] {self._points} of at most {self._total} points in {_duration(spent_s)}"
             text += f", at most {_duration(spent_s / self._points * left)} left"
         self._terminal.write(f"\r{text}")
@@ -118,6 +127,11 @@ def _text(value: Any) -> str:
     if array.ndim:
         return f"sum {array.sum():g}"
     return f"{float(array):.5g}"
+
+
+def _filled(done: float) -> str:
+    filled = round(done * BAR)
+    return "#" * filled + "-" * (BAR - filled)
 
 
 def _duration(seconds: float) -> str:
