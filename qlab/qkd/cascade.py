@@ -107,7 +107,6 @@ class _OpenPass:
     tree: Bits
     split: NDArray[np.bool_]
     odd: Nodes = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    chunk: int = 1
 
 
 class _Party:
@@ -127,8 +126,8 @@ class _Party:
         """Parities of the reference's key that were sent so far."""
 
     def __repr__(self) -> str:
-        state = f"<{self._schedule.n_bits} bits>, pass {len(self._passes)}, disclosed {self.disclosed_bits}"
-        return f"{type(self).__name__}({state})"
+        done = f"pass {len(self._passes)}, disclosed {self.disclosed_bits}"
+        return f"{type(self).__name__}(<{self._schedule.n_bits} bits>, {done})"
 
     def _begin(self) -> _OpenPass:
         schedule, index = self._schedule, len(self._passes)
@@ -201,9 +200,9 @@ class CascadeReference(_Party):
         fine = nodes.size > 0 and int(nodes.min()) >= one.top and int(nodes.max()) < self._bits.size
         if fine:
             known = (nodes < 2 * one.top) | one.split[nodes >> 1]
-            fine = bool(known.all()) and not one.split[nodes].any() and np.unique(nodes).size == nodes.size
+            fine = bool(known.all()) and not one.split[nodes].any() and bool((nodes[1:] > nodes[:-1]).all())
         if not fine:
-            msg = "Cascade: asked to search nodes that are not known or were searched before"
+            msg = "Cascade: asked to search nodes that are not known, were searched before, or are out of order"
             raise PeerError(msg)
 
     def _disclose_left(self) -> CascadeParities:
@@ -216,7 +215,9 @@ class CascadeReference(_Party):
     def _disclose(self, parities: Bits) -> CascadeParities:
         self.disclosed_bits += parities.size
         if self.disclosed_bits > self._limit:
-            msg = f"Cascade would disclose more than {self._limit} of {self._schedule.n_bits} bits: too many errors"
+            msg = (
+                f"Cascade would disclose more than {self._limit} of {self._schedule.n_bits} bits: too many errors here"
+            )
             raise KeyRefusedError(msg)
         return CascadeParities(parities)
 
@@ -296,15 +297,13 @@ class CascadeCorrector(_Party):
         else:
             parities = np.append(parities, np.uint8(self._total ^ int(np.bitwise_xor.reduce(parities))))
         one.odd = np.flatnonzero(parities ^ one.tree[one.top : 2 * one.top]) + one.top
-        one.chunk = max(-(-one.odd.size // self._schedule.passes[index].batches), 1)
 
     def _next(self) -> Message:
         """Search the pass with the smallest blocks that has odd ones; else begin the next pass."""
         for index, one in enumerate(self._passes):
             if one.odd.size:
-                newest = index == len(self._passes) - 1
-                self._searched, self._active = index, one.odd[: one.chunk] if newest else one.odd
-                one.odd = one.odd[self._active.size :]
+                self._searched, self._active = index, one.odd
+                one.odd = one.odd[:0]
                 return self._ask(CascadeSearch(index, self._active))
         if len(self._passes) < len(self._schedule.passes):
             return self._ask(CascadeOpen(len(self._passes)))
@@ -348,6 +347,7 @@ class CascadeCorrector(_Party):
 
 def _odd_ones(nodes: Nodes) -> Nodes:
     """Return, sorted, what occurs an odd number of times."""
-    values, counts = np.unique(nodes, return_counts=True)
-    odd: Nodes = values[counts % 2 == 1]
+    nodes = np.sort(nodes)
+    ends = np.flatnonzero(np.append(nodes[1:] != nodes[:-1], True))
+    odd: Nodes = nodes[ends[np.diff(ends, prepend=-1) % 2 == 1]]
     return odd
