@@ -1,9 +1,9 @@
 """Limits of telecom clocks, to hold a measured MTIE or TDEV against.
 
 From the ITU-T recommendations: G.8272 (primary reference time clock, class A), wander generation; G.8262 (synchronous
-Ethernet equipment clock, option 1, at constant temperature), wander generation; G.8273.2 (telecom boundary clock, classes A and B),
-low-pass filtered dynamic time error.  The figures were entered from memory of these texts: check them before a contract
-depends on them.
+Ethernet equipment clock, option 1, at constant temperature), wander generation; G.8273.2 (telecom boundary clock,
+classes A and B), low-pass filtered dynamic time error. The figures were entered from memory of these texts: check
+them before a contract depends on them.
 """
 
 from __future__ import annotations
