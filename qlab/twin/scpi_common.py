@@ -37,10 +37,12 @@ class CommonCommands:
     summary_bits: ClassVar[Mapping[str, int]] = {"OPERation": 0x80, "QUEStionable": 0x08}
     """Where in the status byte a group is summarised."""
     error_queue_length: ClassVar[int] = 20
+    no_error: ClassVar[str] = '+0,"No error"'
+    """What `SYST:ERR?` says of an empty queue."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.errors = ErrorQueue(self.error_queue_length)
+        self.errors = ErrorQueue(self.error_queue_length, self.no_error)
         self.status = {name: StatusGroup() for name in self.status_groups}
         self.esr = PON
         self.ese = self.sre = 0

@@ -69,8 +69,9 @@ class ScpiError(Exception):
 class ErrorQueue:
     """First in, first out; when it is full, the last entry becomes -350 "Queue overflow" and further ones are lost."""
 
-    def __init__(self, length: int = 20) -> None:
+    def __init__(self, length: int = 20, empty: str = '+0,"No error"') -> None:
         self._length = length
+        self._empty = empty
         self._errors: deque[ScpiError] = deque()
 
     def push(self, error: ScpiError) -> None:
@@ -81,8 +82,8 @@ class ErrorQueue:
             self._errors.append(error)
 
     def pop(self) -> str:
-        """Take out the oldest, `+0,"No error"` when there is none."""
-        return str(self._errors.popleft()) if self._errors else '+0,"No error"'
+        """Take out the oldest; what is said when there is none differs from maker to maker."""
+        return str(self._errors.popleft()) if self._errors else self._empty
 
     def clear(self) -> None:
         """Forget all."""

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from qlab.errors import TwinError
 from qlab.twin.scpi import query
+from qlab.twin.scpi_status import StatusGroup
 from sim_devices.cryogenics.cryostat import Loop, Stage, StageTemperature, Trajectory
 from sim_devices.cryogenics.lakeshore_inputs import INPUTS, five_digits, input_number
-from sim_devices.cryogenics.lakeshore_outputs import HeaterOutputs
+from sim_devices.cryogenics.lakeshore_status import OperationStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +43,7 @@ class Parameters(BaseModel):
     kelvin_per_watt: float = Field(5.0, gt=0, description="[INF] thermal resistance to the cold head")
 
 
-class LakeShore336Twin(HeaterOutputs):
+class LakeShore336Twin(OperationStatus):
     """The controller: four sensors, four outputs, no text error queue."""
 
     wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
@@ -54,6 +55,7 @@ class LakeShore336Twin(HeaterOutputs):
         self._bench = bench
         self._compressor = True
         self._open: set[int] = set()
+        self._operation = StatusGroup()
         self._heater_broken = [0, 0]
         self._heater_latch = [0, 0]
         room_k = self._room_k()
@@ -109,6 +111,8 @@ class LakeShore336Twin(HeaterOutputs):
     def answer(self, message: bytes) -> Script:
         """Carry out one message, in the state that the cryostat and the loops have come to."""
         self._settle()
+        self.finish_tuning()
+        self.watch_operation()
         yield from super().answer(message)
 
     def kelvin(self, i: int) -> float:
@@ -146,6 +150,7 @@ class LakeShore336Twin(HeaterOutputs):
     def _drive(self) -> None:
         """Begin anew from here: something was set."""
         now = self.clock.now_ps()
+        self.use_zones()
         too_hot = self._too_hot()
         for loop in self.loops:
             loop.range = 0 if too_hot else loop.range

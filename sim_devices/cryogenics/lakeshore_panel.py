@@ -53,14 +53,6 @@ class LakeShorePanel(ScpiTwin):
     def _network(self) -> str:
         return "1,0,127.0.0.1,255.0.0.0,127.0.0.1,0.0.0.0,0.0.0.0,LSCI-336,,"
 
-    @query("TUNEST?")
-    def _tuning(self) -> str:
-        return "0,0,0,0"
-
-    @query("OPST?", "OPSTR?")
-    def _operation_status(self) -> str:
-        return "0"
-
     def kelvin(self, i: int) -> float:
         """Return the temperature under a sensor."""
         raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, ClassVar
 
 from qlab.twin.scpi import ScpiError, command, integer, number, query
@@ -39,12 +40,14 @@ class LakeShoreSettings(LakeShorePanel):
         super().__init__(clock)
         self._kept: dict[tuple[str, str], str] = {}
         self._limits = [0.0] * len(INPUTS)
+        self._alarms: dict[str, tuple[int, int]] = {}
         self._panel = {"MODE": "0", "LOCK": "0,123", "BRIGT": "2"}
         self._extremes = [(float("inf"), float("-inf"))] * len(INPUTS)
 
     def on_reset(self) -> None:
         """Forget what was kept."""
         self._kept.clear()
+        self._alarms.clear()
         self._limits = [0.0] * len(INPUTS)
 
     def temperature_limits(self) -> list[float]:
@@ -111,11 +114,11 @@ class LakeShoreSettings(LakeShorePanel):
     def _filter_query(self, which: str) -> str:
         return self._recall("FILTER", which)
 
-    @command("DIODE")
+    @command("DIODE", "DIODEX")
     def _diode(self, which: str, current: str) -> None:
         self._keep("DIODE", which, (current,))
 
-    @query("DIODE?")
+    @query("DIODE?", "DIODEX?")
     def _diode_query(self, which: str) -> str:
         return self._recall("DIODE", which)
 
@@ -127,15 +130,26 @@ class LakeShoreSettings(LakeShorePanel):
     def _alarm_query(self, which: str) -> str:
         return self._recall("ALARM", which)
 
+    def alarms(self, which: str) -> tuple[int, int]:
+        """Return whether an input is or, where its alarms latch, was too high and too low."""
+        on, high, low, deadband, latch = (float(value) for value in self._recall("ALARM", which).split(",")[:5])
+        kelvin, (was_high, was_low) = self.kelvin(input_number(which)), self._alarms.get(which, (0, 0))
+        stays = math.inf if latch else deadband
+        found = (
+            int(bool(on) and (kelvin > high or (bool(was_high) and kelvin > high - stays))),
+            int(bool(on) and (kelvin < low or (bool(was_low) and kelvin < low + stays))),
+        )
+        self._alarms[which] = found
+        return found
+
     @query("ALARMST?")
     def _alarm_status(self, which: str) -> str:
-        on, high, low = (float(value) for value in self._recall("ALARM", which).split(",")[:3])
-        kelvin = self.kelvin(input_number(which))
-        return f"{int(bool(on) and kelvin > high)},{int(bool(on) and kelvin < low)}"
+        high, low = self.alarms(which.strip().upper())
+        return f"{high},{low}"
 
     @command("ALMRST")
     def _alarm_reset(self) -> None:
-        """Alarms are not latched here."""
+        self._alarms.clear()
 
     @command("RELAY")
     def _relay(self, which: str, *values: str) -> None:

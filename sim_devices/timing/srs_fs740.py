@@ -49,6 +49,7 @@ class FS740Twin(CounterCommands, ReceiverCommands):
 
     wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
     terminator = b"\r\n"
+    no_error = '0,"No error"'
     status_groups: ClassVar[Sequence[str]] = ("OPERation", "QUEStionable", "GPS")
     summary_bits: ClassVar[Mapping[str, int]] = {"OPERation": 0x80, "QUEStionable": 0x08, "GPS": 0x02}
 
@@ -79,6 +80,8 @@ class FS740Twin(CounterCommands, ReceiverCommands):
         self._latched = False
         self._owner = False
         self._stored: list[float] = []
+        self._configured: dict[int, str] = {}
+        self._fetched: dict[int, str] = {}
 
     @classmethod
     def build(cls, name: str, bench: Bench, parameters: Mapping[str, object]) -> FS740Twin:

@@ -40,7 +40,17 @@ SESSION = [
     (b"SENS:FREQ:GATE 0.5;GATE?\n", b"5.000000E-01\r\n"),
     (b"STAT:QUES:COND?;:STAT:GPS:COND?\n", b"0;0\r\n"),
     (b"SYST:ALAR?\n", b"0\r\n"),
-    (b"SYST:ERR?\n", b'+0,"No error"\r\n'),
+    (b"TBAS:CONF:LIM 2e-6;:TBAS:CONF:TINT:LIM?\n", b"2.000000E-06\r\n"),
+    (b"GPS:VERS?\n", b'"1.10","RES SMT 360"\r\n'),
+    (b"GPS:SAT:TRAC?\n", b"6,3,7,12,19,25,31\r\n"),
+    (b"GPS:CONF:CONS?;ALIG?;QUAL?;MODE?;SURV?;SURV:FIX?\n", b"GPS;UTC;3SAT;0,0.174533,20.0;RED;2000\r\n"),
+    (b"GPS:CONF:ADEL 1e-8;ADEL?\n", b"1.000000E-08\r\n"),
+    (b"SYST:TIM:LOFF?\n", b"0\r\n"),
+    (b"SYST:ALAR:COND?;EVEN?;ENAB?;MOD?;TINT?;DUR?;HOLD:DUR?\n", b"0;0;0;TRAC;1.000000E-07;0;0\r\n"),
+    (b"STAT:QUES:PTR 4;NTR 4;PTR?;NTR?;ENAB 4;ENAB?;:STAT:QUES?\n", b"4;4;4;0\r\n"),
+    (b"*ESE 32;*ESE?;*SRE 32;*SRE?;*STB?\n", b"32;32;16\r\n"),  # a reply waits
+    (b"DATA:COUN?;POIN?\n", b"0;250000\r\n"),
+    (b"SYST:ERR?\n", b'0,"No error"\r\n'),
 ]
 
 
@@ -85,7 +95,7 @@ def test_without_antenna_it_holds_over_and_its_time_wanders(wire: Wire, twin: FS
     assert float(wire.say(b"TBAS:TINT?\n")) == pytest.approx(expected, rel=1e-6)
     knob = table.knob("gps", "frequency")
     assert knob.value(table.clock.now_ps()) == pytest.approx(2e-12 + 1e-12 / 86400 * 1e4, rel=1e-6)
-    assert wire.say(b"SYST:DATE 2027,1,1\nSYST:ERR?\n") == b'+0,"No error"\r\n'  # nobody else owns it now
+    assert wire.say(b"SYST:DATE 2027,1,1\nSYST:ERR?\n") == b'0,"No error"\r\n'  # nobody else owns it now
     twin.device_fault("antenna_unplugged", active=False)
     wire.talk(wait_s=181.0)
     assert wire.say(b"TBAS?;:TBAS:EVEN:COUN?\n") == b"LOCK;4\r\n"  # locked, lost, stabilising, locked
@@ -110,6 +120,34 @@ def test_it_counts_what_is_on_an_input(wire: Wire, table: FakeBench) -> None:
     assert wire.talk(b"SENS:FREQ:GATE 0.1\nMEAS:FREQ?\n", wait_s=0.2) == b"1.000000000000E+04\r\n"
     assert wire.talk(b"MEAS:FREQ? 2\n", wait_s=0.2) == b"9.910000000000E+37\r\n"
     assert wire.say(b"DATA:COUN?;READ? 5;REM? 5;COUN?\n") == b"1;" + 2 * b"1.000000000000E+04;" + b"0\r\n"
+
+
+def test_it_tells_when_something_came_and_how_steady_it_is(wire: Wire, table: FakeBench) -> None:
+    table.feed.put(in1=range(2 * 10**12 + 123_456_789_012, 10**13, 10**8), in2=[10**12 + 1])
+    assert wire.talk(b"CONF1:TIM\nCONF1?\nCONF2?\n", wait_s=2.0) == b"TIM\r\nFREQ\r\n"
+    # date, time of day, ms, us, ns, ps, fs
+    assert wire.talk(b"READ1?\n", wait_s=1.1) == b"2026,1,1,0,0,2,123,456,789,12,0\r\n"
+    assert wire.talk(b"FETC1?\n") == b"2026,1,1,0,0,2,123,456,789,12,0\r\n"
+    assert wire.talk(b"MEAS2:TIM?\n", wait_s=1.1) == b"0,0,0,0,0,0,0,0,0,0,0\r\n"  # nothing within the gate
+    wire.say(b"CALC:STAT?\n")
+    assert wire.say(b"SYST:ERR?\n").startswith(b"-230,")
+    assert wire.talk(b"SENS:FREQ:GATE 0.1\nINIT1\nMEAS:FREQ?\nMEAS:FREQ?\n", wait_s=0.3).count(b"\r\n") == 2
+    mean, deviation, low, high = map(float, wire.say(b"CALC:STAT?\n").split(b","))
+    assert (mean, low, high) == pytest.approx((1e4, 1e4, 1e4))
+    assert deviation < 1e-6
+    assert float(wire.say(b"CALC:STAB?\n")) < 1e-12
+    assert wire.say(b"STOP1\nDATA:COUN?\n") == b"0\r\n"
+
+
+def test_the_status_byte_tells_of_clock_receiver_and_errors(wire: Wire, twin: FS740Twin) -> None:
+    wire.say(b"*CLS\nSTAT:QUES:ENAB 4\nSTAT:GPS:ENAB 2\n*SRE 8\n")
+    assert wire.say(b"*STB?\n") == b"0\r\n"
+    twin.device_fault("antenna_unplugged")
+    assert int(wire.say(b"*STB?\n")) == 0x02 | 0x08 | 0x40  # GPS, QUES, master summary
+    assert wire.say(b"STAT:QUES?;:STAT:GPS?\n") == b"4;10\r\n"
+    assert wire.say(b"*STB?\n") == b"0\r\n"  # reading cleared the events
+    wire.say(b"NOPE\n")
+    assert int(wire.say(b"*STB?\n")) == 0x04
 
 
 def test_the_interval_is_noise_that_polling_does_not_change(table: FakeBench) -> None:

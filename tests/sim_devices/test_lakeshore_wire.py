@@ -142,6 +142,80 @@ def test_a_reset_switches_the_heaters_off_and_leaves_the_cryostat(wire: Wire, cr
     assert wire.say(b"RANGE? 1\n") == b"0\r\n"
 
 
+MORE = [
+    (b"SRDG? A\n", b"+1.69000\r\n"),
+    (b"CRVHDR? 2\n", b"DT-670         ,STANDARD C,2,475.0,1\r\n"),
+    (b"CRVPT? 2,1\n", b"-0.30000,+500.0000\r\n"),
+    (b"FILTER A,1,10,2;FILTER? A\n", b"1,10,2\r\n"),
+    (b"DIODEX A,1;DIODEX? A\n", b"1\r\n"),
+    (b"HTRSET 1,1,2,0,1;HTRSET? 1\n", b"1,2,0,1,1\r\n"),
+    (b"ZONE 1,2,10,50,20,0,12.5,2,1,5;ZONE? 1,2\n", b"+10.0000,+0050.0,+0020.0,+0000.0,+012.500,2,1,+005.0\r\n"),
+    (b"ZONE? 2,10\n", b"+0.0000,+0050.0,+0020.0,+0000.0,+000.000,0,0,+000.1\r\n"),
+    (b"MNMXRST;MDAT? B\n", b"+40.0000,+40.0000\r\n"),
+    (b"*ESE 255;*ESE?;*SRE 191;*SRE?\n", b"255;191\r\n"),
+    (b"*WAI;*OPC;*ESR?\n", b"129\r\n"),  # the power was switched on, and the operation is complete
+    (b"KRDG? 0\n", b"+2.5000,+40.000,+295.15,+295.15\r\n"),
+]
+
+
+def test_what_else_the_sheet_has(wire: Wire) -> None:
+    for sent, expected in MORE:
+        assert wire.say(sent) == expected, sent
+    assert wire.say(b"NET?\n").count(b",") == 9
+    assert wire.say(b"*RST;FILTER? A\n") == b"0,08,02\r\n"
+
+
+def test_autotune_takes_its_time_sets_gains_and_tells_of_it(wire: Wire) -> None:
+    wire.say(b"ATUNE 1,2\n")
+    assert wire.say(b"TUNEST?\n") == b"0,1,1,00\r\n"  # it does not regulate: not ready
+    wire.say(b"PID 1,1,1,0;OUTMODE 1,1,1,0;SETP 1,4;RANGE 1,1;ATUNE 1,2;OPSTR?\n")
+    assert wire.say(b"TUNEST?\n") == b"1,1,0,00\r\n"
+    assert not int(wire.say(b"OPST?\n")) & 32
+    wire.talk(wait_s=300.0)
+    assert wire.say(b"TUNEST?;PID? 1\n") == b"1,1,0,05;+0001.0,+0001.0,+0000.0\r\n"
+    wire.talk(wait_s=301.0)
+    assert wire.say(b"TUNEST?;PID? 1\n") == b"0,0,0,00;+0200.0,+0002.0,+0002.0\r\n"
+    assert int(wire.say(b"OPSTR?\n")) & 32
+    wire.talk(wait_s=3600.0)
+    assert float(wire.say(b"KRDG? A\n")) == pytest.approx(4.0, abs=0.02)
+
+
+def test_a_zone_gives_gains_and_range_by_the_set_point(wire: Wire) -> None:
+    wire.say(b"ZONE 1,1,5,30,15,0,0,1,1,1;ZONE 1,2,300,60,10,5,0,3,1,1\n")
+    wire.say(b"OUTMODE 1,2,1,0;SETP 1,4;RANGE 1,1\n")
+    assert wire.say(b"PID? 1;RANGE? 1\n") == b"+0030.0,+0015.0,+0000.0;1\r\n"
+    wire.say(b"SETP 1,50\n")
+    assert wire.say(b"PID? 1;RANGE? 1\n") == b"+0060.0,+0010.0,+0005.0;3\r\n"
+    wire.say(b"RANGE 1,0\n")
+    assert wire.say(b"RANGE? 1\n") == b"0\r\n"  # a zone switches no heater on
+
+
+def test_alarms_latch_where_they_are_told_to(wire: Wire, cryo: LakeShore336Twin) -> None:
+    wire.say(b"OPSTE 1;OPSTR?\n")
+    wire.say(b"ALARM A,1,2.0,1.0,0.1,0,0,0;ALARM B,1,30,1,0,1,0,0\n")
+    assert wire.say(b"ALARMST? A;ALARMST? B;ALARMST? C\n") == b"1,0;1,0;0,0\r\n"
+    assert int(wire.say(b"OPST?\n")) & 1
+    assert int(wire.say(b"*STB?\n")) & 0x80
+    wire.say(b"ALARM A,1,2.45,1.0,0.1,0,0,0\n")
+    assert wire.say(b"ALARMST? A\n") == b"1,0\r\n"  # 2.5 K
+    wire.say(b"ALARM A,1,2.55,1.0,0.1,0,0,0;ALARM B,1,50,1,0,1,0,0\n")
+    assert wire.say(b"ALARMST? A;ALARMST? B\n") == b"1,0;1,0\r\n"  # within the dead band; latched
+    wire.say(b"ALMRST\n")
+    assert wire.say(b"ALARMST? A;ALARMST? B\n") == b"0,0;0,0\r\n"
+    cryo.device_fault("sensor_open", channel=3)
+    assert int(wire.say(b"OPST?\n")) & 2
+
+
+def test_a_reading_is_new_ten_times_a_second_and_a_ramps_end_shows(wire: Wire) -> None:
+    wire.talk(b"OPSTR?\n", wait_s=0.2)
+    assert int(wire.say(b"OPSTR?\n")) & 16
+    assert not int(wire.say(b"OPSTR?\n")) & 16
+    wire.say(b"OUTMODE 1,1,1,0;RANGE 1,1;RAMP 1,1,1;SETP 1,3.5\n")
+    assert int(wire.say(b"OPST?\n")) & 0b1100 == 0b1000  # the first ramps, the second does not
+    wire.talk(wait_s=90.0)
+    assert int(wire.say(b"OPST?;OPSTR?\n").split(b";")[1]) & 4
+
+
 STREAM = b"".join(sent for sent, _ in SESSION)
 
 
