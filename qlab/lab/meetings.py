@@ -114,15 +114,16 @@ class MeetingBuilder:
     def _meeting(self, name: str, optic: InterferometerModel, ways: Mapping[str, Arm | None]) -> Meeting | None:
         key: Key = ("optics", name)
         came = self._entered.get(name, [])
+        alone = True
         for entrance in _INPUTS:
             who = [photon for place, photon in came if place == entrance]
-            if len(who) == 1:
-                continue
-            found = f"{' and '.join(who)} come to {name}.{entrance}" if who else f"no path ends at {name}.{entrance}"
-            where = self._keys.get(f"{name}.{entrance}", key)
-            self._checked.complain(
-                where, f"{found}; one photon of a pair_source must come to each of {name}.a and {name}.b"
-            )
+            if len(who) != 1:
+                what = f"{' and '.join(who)} come to {name}.{entrance}" if who else f"no path ends at {name}.{entrance}"
+                where = self._keys.get(f"{name}.{entrance}", key)
+                text = f"{what}; one photon of a pair_source must come to each of {name}.a and {name}.b"
+                self._checked.complain(where, text)
+                alone = False
+        if not alone:
             return None
         if came[0][1] == came[1][1]:
             self._checked.complain(

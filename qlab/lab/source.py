@@ -123,7 +123,7 @@ def parse(text: str, name: str) -> tuple[dict[str, Data], Source]:
         walk.visit(root, ())
         if walk.problems:
             raise LabFileError("\n".join(walk.problems))
-        data: dict[str, Data] = loader.construct_document(root)
+        data = {key: _unshared(value) for key, value in loader.construct_document(root).items()}
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 1
@@ -138,6 +138,13 @@ def parse(text: str, name: str) -> tuple[dict[str, Data], Source]:
         msg = f"{name}:1: this is not YAML: {str(error).splitlines()[0]}"
         raise LabFileError(msg) from error
     return data, Source(name, walk.lines)
+
+
+def _unshared(data: Data) -> Data:
+    """Give every alias (*name) a copy of its own: to override a key of one thing changes nothing elsewhere."""
+    if isinstance(data, dict):
+        return {key: _unshared(value) for key, value in data.items()}
+    return [_unshared(value) for value in data] if isinstance(data, list) else data
 
 
 def _value(text: str, value: str) -> Data:

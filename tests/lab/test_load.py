@@ -111,6 +111,19 @@ def test_a_new_lab_file_is_sound_and_is_never_overwritten(tmp_path: Path, capsys
     assert "exists already" in capsys.readouterr().err
 
 
+def test_an_override_of_what_others_are_copied_from_changes_only_that(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("""
+qlab: 1
+name: two
+instruments:
+  a: &same {class: devices.sources.srs_dg645.DG645, address: twin, settings: {a_s: 1}}
+  b: *same
+""")
+    found = load_lab(str(path), ["instruments.a.settings.a_s=2"]).lab.instruments
+    assert [found[name].settings["a_s"] for name in "ab"] == [2, 1]
+
+
 def test_overrides_change_the_file_and_its_hash() -> None:
     plain, other = load_lab("bell"), load_lab("bell", ["seed=7", "optics.crystal.state.visibility=0.9"])
     assert other.lab.seed == 7
