@@ -20,7 +20,20 @@ from numpy.typing import NDArray
 from qlab.errors import BadRequestError, PeerError
 from qlab.qkd.bits import Bits, pack, unpack
 
-__all__ = ["F64", "U8", "U32", "U64", "BitString", "Blob", "Indices", "Message", "decode", "encode", "register"]
+__all__ = [
+    "F64",
+    "U8",
+    "U32",
+    "U64",
+    "BitString",
+    "Blob",
+    "Indices",
+    "Message",
+    "Times",
+    "decode",
+    "encode",
+    "register",
+]
 
 VERSION = 1
 _HEADER = struct.Struct(">BBQ")
@@ -84,6 +97,16 @@ class _Indices:
         return np.frombuffer(data, dtype=">u4", count=n, offset=begin).astype(np.int64), begin + 4 * n
 
 
+class _Times:
+    def write(self, value: NDArray[np.int64]) -> bytes:
+        return _LENGTH.pack(value.size) + value.astype(">i8").tobytes()
+
+    def read(self, data: bytes, at: int) -> tuple[NDArray[np.int64], int]:
+        (n,) = _LENGTH.unpack_from(data, at)
+        begin = at + _LENGTH.size
+        return np.frombuffer(data, dtype=">i8", count=n, offset=begin).astype(np.int64), begin + 8 * n
+
+
 U8 = Annotated[int, _Number("B")]
 U32 = Annotated[int, _Number("I")]
 U64 = Annotated[int, _Number("Q")]
@@ -91,6 +114,7 @@ F64 = Annotated[float, _Number("d")]
 Blob = Annotated[bytes, _Blob()]
 BitString = Annotated[Bits, _BitString()]
 Indices = Annotated[NDArray[np.int64], _Indices()]
+Times = Annotated[NDArray[np.int64], _Times()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
