@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from qlab.lab.optic_models import NAME, GateModel, Optic
+from qlab.lab.qkd_model import QkdModel
 
 __all__ = [
     "AnalyserModel",
@@ -178,6 +179,7 @@ class LabFile(_Model):
     paths: list[PathModel] = []
     cables: list[CableModel] = []
     analysers: dict[Name, AnalyserModel] = {}
+    qkd: QkdModel | None = Field(None, description="two parties that make keys")
     world: WorldModel = WorldModel()
     data_directory: Annotated[Path, Field(strict=False)] | None = Field(None, description="default: ./qlab-data")
     catalogue: str | None = Field(None, description="Tiled catalogue: a served one's address, `embedded` or `none`")
