@@ -25,7 +25,7 @@ from qlab.qkd.finite_key import secret_bits
 from qlab.qkd.messages import decode
 from qlab.qkd.party import SiftTally, settle, take_settlement
 from qlab.qkd.reconciling import correct_frames
-from qlab.qkd.sifting import SiftOffer, answer
+from qlab.qkd.sifting import SiftOffer, answer_with_lags
 from qlab.qkd.toeplitz import amplify
 from qlab.qkd.verification import KeyTag, matches_tag
 
@@ -102,7 +102,8 @@ def _collect(party: Party, talk: Talk, receiver: Receiver) -> Conversation[SiftT
         if not isinstance(theirs[0], SiftOffer):
             msg = f"{type(theirs[0]).__name__} came where SiftOffer was expected; the block is given up"
             raise PeerError(msg)
-        reply, kept = answer(found, theirs[0], party.policy.window_ps)
+        reply, kept, lags_ps = answer_with_lags(found, theirs[0], party.policy.window_ps)
+        receiver.follow(lags_ps)
         yield from talk.say(reply)
         tally.add(found, kept)
     return tally

@@ -41,6 +41,7 @@ _CODE_BYTES, _NONCE_BYTES = 16, 16
 _HELLO, _MORE, _LAST, _ACK = 0, 1, 2, 3
 _SEGMENT, _WINDOW = 1 << 15, 64
 LARGEST_FRAME = _HEADER.size + _SEGMENT + _CODE_BYTES
+_OVERTAKEN = 3
 _FIRST_RTO_S, _LEAST_RTO_S, _MOST_RTO_S = 0.3, 0.02, 5.0
 
 
@@ -63,6 +64,8 @@ class _Flying:
     payload: bytes
     sent_s: float = -1.0
     times: int = 0
+    waits: int = 0
+    overtaken: int = 0
 
 
 @dataclass(slots=True)
@@ -123,7 +126,7 @@ class FrameLink:
         self._greet = True
         if self._session is not None:
             for flying in self._session.flying.values():
-                flying.sent_s = -1.0
+                flying.sent_s, flying.waits = -1.0, 0
 
     def outgoing(self, now_s: float) -> list[bytes]:
         """Return the frames that are to be sent by now, in their order."""
@@ -138,9 +141,10 @@ class FrameLink:
             session.flying[session.next_out] = _Flying(*self._waiting.popleft())
             session.next_out += 1
         for number, flying in session.flying.items():
-            if flying.sent_s < 0.0 or now_s >= flying.sent_s + self._rto_s(flying.times):
+            if flying.sent_s < 0.0 or now_s >= flying.sent_s + self._rto_s(flying.waits):
                 self.counts.resent += flying.times > 0
-                flying.sent_s, flying.times = now_s, flying.times + 1
+                flying.waits += flying.sent_s >= 0.0
+                flying.sent_s, flying.times, flying.overtaken = now_s, flying.times + 1, 0
                 frames.append(self._frame(flying.kind, number, flying.payload))
                 self._acknowledge = False
         if self._acknowledge:
@@ -155,7 +159,7 @@ class FrameLink:
             return self._greeted_s + _FIRST_RTO_S
         if not self._session.flying:
             return None
-        return min(max(flying.sent_s, 0.0) + self._rto_s(flying.times) for flying in self._session.flying.values())
+        return min(max(flying.sent_s, 0.0) + self._rto_s(flying.waits) for flying in self._session.flying.values())
 
     def receive(self, frame: bytes, now_s: float) -> list[bytes]:
         """Take a frame, and return the messages that it completes, in their order."""
@@ -210,11 +214,16 @@ class FrameLink:
         return messages
 
     def _confirmed(self, session: _Session, have: int, also: int, now_s: float) -> None:
+        confirmed = -1
         for number in list(session.flying):
             if number < have or (number < have + 64 and also >> (number - have) & 1):
-                flying = session.flying.pop(number)
+                flying, confirmed = session.flying.pop(number), number
                 if flying.times == 1:  # of others nobody knows which sending was confirmed (P. Karn)
                     self._measure(now_s - flying.sent_s)
+        for number, flying in session.flying.items():
+            flying.overtaken += number < confirmed
+            if flying.overtaken >= _OVERTAKEN:  # not late but lost (fast retransmission, RFC 5681)
+                flying.sent_s, flying.overtaken = -1.0, 0
 
     def _measure(self, rtt_s: float) -> None:
         """Follow the round-trip time as RFC 6298 does."""
@@ -224,9 +233,9 @@ class FrameLink:
         self._spread_s += (abs(rtt_s - self._rtt_s) - self._spread_s) / 4.0
         self._rtt_s += (rtt_s - self._rtt_s) / 8.0
 
-    def _rto_s(self, times: int) -> float:
+    def _rto_s(self, waits: int) -> float:
         first = max(self._rtt_s + 4.0 * self._spread_s, _LEAST_RTO_S) if self._rtt_s else _FIRST_RTO_S
-        return min(first * 2.0 ** max(times - 1, 0), _MOST_RTO_S)
+        return min(first * 2.0**waits, _MOST_RTO_S)
 
     def _frame(self, kind: int, number: int, payload: bytes) -> bytes:
         have, also = 0, 0

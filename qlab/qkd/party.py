@@ -17,6 +17,8 @@ from qlab.qkd.sifting import Sifted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from qlab.qkd.accounting import EstimatedBlock
     from qlab.qkd.assumptions import Assumptions
     from qlab.qkd.authentication import Role
@@ -40,6 +42,10 @@ class Receiver(Protocol):
 
     def finish(self) -> Detections | None:
         """Wait for the end of the piece, and return what was detected; None: there is nothing more to come."""
+        ...
+
+    def follow(self, lags_ps: NDArray[np.int64]) -> None:
+        """Take how much later than the peer's this party's detections of the last piece came, pair by pair."""
         ...
 
 

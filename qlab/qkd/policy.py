@@ -24,6 +24,10 @@ class QkdPolicy:
     ----------
     window_ps, merge_ps:
         Full width of the coincidence window; clicks of one party within `merge_ps` are one detection.
+    clock_offset_ps, clock_frequency:
+        How far apart the parties' clocks may be, and by how much one may be faster; 0: they are one clock.
+    delay_search_ps, peak_width_ps:
+        Largest difference of two detectors' delays, and about the width of a coincidence peak; for the alignment.
     key_bits, test_bits:
         A block is complete with so many sifted bits of the key basis and of the test basis.
     tolerance:
@@ -40,6 +44,10 @@ class QkdPolicy:
 
     window_ps: int = 1000
     merge_ps: int = 1000
+    clock_offset_ps: int = 0
+    clock_frequency: float = 0.0
+    delay_search_ps: int = 1_000_000
+    peak_width_ps: int = 2000
     key_bits: int = 200_000
     test_bits: int = 20_000
     tolerance: float = 0.04
