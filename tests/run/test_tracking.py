@@ -63,7 +63,7 @@ def excess(found: dict[str, Any]) -> float:
 
 def test_wave_plates_follow_the_fibre_and_hold_the_error_rate(tmp_path: Path) -> None:
     held, left = track(tmp_path / "held"), track(tmp_path / "left", compensate="nothing")
-    # An axis is probed every third round of 2 s and left alone for 4 s on average: (d_x^2 + d_y^2) / 4 of 0.04^2 rad^2 a second.
+    # An axis is probed every third round of 2 s and left alone for 4 s on average: (d_x^2 + d_y^2) / 4 of 0.04^2 rad^2 a s.
     assert excess(held) < 0.0032 + 0.003
     assert excess(left) > 2.0 * excess(held)
     assert not left["round_made_rad"].any()
