@@ -37,6 +37,7 @@ __all__ = [
     "Detector",
     "NanowireSystem",
     "Oven",
+    "PairClock",
     "PhotonSource",
     "PolarisationAnalyser",
     "PolarisationController",
@@ -44,6 +45,7 @@ __all__ = [
     "PulseGenerator",
     "RepeaterModule",
     "Rotator",
+    "SteeredClock",
     "Switch",
     "TagRecorder",
     "TimeTagger",
@@ -451,3 +453,61 @@ class Clock(Protocol):
 
     def wait_for_lock(self) -> Status:
         """Wait for the lock; fails with `InstrumentError`, which says what is in the way, after `lock_timeout_s`."""
+
+
+@runtime_checkable
+class PairClock(Protocol):
+    """A node's clock against another's by photon pairs, two taggers in one; the second less the first.
+
+    `trigger` compares the taggers' last acquisitions, which the plan has triggered, within seconds of computing and no lab
+    time; to find no pairs is no failure: `lock`, `health` and `sigma_ps` say so.
+
+    Attributes
+    ----------
+    offset_ps, sigma_ps, frequency, sigma_frequency, lock, at_s:
+        What is known, as signals; NaN and infinite where nothing is.  `at_s` is on the first clock.
+    """
+
+    name: str
+    health: Wellness
+    taggers: tuple[TimeTagger, TimeTagger]
+    offset_ps: Signal
+    sigma_ps: Signal
+    frequency: Signal
+    sigma_frequency: Signal
+    lock: Signal
+    at_s: Signal
+
+    def trigger(self) -> Status:
+        """Compare the taggers' last acquisitions."""
+
+    def note_steering(self, frequency: float) -> None:
+        """Take note that the second clock's frequency was just changed by a fraction."""
+
+    def forget(self) -> None:
+        """Forget what is known, so that the next comparison searches."""
+
+
+@runtime_checkable
+class SteeredClock(Protocol):
+    """An oscillator whose frequency can be set, as a fraction off its own; a wire's round trip.
+
+    Attributes
+    ----------
+    steering_step:
+        Smallest change of the frequency.
+    """
+
+    name: str
+    steering_step: float
+
+    @property
+    def steering(self) -> float:
+        """What it was set to last."""
+
+    @property
+    def steering_limits(self) -> tuple[float, float]:
+        """What it can be set to."""
+
+    def steer(self, fraction: float) -> Status:
+        """Set the frequency; raises `LimitError` at once outside the limits."""

@@ -80,7 +80,7 @@ class Lab:
     clock, host, bench:
         Lab time, the twins' host, and what the twins see; no host and no bench where every instrument is real.
     devices:
-        Ophyd devices by name, analysers included.
+        Ophyd devices by name, analysers and pair clocks included.
     twins, mounts:
         By instrument name; a further port of an instrument as NAME.PORT.
     """
@@ -119,6 +119,7 @@ class Lab:
         for name in self.file.instruments:
             self.devices[name] = self._device(name, checked)
         self._analysers(checked)
+        self._pair_clocks(checked)
         checked.raise_problems()
 
     def connect(self) -> None:
@@ -171,6 +172,19 @@ class Lab:
                 transmitted=model.transmitted,
                 reflected=model.reflected,
             )
+
+    def _pair_clocks(self, checked: Checked) -> None:
+        for name, model in self.file.pair_clocks.items():
+            try:
+                cls: Any = find_device_class(model.class_, composite=True)
+            except LabFileError as error:
+                checked.complain(("pair_clocks", name, "class"), str(error))
+                continue
+            given = model.model_dump(exclude={"class_", "first", "second", "search"})
+            search = model.search.model_dump(exclude={"max_offset_ms"})
+            search["max_offset_ps"] = round(model.search.max_offset_ms * 1e9)
+            taggers = {"first": self.devices[model.first], "second": self.devices[model.second]}
+            self.devices[name] = cls(name=name, clock=self.clock, search=search, **taggers, **given)
 
     # Life.
 

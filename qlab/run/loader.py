@@ -34,8 +34,13 @@ _ROLE_OF = {
     "generator": roles.PulseGenerator,
     "controller": roles.PolarisationController,
     "delay_line": roles.DelayLine,
+    "pair_clock": roles.PairClock,
+    "pair_clocks": roles.PairClock,
+    "clocks": roles.Clock,
+    "oscillator": roles.SteeredClock,
+    "switch": roles.Switch,
 }
-_LISTS = ("taggers", "modules", "counters", "detectors")
+_LISTS = ("clocks", "pair_clocks", "taggers", "modules", "counters", "detectors")
 """Where all fitting devices are meant, in the order of the lab file, unless some are named."""
 _PIECES = ("correlations", "stubs")
 """Modules with pieces of plans; elsewhere every generator function of `__all__` is a plan."""
