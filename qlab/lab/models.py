@@ -21,6 +21,7 @@ from qlab.lab.clock_models import (
     StepModel,
 )
 from qlab.lab.optic_models import NAME, GateModel, Optic
+from qlab.lab.qkd_model import QkdModel
 
 __all__ = [
     "AnalyserModel",
@@ -161,6 +162,7 @@ class LabFile(_Model):
     paths: list[PathModel] = []
     cables: list[CableModel] = []
     analysers: dict[Name, AnalyserModel] = {}
+    qkd: QkdModel | None = Field(None, description="two parties that make keys")
     world: WorldModel = WorldModel()
     data_directory: Annotated[Path, Field(strict=False)] | None = Field(None, description="default: ./qlab-data")
     catalogue: str | None = Field(None, description="Tiled catalogue: a served one's address, `embedded` or `none`")
