@@ -27,15 +27,20 @@ def draw_tags(found: TagsHistogram, path: Path) -> list[tuple[int, int]]:
     Raises
     ------
     BadRequestError
-        matplotlib is not installed, or the file's suffix is none that it knows.
+        matplotlib is not installed, the file's suffix is none that it knows, or its folder is missing.
     StorageError
         It cannot be written.
     """
     try:
+        from matplotlib.backend_bases import FigureCanvasBase
         from matplotlib.figure import Figure
     except ImportError as error:
         msg = "pictures need matplotlib: pip install 'qlab[lab]'"
         raise BadRequestError(msg) from error
+    known = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known or not path.parent.is_dir():
+        msg = f"{path}: expected a file in a folder that exists, with a suffix of {', '.join(sorted(known))}"
+        raise BadRequestError(msg)
     shown = _most_significant(found.histogram)
     rows = -(-len(shown) // 2)
     figure = Figure(figsize=(9.0, 3.2 + 2.4 * rows), layout="constrained")
@@ -52,9 +57,6 @@ def draw_tags(found: TagsHistogram, path: Path) -> list[tuple[int, int]]:
     except OSError as error:
         msg = f"{path}: cannot be written: {error.strerror}"
         raise StorageError(msg) from error
-    except ValueError as error:
-        msg = f"{path}: {error}"
-        raise BadRequestError(msg) from error
     return [found.histogram.pairs[row] for row in shown]
 
 
