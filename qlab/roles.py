@@ -35,6 +35,7 @@ __all__ = [
     "Cryostat",
     "DelayLine",
     "Detector",
+    "Monitored",
     "NanowireSystem",
     "Oven",
     "PairClock",
@@ -330,6 +331,22 @@ class Wellness(Protocol):
     """Signals `ok` (1 or 0), `reason` and `since` of an instrument; reading them asks nobody."""
 
     name: str
+    ok: Signal
+    reason: Signal
+
+
+@runtime_checkable
+class Monitored(Protocol):
+    """Any instrument that tells whether it is well.
+
+    `trigger` fetches its state, `health` says what is wrong; a status that fails has told it to `health` before.
+    """
+
+    name: str
+    health: Wellness
+
+    def trigger(self) -> Status:
+        """Fetch what there is to see."""
 
 
 @runtime_checkable

@@ -30,6 +30,7 @@ _ROLE_OF = {
     "modules": roles.RepeaterModule,
     "counters": roles.Counter,
     "detectors": roles.Detector,
+    "watched": roles.Monitored,
     "oven": roles.Oven,
     "generator": roles.PulseGenerator,
     "controller": roles.PolarisationController,
@@ -40,9 +41,9 @@ _ROLE_OF = {
     "oscillator": roles.SteeredClock,
     "switch": roles.Switch,
 }
-_LISTS = ("clocks", "pair_clocks", "taggers", "modules", "counters", "detectors")
+_LISTS = ("clocks", "pair_clocks", "taggers", "modules", "counters", "detectors", "watched")
 """Where all fitting devices are meant, in the order of the lab file, unless some are named."""
-_PIECES = ("correlations", "stubs")
+_PIECES = ("correlations", "stubs", "suspending")
 """Modules with pieces of plans; elsewhere every generator function of `__all__` is a plan."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qlab.run.pictures.drift import draw_tracking
+from qlab.run.pictures.drift import draw_stability, draw_tracking
 from qlab.run.pictures.pairs import draw_correlations, draw_fringes, draw_histogram, draw_matrix, draw_state
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ PICTURES: dict[str, tuple[str, str, Callable[[dict[str, Any]], Any]]] = {
     "tomography_rho_real": ("The density matrix of the largest likelihood", "state", draw_state),
     "alignment_t": ("Correlation matrix before alignment", "matrix", draw_matrix),
     "drift_round_time_s": ("Error rates and compensation", "tracking", draw_tracking),
+    "stability_point_time_s": ("What happened when", "stability", draw_stability),
 }
 """By a key of the results: title, file name, and what draws it."""
 
