@@ -3,6 +3,7 @@
 import bluesky.plan_stubs as bps
 import numpy as np
 
+from plans.goals import Goal
 from plans.pairs import PairCounter
 from plans.stubs import measure_setting, publish_counts, recording_run, with_source_on
 
@@ -19,6 +20,7 @@ def measure_tomography(
     acquisition_s: float = 0.5,
     sigma: float = 0.005,
     max_rounds: int = 10,
+    max_duration_s: float | None = None,
     window_ps: int = 2000,
     delays_ps: list[int] | None = None,
     target: str = "phi+",
@@ -45,6 +47,8 @@ def measure_tomography(
         Wanted standard uncertainty of the fidelity.
     max_rounds : int
         Rounds after which the plan gives up waiting for it.
+    max_duration_s : float
+        Lab seconds after which it does.
     window_ps : int
         Full width of the coincidence window.
     delays_ps : list of int
@@ -68,11 +72,9 @@ def measure_tomography(
     if target not in BELL:
         msg = f"measure_tomography: target {target!r}; expected one of {', '.join(BELL)}"
         raise PlanError(msg)
-    if max_rounds < 1 or not acquisition_s > 0 or not sigma > 0:
-        msg = (
-            f"measure_tomography: max_rounds = {max_rounds}, acquisition_s = {acquisition_s:g}, sigma = {sigma:g}; "
-            "expected at least 1, and above 0"
-        )
+    goal = Goal("measure_tomography", sigma, max_rounds, max_duration_s)
+    if not acquisition_s > 0:
+        msg = f"measure_tomography: acquisition_s = {acquisition_s:g}; expected above 0"
         raise PlanError(msg)
     if extinction_db < 10.0:
         msg = f"measure_tomography: extinction_db = {extinction_db:g}; expected at least 10 dB"
@@ -82,13 +84,12 @@ def measure_tomography(
     n = len(NINE_SETTINGS)
 
     def body():
+        goal.begin(tagger.clock)
         yield from bps.abs_set(tagger.acquisition_s, acquisition_s, wait=True)
         counts = np.zeros((n, 2, 2), dtype=np.int64)
         accidentals = np.zeros((n, 2, 2))
         live_s = np.zeros(n)
-        rounds = 0
-        while rounds < max_rounds:
-            rounds += 1
+        while True:
             for k, (a, b) in enumerate(NINE_SETTINGS):
                 yield from measure_setting([tagger], [alice, bob], [(alice, a), (bob, b)])
                 block = tagger.last_block
@@ -102,7 +103,7 @@ def measure_tomography(
             pairs.settle()
             data = analyser_counts(NINE_SETTINGS, counts, live_s=live_s, accidentals=accidentals, contrast=contrast)
             figures = describe_state(data, target, seed)
-            if figures["fidelity_sigma"] <= sigma:
+            if goal.reached(figures["fidelity_sigma"]):
                 break
         fit = maximum_likelihood(data)
         values = {
@@ -112,13 +113,13 @@ def measure_tomography(
             "rho_real": fit.rho.real,
             "rho_imag": fit.rho.imag,
             "likelihood_gap": fit.gap,
-            "rounds": rounds,
             "counts": counts,
             "accidentals": accidentals,
             "live_s": live_s,
             "window_ps": window_ps,
             "channels": np.array(pairs.channels),
             "delays_ps": np.array(pairs.delays()),
+            **goal.figures(),
         }
         units = {"live_s": "s", "window_ps": "ps", "delays_ps": "ps"}
         yield from publish("analysis", "tomography", values, tagger.clock.now_s(), units)

@@ -133,6 +133,18 @@ class PolarisationAnalyser(Protocol):
     def set_bloch(self, vector: Sequence[float]) -> Status:
         """Analyse the state with this unit Bloch vector (Z = H/V, X = D/A, Y = R/L) in the aligned frame."""
 
+    @property
+    def plate_angles_deg(self) -> tuple[float, float] | None:
+        """Where quarter- and half-wave plate were sent to last; None for an analyser of another kind."""
+
+    @property
+    def plate_repeatability_deg(self) -> float:
+        """The standard deviation of where the plates stop; 0 for an analyser of another kind."""
+
+    @property
+    def frame_rotation(self) -> NDArray[np.float64]:
+        """The aligned frame, shape (3, 3)."""
+
     def bloch_covariance(self) -> NDArray[np.float64]:
         """Return the covariance of the analysed Bloch vector at the last setting, shape (3, 3), in the aligned frame."""
 

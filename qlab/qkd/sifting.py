@@ -27,7 +27,18 @@ if TYPE_CHECKING:
 
     from qlab.tags.stream import TagBlock
 
-__all__ = ["Detections", "Outcome", "SiftAnswer", "SiftOffer", "Sifted", "answer", "detections", "offer", "take"]
+__all__ = [
+    "Detections",
+    "Outcome",
+    "SiftAnswer",
+    "SiftOffer",
+    "Sifted",
+    "answer",
+    "answer_with_lags",
+    "detections",
+    "offer",
+    "take",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +151,8 @@ def offer(mine: Detections) -> SiftOffer:
 def answer(mine: Detections, theirs: SiftOffer, window_ps: int) -> tuple[SiftAnswer, Sifted]:
     """Return the corrector's message and what it keeps.
 
+    `answer_with_lags` also returns by how much its detections of all pairs came later, int64 ps.
+
     Parameters
     ----------
     mine, theirs:
@@ -152,6 +165,13 @@ def answer(mine: Detections, theirs: SiftOffer, window_ps: int) -> tuple[SiftAns
     PeerError
         Times do not rise, or there is not one basis for each.
     """
+    return answer_with_lags(mine, theirs, window_ps)[:2]
+
+
+def answer_with_lags(
+    mine: Detections, theirs: SiftOffer, window_ps: int
+) -> tuple[SiftAnswer, Sifted, NDArray[np.int64]]:
+    """Return the corrector's message, what it keeps, and its lags; as `answer`."""
     if window_ps < 0:
         msg = f"coincidence window of {window_ps} ps: expected at least 0"
         raise BadRequestError(msg)
@@ -160,7 +180,7 @@ def answer(mine: Detections, theirs: SiftOffer, window_ps: int) -> tuple[SiftAns
         raise PeerError(msg)
     i, j = one_to_one_pairs(theirs.times, mine.t_ps, window_ps // 2)
     same = theirs.test_basis[i] == mine.test_basis[j]
-    return SiftAnswer(i[same]), _split(mine, j[same])
+    return SiftAnswer(i[same]), _split(mine, j[same]), mine.t_ps[j] - theirs.times[i]
 
 
 def take(mine: Detections, theirs: SiftAnswer) -> Sifted:

@@ -133,7 +133,7 @@ class ClockTracker:
         x, y, z = middle.mean
 
         def predict(s: Floats) -> Floats:
-            predicted: Floats = x + y * s + z * s * s / 2.0
+            predicted: Floats = x + s * (y + s * (z / 2.0))
             return predicted
 
         # Background is judged on ground beside the gate, three times as wide as the gate.

@@ -39,7 +39,9 @@ def run(
     ):
         d = lab.devices
         d["oven"].set(40.0).wait(30)
-        plan = measure_visibility(d["tagger"], d["alice"], d["bob"], d["pump"], acquisition_s=0.1, points=POINTS)
+        plan = measure_visibility(
+            d["tagger"], d["alice"], d["bob"], d["pump"], acquisition_s=0.1, points=POINTS, max_rounds=1
+        )
         if interrupt is None:
             session.run(plan)
         else:
