@@ -1,26 +1,25 @@
-"""The command line of `qlab tags`: one command a task on files of time tags."""
+"""Commands about recorded time tags: `tags info`, `histogram`, `plot`, `coincidences`, `convert`, `clocks`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
+from qlab.commands.bar import Bar
+from qlab.commands.options import say
 from qlab.errors import BadRequestError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
-    from typing import TextIO
 
     from qlab.tags.histograms import TagsHistogram
 
-__all__ = ["Bar", "add"]
+__all__ = ["add"]
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `tags` and its tasks to the commands."""
+    """Add the parsers of these commands."""
     tags = commands.add_parser("tags", help="look into files of time tags, count and convert them").add_subparsers(
         required=True, metavar="TASK"
     )
@@ -80,56 +79,6 @@ def _delay_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--delays", metavar="C=PS,...", help="delays of channels, subtracted, such as 4=1200,5=-300")
 
 
-class Bar:
-    """A bar on a terminal that shows how much of a file has been read; silent for the first half second, and elsewhere.
-
-    Parameters
-    ----------
-    out:
-        Where it is drawn.
-    shown:
-        Whether anybody looks; by default whether `out` is a terminal.
-    now_s:
-        Wall time in s.
-    """
-
-    def __init__(
-        self, out: TextIO | None = None, *, shown: bool | None = None, now_s: Callable[[], float] = perf_counter
-    ) -> None:
-        self._out = out or sys.stderr
-        self._shown = self._out.isatty() if shown is None else shown
-        self._now_s = now_s
-        self._begin_s = now_s()
-        self._drawn_s = self._begin_s + 0.4
-        self._any = False
-
-    def __call__(self, done: int, total: int) -> None:
-        """Draw, at most ten times a second."""
-        now_s = self._now_s()
-        if not self._shown or now_s < self._drawn_s + 0.1 or total <= 0:
-            return
-        part = min(done / total, 1.0)
-        left_s = (now_s - self._begin_s) * (1.0 - part) / part if part > 0 else 0.0
-        filled = round(30 * part)
-        print(
-            f"\r[{'#' * filled}{'.' * (30 - filled)}] {100 * part:3.0f} %, {left_s:.0f} s left ", end="", file=self._out
-        )
-        self._out.flush()
-        self._drawn_s, self._any = now_s, True
-
-    def clear(self) -> None:
-        """Take the bar away."""
-        if self._any:
-            print("\r" + " " * 60, end="\r", file=self._out)
-            self._any = False
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.clear()
-
-
 def _info(arguments: argparse.Namespace) -> int:
     from qlab.tags.info import tags_info
 
@@ -171,7 +120,7 @@ def _counted(arguments: argparse.Namespace) -> TagsHistogram:
 
 
 def _shown(text: str, fault: str) -> int:
-    print(text)
+    say(text)
     if fault:
         print(f"qlab: {fault}", file=sys.stderr)
     return 1 if fault else 0
@@ -187,7 +136,7 @@ def _coincidences(arguments: argparse.Namespace) -> int:
         alice=_channels(arguments.alice, "--alice"),
         bob=_channels(arguments.bob, "--bob"),
     )
-    print(result.to_json() if arguments.json else result.render())
+    say(result.to_json() if arguments.json else result.render())
     return 0
 
 
@@ -202,7 +151,7 @@ def _clocks(arguments: argparse.Namespace) -> int:
         channels=(_channels(arguments.alice, "--alice"), _channels(arguments.bob, "--bob")),
         bin_ps=arguments.bin_ps,
     )
-    print(result.to_json() if arguments.json else result.render())
+    say(result.to_json() if arguments.json else result.render())
     return 0 if isinstance(result.found, ClockLock) else 1
 
 

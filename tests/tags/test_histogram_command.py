@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlab.cli import main
-from qlab.commands.tags import Bar
+from qlab.commands.bar import Bar
 from qlab.errors import BadRequestError
 from qlab.tags.accumulators.census import Census
 from qlab.tags.files.flat import FlatWriter
