@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
     from ophyd import Signal
     from ophyd.status import Status
 
+    from qlab.lab.qkd_model import QkdModel
     from qlab.tags.stream import TagBlock
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "Cryostat",
     "DelayLine",
     "Detector",
+    "KeyParties",
     "Monitored",
     "NanowireSystem",
     "Oven",
@@ -194,6 +197,22 @@ class TimeTagger(Protocol):
 
     def trigger(self) -> Status:
         """Take one acquisition."""
+
+
+@runtime_checkable
+class KeyParties(Protocol):
+    """Two parties of a lab that make keys: the lab file's section `qkd` with the devices that it names.
+
+    `alice_tagger` and `bob_tagger` are `TimeTagger`s, `light` a `PhotonSource` or None; `rules` is the section,
+    `folder` where both ledgers are.
+    """
+
+    name: str
+    rules: QkdModel
+    alice_tagger: TimeTagger
+    bob_tagger: TimeTagger
+    light: PhotonSource | None
+    folder: Path
 
 
 @runtime_checkable

@@ -10,6 +10,7 @@ from qlab.errors import LabFileError, LinkError, QlabError
 from qlab.lab.bench import LabBench
 from qlab.lab.check import Checked, check_lab
 from qlab.lab.classes import find_device_class, look_beside
+from qlab.lab.key_parties import lab_parties
 from qlab.lab.load import load_lab, shipped_labs
 from qlab.lab.mounting import TwinRack
 from qlab.lab.replaying import replay_feeds
@@ -125,6 +126,9 @@ class Lab:
             self.devices[name] = self._device(name, checked)
         self._analysers(checked)
         self._pair_clocks(checked)
+        parties = lab_parties(checked, self.devices, self.data_dir / "keys")
+        if parties is not None:
+            self.devices[parties.name] = parties
         checked.raise_problems()
 
     def connect(self) -> None:

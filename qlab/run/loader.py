@@ -25,6 +25,7 @@ _ROLE_OF = {
     "source": roles.PhotonSource,
     "alice": roles.PolarisationAnalyser,
     "bob": roles.PolarisationAnalyser,
+    "parties": roles.KeyParties,
     "meter": roles.PowerMeter,
     "bias": roles.NanowireSystem,
     "modules": roles.RepeaterModule,
