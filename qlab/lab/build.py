@@ -14,6 +14,7 @@ from qlab.lab.load import load_lab, shipped_labs
 from qlab.lab.mounting import TwinRack
 from qlab.lab.replaying import replay_feeds
 from qlab.lab.wiring import Wiring, build_wiring
+from qlab.lab.world_faults import WorldFaults
 from qlab.links.factory import open_link
 from qlab.twin.host import TwinHost
 
@@ -79,6 +80,8 @@ class Lab:
         The world that the file describes, and the handles on it.
     clock, host, bench:
         Lab time, the twins' host, and what the twins see; no host and no bench where every instrument is real.
+    faults:
+        What can be made to go wrong in the world.
     devices:
         Ophyd devices by name, analysers and pair clocks included.
     twins, mounts:
@@ -97,6 +100,7 @@ class Lab:
         self._foreign_clock = clock
         self.host: TwinHost | None = None
         self.bench: LabBench | None = None
+        self.faults = WorldFaults(self.file, self.wiring, self.clock)
         self.devices: dict[str, Any] = {}
         self.twins: dict[str, Any] = {}
         self.mounts: dict[str, Mount] = {}
@@ -109,6 +113,7 @@ class Lab:
             look_beside(self.path)
         checked = check_lab(self.loaded, self._foreign_clock)
         self.wiring = build_wiring(checked)
+        self.faults = WorldFaults(self.file, self.wiring, self.clock)
         checked.raise_problems()
         if any(instrument.is_twin for instrument in self.file.instruments.values()):
             self.host = TwinHost(self.clock, seed=self.seed)
