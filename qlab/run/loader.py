@@ -42,6 +42,8 @@ _ROLE_OF = {
 }
 _LISTS = ("clocks", "pair_clocks", "taggers", "modules", "counters", "detectors")
 """Where all fitting devices are meant, in the order of the lab file, unless some are named."""
+_PIECES = ("correlations", "stubs")
+"""Modules with pieces of plans; elsewhere every generator function of `__all__` is a plan."""
 
 
 def find_plans() -> dict[str, Callable[..., Any]]:
@@ -49,8 +51,8 @@ def find_plans() -> dict[str, Callable[..., Any]]:
     package = importlib.import_module("plans")
     found: dict[str, Callable[..., Any]] = {}
     for module in pkgutil.iter_modules(package.__path__):
-        if module.name == "stubs":
-            continue  # pieces of plans
+        if module.name in _PIECES:
+            continue
         loaded = importlib.import_module(f"plans.{module.name}")
         offered = {name: getattr(loaded, name) for name in loaded.__all__}
         found |= {name: plan for name, plan in offered.items() if inspect.isgeneratorfunction(plan)}

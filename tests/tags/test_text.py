@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qlab.errors import BadRequestError, TagFileError
-from qlab.tags.files.text import read_text, ticks_to_ps
+from qlab.tags.files.text import read_text
+from qlab.tags.ticks import ticks_to_ps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
