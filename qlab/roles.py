@@ -502,6 +502,8 @@ class PairClock(Protocol):
     ----------
     offset_ps, sigma_ps, frequency, sigma_frequency, lock, at_s:
         What is known, as signals; NaN and infinite where nothing is.  `at_s` is on the first clock.
+    error_ps, foreseen_sigma_ps:
+        How far the last comparison found the clock from what had been foreseen of it, and how well that was thought known.
     """
 
     name: str
@@ -512,10 +514,15 @@ class PairClock(Protocol):
     frequency: Signal
     sigma_frequency: Signal
     lock: Signal
+    error_ps: Signal
+    foreseen_sigma_ps: Signal
     at_s: Signal
 
     def trigger(self) -> Status:
         """Compare the taggers' last acquisitions."""
+
+    def predict(self, at_s: float) -> tuple[float, float, float]:
+        """Return offset and its standard error in ps, and frequency, at a later time of the first clock."""
 
     def note_steering(self, frequency: float) -> None:
         """Take note that the second clock's frequency was just changed by a fraction."""

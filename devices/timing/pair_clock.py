@@ -65,6 +65,8 @@ class PairClock(Device):
     sigma_frequency = Cpt(SoftSignal, initial=math.inf, kind="normal")
     lock = Cpt(SoftSignal, initial=0, kind="hinted")
     pair_rate_hz = Cpt(SoftSignal, initial=0.0, units="Hz", precision=1, kind="normal")
+    error_ps = Cpt(SoftSignal, initial=math.nan, units="ps", precision=1, kind="normal")
+    foreseen_sigma_ps = Cpt(SoftSignal, initial=math.inf, units="ps", precision=1, kind="normal")
     at_s = Cpt(SoftSignal, initial=0.0, units="s", precision=6, kind="normal")
     delay_ps = Cpt(SoftSignal, initial=0.0, units="ps", kind="config")
     health = Cpt(Health, kind="omitted")
@@ -130,8 +132,15 @@ class PairClock(Device):
         self.sigma_frequency.remember(report.sigma_frequency if known else math.inf)
         self.pair_rate_hz.remember(report.pair_rate_hz)
         self.at_s.remember(report.t_ps * 1e-12)
+        self.error_ps.remember(report.offset_ps - report.foreseen_ps if report.locked else math.nan)
+        self.foreseen_sigma_ps.remember(report.foreseen_sigma_ps)
         self.lock.remember(int(report.locked))
         self.health.report([report.reason] if report.reason else [])
+
+    def predict(self, at_s: float) -> tuple[float, float, float]:
+        """Return offset and its standard error in ps, and frequency, at a later time of the first clock."""
+        offset_ps, sigma_ps, frequency = self._follower.predict(round(at_s * 1e12))
+        return offset_ps - float(self.delay_ps.get()), sigma_ps, frequency
 
     def note_steering(self, frequency: float) -> None:
         """Take note that the second clock's frequency was changed by a fraction just now."""

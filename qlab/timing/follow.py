@@ -6,7 +6,8 @@ in which the next acquisition's pairs are looked for.  What an acquisition finds
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from qlab.timing.acquire import NoLock, Search, acquire
@@ -40,6 +41,9 @@ class ClockReport:
         `tracking`: this acquisition's pairs say so; `faded`: it had none, and the clocks coast; `lost`: nothing is known.
     pair_rate_hz:
         Pairs a second beyond chance.
+    foreseen_ps, foreseen_sigma_ps:
+        What had been foreseen of the time difference at this time before the acquisition, and its standard error; NaN and
+        infinite where nothing was known.
     reason:
         Why it is not tracking; empty if it is.
     """
@@ -51,6 +55,8 @@ class ClockReport:
     sigma_frequency: float
     status: Literal["tracking", "faded", "lost"]
     pair_rate_hz: float
+    foreseen_ps: float = math.nan
+    foreseen_sigma_ps: float = math.inf
     reason: str = ""
 
     @property
@@ -109,7 +115,7 @@ class ClockFollower:
             self._tracker = None
         found = acquire(t_a, t_b, self._search)
         if isinstance(found, NoLock):
-            return ClockReport(stop_ps, 0.0, FAR_PS, 0.0, self._search.max_frequency, "lost", 0.0, found.reason)
+            return ClockReport(stop_ps, 0.0, FAR_PS, 0.0, self._search.max_frequency, "lost", 0.0, reason=found.reason)
         self._tracker = ClockTracker(
             found, noise=self._noise, step_s=self._step_s, max_half_ps=self._max_half_ps
         )  # fmt: skip
@@ -117,6 +123,16 @@ class ClockFollower:
         # The search's estimate holds in the middle of the acquisition; the rest is followed.
         self._tracker.feed(t_a, t_b, stop_ps)
         return self._report(self._tracker, found.pair_rate_hz)
+
+    def predict(self, at_ps: int) -> tuple[float, float, float]:
+        """Return time difference, its standard error (ps) and the frequency difference at a later time of the first clock.
+
+        Where nothing is known the errors are those of the search.
+        """
+        if self._tracker is None:
+            return 0.0, FAR_PS, 0.0
+        state = self._tracker.state.after(max(at_ps - self._tracker.at_ps, 0) / PS_PER_S, self._noise)
+        return float(state.mean[0]), state.sigma_ps, float(state.mean[1]) / PS_PER_S
 
     def fresh(self) -> ClockFollower:
         """Return one that may find the same and knows nothing yet."""
@@ -136,10 +152,13 @@ class ClockFollower:
         start_ps: int,
         stop_ps: int,
     ) -> ClockReport:
+        before, before_ps = tracker.state, tracker.at_ps
         tracker.coast(start_ps)
         points = tracker.feed(t_a, t_b, stop_ps)
         pairs = sum(point.pairs for point in points if point.status == "tracking")
-        return self._report(tracker, pairs / (len(points) * self._step_s) if points else 0.0)
+        report = self._report(tracker, pairs / (len(points) * self._step_s) if points else 0.0)
+        foreseen = before.after((report.t_ps - before_ps) / PS_PER_S, self._noise)
+        return replace(report, foreseen_ps=float(foreseen.mean[0]), foreseen_sigma_ps=foreseen.sigma_ps)
 
     def _report(self, tracker: ClockTracker, pair_rate_hz: float) -> ClockReport:
         state = tracker.state
@@ -152,5 +171,5 @@ class ClockFollower:
             float(state.covariance[1, 1]) ** 0.5 / PS_PER_S,
             tracker.status,
             pair_rate_hz,
-            reasons[tracker.status],
+            reason=reasons[tracker.status],
         )
