@@ -39,6 +39,7 @@ def open_lab(
     clock: Clock | None = None,
     data_dir: Path | None = None,
     connect: bool = True,
+    serial_tcp: bool = False,
 ) -> Lab:
     """Open the lab of a file or a shipped one.
 
@@ -52,6 +53,8 @@ def open_lab(
         Where data go; by default what the lab file says, or `./qlab-data`.
     connect:
         Whether to connect all instruments; if some fail, one `LinkError` lists them.
+    serial_tcp:
+        Whether the serial twins are on TCP, as behind a serial server, instead of on pseudo-terminals.
 
     Raises
     ------
@@ -59,7 +62,7 @@ def open_lab(
         With every mistake in the file, one a line.
     """
     loaded = load_lab(name, overrides)
-    lab = Lab(loaded, clock, data_dir or loaded.lab.data_directory or Path("qlab-data"))
+    lab = Lab(loaded, clock, data_dir or loaded.lab.data_directory or Path("qlab-data"), serial_tcp=serial_tcp)
     try:
         lab.build()
         if connect:
@@ -89,7 +92,7 @@ class Lab:
         By instrument name; a further port of an instrument as NAME.PORT.
     """
 
-    def __init__(self, loaded: Loaded, clock: Clock | None, data_dir: Path) -> None:
+    def __init__(self, loaded: Loaded, clock: Clock | None, data_dir: Path, *, serial_tcp: bool = False) -> None:
         self.loaded = loaded
         self.file = loaded.lab
         self.path = loaded.path
@@ -107,6 +110,7 @@ class Lab:
         self.mounts: dict[str, Mount] = {}
         self._links: dict[str, Link] = {}
         self._closed = False
+        self._serial_tcp = serial_tcp
 
     def build(self) -> None:
         """Build everything without connecting; raises `LabFileError` with every mistake at once."""
@@ -119,7 +123,7 @@ class Lab:
         if any(instrument.is_twin for instrument in self.file.instruments.values()):
             self.host = TwinHost(self.clock, seed=self.seed)
             self.bench = LabBench(checked, self.wiring, self.clock, replay_feeds(self.loaded))
-            rack = TwinRack(checked, self.host)
+            rack = TwinRack(checked, self.host, serial_tcp=self._serial_tcp)
             self.twins, self.mounts = rack.twins, rack.mounts
             rack.build(self.bench)
         for name in self.file.instruments:
