@@ -8,16 +8,19 @@ import numpy as np
 
 from qlab.errors import BadRequestError
 from qlab.tags.kernels.realign import realigned
+from qlab.tags.stream import sort_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from qlab.tags.kernels.protocol import Channels, Ints, LagBins, Lanes
 
-__all__ = ["BLOCK", "NumpyKernels", "close_pairs", "in_order", "unsorted_error"]
+__all__ = ["BLOCK", "NumpyKernels", "close_pairs", "count_lanes", "in_order", "unsorted_error"]
 
-BLOCK = 1 << 17
-"""Tags a block: scratch arrays then stay in the second-level cache."""
+BLOCK = 1 << 16
+"""Tags of which the gaps are taken at once: scratch arrays then stay in the second-level cache."""
+_BLOCKS = 4
+"""Blocks whose survivors are looked at together: they are few, and each call has its price."""
 
 
 def unsorted_error() -> BadRequestError:
@@ -30,29 +33,43 @@ def in_order(t: Ints) -> bool:
     return bool((t[1:] >= t[:-1]).all())
 
 
+def count_lanes(ch: Channels, lanes: Lanes) -> Ints:
+    """Count the tags of each of a few lanes: comparing bytes is vectorised, counting them one by one is not."""
+    counts = np.zeros(len(lanes.channels), dtype=np.int64)
+    for start in range(0, ch.size, BLOCK):
+        part = ch[start : start + BLOCK]
+        counts += [np.count_nonzero(part == c) for c in lanes.channels]
+    return counts
+
+
 def close_pairs(t: Ints, reach_ps: int, block: int = BLOCK) -> Iterator[tuple[Ints, int, Ints]]:
     """Yield the pairs of all tags at most `reach_ps` apart: earlier index, steps to the later one, and how far apart.
 
     Candidates are the tags whose next neighbour is near; of these, those whose second next is near as well, and so on.
     Because times are sorted each set contains the next, and the work shrinks geometrically.
     """
-    for start in range(0, t.size - 1, block):
-        stop = min(start + block, t.size - 1)
-        gaps = t[start + 1 : stop + 1] - t[start:stop]
-        i = np.flatnonzero(gaps <= reach_ps)
-        dt = gaps[i]
+    gaps, near = np.empty(block, dtype=np.int64), np.empty(block, dtype=bool)
+    last = t.size - 1
+    for head in range(0, last, _BLOCKS * block):
+        found = []
+        for start in range(head, min(head + _BLOCKS * block, last), block):
+            stop = min(start + block, last)
+            gap = np.subtract(t[start + 1 : stop + 1], t[start:stop], out=gaps[: stop - start])
+            i = np.less_equal(gap, reach_ps, out=near[: stop - start]).nonzero()[0]
+            found.append((i + start, gap.take(i)))
+        i, dt = (np.concatenate(parts) for parts in zip(*found, strict=True))
         if i.size and dt.min() < 0:  # a backward step passes the test of the gap, so none is missed
             raise unsorted_error()
-        i += start
         step = 1
         while i.size:
             yield i, step, dt
             step += 1
-            if i[-1] + step >= t.size:
-                i = i[: np.searchsorted(i, t.size - step)]
-            dt = t[i + step] - t[i]
-            near = dt <= reach_ps
-            i, dt = i[near], dt[near]
+            if i[-1] + step > last:
+                i = i[: np.searchsorted(i, last + 1 - step)]
+            dt = t.take(i + step)
+            dt -= t.take(i)
+            still = (dt <= reach_ps).nonzero()[0]
+            i, dt = i.take(still), dt.take(still)
 
 
 class NumpyKernels:
@@ -60,9 +77,8 @@ class NumpyKernels:
 
     def singles(self, ch: Channels, lanes: Lanes) -> Ints:
         """Count the tags of each lane."""
-        # Comparing bytes is vectorised; counting them one by one is five times slower for a handful of channels.
         if len(lanes.channels) <= 16:
-            return np.array([np.count_nonzero(ch == c) for c in lanes.channels], dtype=np.int64)
+            return count_lanes(ch, lanes)
         return np.bincount(ch, minlength=256)[list(lanes.channels)].astype(np.int64)
 
     def realign(self, t: Ints, ch: Channels, lanes: Lanes) -> tuple[Ints, Channels]:
@@ -71,16 +87,17 @@ class NumpyKernels:
 
     def lag_histogram(self, t: Ints, ch: Channels, lanes: Lanes, bins: LagBins, reach_ps: int) -> Ints:
         """Histogram the lags of pairs of lanes."""
-        cells, width = bins.rows * bins.n_bins, np.uint64(bins.bin_ps * bins.n_bins)
+        cells, width = bins.rows * bins.n_bins, np.uint64(bins.width_ps)
+        first, bias = bins.tables(lanes)
         counts = np.zeros(cells, dtype=np.int64)
         for code, dt in _coded(t, ch, lanes, reach_ps):
-            row = bins.row[code]
-            lag = dt * bins.sign[code]
-            lag -= bins.lo_ps
-            inside = np.flatnonzero((lag.view(np.uint64) < width) & (row >= 0))  # a negative lag is a huge unsigned one
-            cell = lag[inside] // bins.bin_ps
+            lag = dt * bins.sign.take(code)
+            lag += bias.take(code)
+            inside = (lag.view(np.uint64) < width).nonzero()[0]  # a negative lag is a huge unsigned one
+            cell = lag.take(inside)
+            cell //= bins.bin_ps
             if bins.rows > 1:
-                cell += row[inside] * bins.n_bins
+                cell += first.take(code.take(inside))
             if cell.size < cells // 8:
                 np.add.at(counts, cell, 1)
             else:
@@ -89,26 +106,26 @@ class NumpyKernels:
 
     def pair_counts(self, t: Ints, ch: Channels, lanes: Lanes, half_ps: int, reach_ps: int) -> Ints:
         """Count pairs of tags by lanes of the earlier and of the later."""
-        n = len(lanes.channels)
+        n, bias, width = len(lanes.channels), lanes.difference_ps() + half_ps, np.uint64(2 * half_ps)
         counts = np.zeros(n * n, dtype=np.int64)
         for code, dt in _coded(t, ch, lanes, reach_ps):
-            near = code if reach_ps <= half_ps else code[np.abs(dt) <= half_ps]
-            counts += np.bincount(near, minlength=n * n)
+            if lanes.spread_ps or reach_ps > half_ps:
+                lag = dt + bias.take(code)
+                code = code.take((lag.view(np.uint64) <= width).nonzero()[0])
+            counts += np.bincount(code, minlength=n * n)
         return counts.reshape(n, n)
 
-    def fold_counts(self, t: Ints, ch: Channels, lanes: Lanes, masks: Ints, span_ps: int) -> Ints:
+    def fold_counts(self, t: Ints, ch: Channels, lanes: Lanes, masks: Ints, span_ps: int, reach_ps: int) -> Ints:
         """Count choices of one tag a lane of each mask."""
         counts = np.zeros(masks.size, dtype=np.int64)
         least = min(int(mask).bit_count() for mask in masks)
-        for start in range(0, t.size - least + 1, BLOCK):
-            stop = min(start + BLOCK, t.size - least + 1)
-            # The earliest tag of an event has its last needed companion near: one test for all of them.
-            span = t[start + least - 1 : stop + least - 1] - t[start:stop]
-            first = np.flatnonzero(span <= span_ps)
-            if not in_order(t[start : stop + least - 1]):
-                raise unsorted_error()
-            first += start
-            counts += _choices(t, ch, lanes, masks, span_ps, first)
+        if not in_order(t):
+            raise unsorted_error()
+        for at in _within(t, least, reach_ps):
+            few_t, few_ch = t.take(at), ch.take(at)
+            if lanes.spread_ps:
+                few_t, few_ch = sort_tags(few_t - lanes.delays_ps.take(few_ch), few_ch)
+            counts += _events(few_t, few_ch, lanes, masks, least, span_ps)
         return counts
 
     def companions(
@@ -128,34 +145,67 @@ class NumpyKernels:
         return np.bincount(seen, minlength=1 << len(lanes.channels)).astype(np.int64)
 
 
-def _choices(t: Ints, ch: Channels, lanes: Lanes, masks: Ints, span_ps: int, first: Ints) -> Ints:
-    """Count the events of each mask whose earliest tags these are."""
-    near = np.zeros((first.size, len(lanes.channels)), dtype=np.int64)
-    row, step = np.arange(first.size), 1
+def _within(t: Ints, least: int, reach_ps: int) -> Iterator[Ints]:
+    """Yield the tags of which `least` or more lie within reach; none that lie within reach of each other come separately."""
+    kept, n = np.empty(0, dtype=np.int64), t.size - least + 1
+    for begin in range(0, n, _BLOCKS * BLOCK):
+        end = min(begin + _BLOCKS * BLOCK, n)
+        heads = []
+        for start in range(begin, end, BLOCK):
+            stop = min(start + BLOCK, end)
+            near = t[start + least - 1 : stop + least - 1] - t[start:stop] <= reach_ps
+            heads.append(near.nonzero()[0] + start)
+        head = np.concatenate(heads)
+        found, step = [kept, head], 1
+        while head.size:
+            if head[-1] + step >= t.size:
+                head = head[: np.searchsorted(head, t.size - step)]
+            head = head.take((t.take(head + step) - t.take(head) <= reach_ps).nonzero()[0])
+            found.append(head + step)
+            step += 1
+        at = np.concatenate(found)
+        first = int(at.min()) if at.size else begin
+        marked = np.zeros(int(at.max()) + 1 - first if at.size else 0, dtype=bool)
+        marked[at - first] = True
+        at = marked.nonzero()[0] + first
+        if end == n:
+            yield at
+            return
+        # Cut at a gap that nothing reaches across, and where no head is still to come before it.
+        apart = (np.diff(t.take(at)) > reach_ps).nonzero()[0]
+        apart = apart[: np.searchsorted(at.take(apart), end)]
+        cut = int(apart[-1]) + 1 if apart.size else 0
+        kept = at[cut:]
+        yield at[:cut]
+
+
+def _events(t: Ints, ch: Channels, lanes: Lanes, masks: Ints, least: int, span_ps: int) -> Ints:
+    """Count the events of each mask in a few tags with delays off, by their earliest tags."""
+    first = (t[least - 1 :] - t[: t.size - least + 1] <= span_ps).nonzero()[0]
+    near = np.zeros((len(lanes.channels), first.size), dtype=np.int64)
+    row, later, step = np.arange(first.size), first, 1
     while row.size:
-        later = first[row] + step
-        row, later = row[later < t.size], later[later < t.size]
-        within = t[later] - t[first[row]] <= span_ps
-        row, later = row[within], later[within]
-        near[row, lanes.index[ch[later]]] += 1
+        within = (later + step < t.size).nonzero()[0]
+        row, later = row.take(within), later.take(within)
+        within = (t.take(later + step) - t.take(later) <= span_ps).nonzero()[0]
+        row, later = row.take(within), later.take(within)
+        near[lanes.index.take(ch.take(later + step)), row] += 1  # no row comes twice in one step
         step += 1
-    own = lanes.index[ch[first]]
-    near[np.arange(first.size), own] = 1
-    has_own = (masks[:, np.newaxis] >> own) & 1
-    chosen = [[lane for lane in range(near.shape[1]) if int(mask) >> lane & 1] for mask in masks]
-    return np.array(
-        [int((near[:, lanes_of].prod(axis=1) * has).sum()) for lanes_of, has in zip(chosen, has_own, strict=True)],
-        dtype=np.int64,
-    )
+    own = lanes.index.take(ch.take(first))
+    near[own, np.arange(first.size)] = 1
+    counts = []
+    for mask in masks.tolist():
+        chosen = [lane for lane in range(len(lanes.channels)) if mask >> lane & 1]
+        counts.append(int((near[chosen].prod(axis=0) * (mask >> own & 1)).sum()))
+    return np.array(counts, dtype=np.int64)
 
 
 def _coded(t: Ints, ch: Channels, lanes: Lanes, reach_ps: int) -> Iterator[tuple[Ints, Ints]]:
-    """Yield lanes (earlier * n + later, before delays) and difference (delays taken off) of all tags within reach."""
+    """Yield lanes (earlier * n + later) and difference, delays still on, of all tags within reach."""
     n = len(lanes.channels)
-    earlier = lanes.index * n
+    # As long as codes fit, bytes are quicker to look up and to add.
+    dtype = np.dtype(np.uint8 if n <= 16 else np.int64)
+    later, earlier = lanes.index.astype(dtype), (lanes.index * n).astype(dtype)
     for i, step, dt in close_pairs(t, reach_ps):
-        first, second = ch[i], ch[i + step]
-        code = earlier[first] + lanes.index[second]
-        if lanes.spread_ps:
-            dt = dt + (lanes.delays_ps[first] - lanes.delays_ps[second])
-        yield code, dt
+        code = earlier.take(ch.take(i)) + later.take(ch[step:].take(i))
+        yield code.astype(np.int64, copy=False), dt
