@@ -29,6 +29,13 @@ def _occupancy(t: Ints, reach_ps: int) -> float:
     return t.size * reach_ps / max(int(t[-1]) - int(t[0]), 1) if t.size > 1 else 0.0
 
 
+def _read_only(t: Ints, ch: Channels) -> tuple[Ints, Channels]:
+    """Return views that cannot be written: each loop then is compiled for one kind of arrays only."""
+    t, ch = t.view(), ch.view()
+    t.flags.writeable = ch.flags.writeable = False
+    return t, ch
+
+
 class NumbaKernels:
     """The quick kernels; their first use on a machine compiles for some seconds."""
 
@@ -46,7 +53,7 @@ class NumbaKernels:
         if _occupancy(t, lanes.spread_ps) > _CROWDED:
             return realigned(t, ch, lanes.delays_ps)
         t_out, ch_out = np.empty_like(t), np.empty_like(ch)
-        loops.shift_and_insert(t, ch, lanes.delays_ps, t_out, ch_out)
+        loops.shift_and_insert(*_read_only(t, ch), lanes.delays_ps, t_out, ch_out)
         return t_out, ch_out
 
     def lag_histogram(self, t: Ints, ch: Channels, lanes: Lanes, bins: LagBins, reach_ps: int) -> Ints:
@@ -55,8 +62,7 @@ class NumbaKernels:
         first, bias = bins.tables(lanes)
         loop = loops.lags_crowded if _occupancy(t, reach_ps) > _MANY else loops.lags
         sound = loop(
-            t,
-            ch,
+            *_read_only(t, ch),
             lanes.index.view(np.uint64),
             np.uint64(len(lanes.channels)),
             first.view(np.uint64),
@@ -79,7 +85,7 @@ class NumbaKernels:
         loop = loops.pairs_crowded if _occupancy(t, reach_ps) > _MANY else loops.pairs
         bias = lanes.difference_ps() + half_ps
         index, width = lanes.index.view(np.uint64), np.uint64(2 * half_ps)
-        if not loop(t, ch, index, np.uint64(n), bias, width, reach_ps, counts):
+        if not loop(*_read_only(t, ch), index, np.uint64(n), bias, width, reach_ps, counts):
             raise unsorted_error()
         return counts.reshape(n, n)
 
@@ -87,7 +93,9 @@ class NumbaKernels:
         """Count choices of one tag a lane of each mask."""
         counts = np.zeros(masks.size, dtype=np.int64)
         n, least = len(lanes.channels), min(int(mask).bit_count() for mask in masks)
-        if not patterns.folds(t, ch, lanes.index, lanes.delays_ps, n, masks, least, span_ps, reach_ps, counts):
+        if not patterns.folds(
+            *_read_only(t, ch), lanes.index, lanes.delays_ps, n, masks, least, span_ps, reach_ps, counts
+        ):
             raise unsorted_error()
         return counts
 
@@ -96,7 +104,9 @@ class NumbaKernels:
     ) -> Ints:
         """Histogram which lanes clicked about each tag of one lane."""
         counts = np.zeros(1 << len(lanes.channels), dtype=np.int64)
-        if not patterns.companions(t, ch, lanes.index, lanes.delays_ps, anchor, lo_ps, hi_ps, reach_ps, counts):
+        if not patterns.companions(
+            *_read_only(t, ch), lanes.index, lanes.delays_ps, anchor, lo_ps, hi_ps, reach_ps, counts
+        ):
             raise unsorted_error()
         return counts
 
