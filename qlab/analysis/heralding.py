@@ -68,8 +68,8 @@ def pair_figures(
     -----
     eta_a = C / S_b and R = S_a S_b / C with C, S less accidentals and darks.  To first order, for pairs that are each
     detected independently, var eta_a = eta_a (1 - eta_a) / S_b + (A + eta_a^2 D_b) / S_b^2 and
-    var R = R^2 (((1 - eta_a)(1 - eta_b) + A / C) / C + D_a / S_a^2 + D_b / S_b^2) around the pairs that there were.  What is not
-    known of the expected darks and accidentals adds to D and A as its square.
+    var R = R^2 (((1 - eta_a)(1 - eta_b) + A / C) / C + D_a / S_a^2 + D_b / S_b^2) around the pairs that there were.  What is
+    not known of the expected darks and accidentals adds to D and A as its square.
 
     Raises
     ------
