@@ -23,7 +23,7 @@ CURRENTS_A = [0.032, 0.036, 0.045, 0.06]
 
 
 def test_the_brightness_is_that_of_the_lab_file_and_the_accidentals_those_of_theory(tmp_path: Path) -> None:
-    overrides = ("instruments.oven.twin.tau_s=1", "optics.crystal.brightness_hz_per_mw=6000")
+    overrides = ("instruments.oven.twin.tau_s=1", "optics.crystal.brightness_hz_per_mw=20000")
     options = RunOptions(data_dir=tmp_path)
     with open_lab("bell", overrides=overrides, data_dir=tmp_path) as lab, Session(lab, options) as session:
         d = lab.devices
@@ -36,9 +36,9 @@ def test_the_brightness_is_that_of_the_lab_file_and_the_accidentals_those_of_the
     # 0.6 W/A above 30 mA, of which the meter sees a hundredth and the crystal the rest
     milliwatts = 0.6e3 * (np.array(CURRENTS_A) - 0.03)
     assert found["point_power"] == pytest.approx(milliwatts * 1e-5, rel=0.02, abs=1e-7)  # its own noise and accuracy
-    truth = 6000 * 0.99 * milliwatts
+    truth = 20_000 * 0.99 * milliwatts
     assert np.abs((found["point_pair_rate_hz"] - truth) / found["point_pair_rate_hz_sigma"]).max() < 3.5
-    assert found["brightness"] == pytest.approx(6000 * 99e3, rel=0.02)
+    assert found["brightness"] == pytest.approx(20_000 * 99e3, rel=0.02)
     # 0.5 behind 100 and 120 m at 3 dB/km
     for arm, loss_db in (("a", 0.3), ("b", 0.36)):
         error = found[f"efficiency_{arm}"] - 0.5 * 10 ** (-loss_db / 10)

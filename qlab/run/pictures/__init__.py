@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qlab.run.pictures.drift import draw_stability, draw_tracking
 from qlab.run.pictures.pairs import draw_correlations, draw_fringes, draw_histogram, draw_matrix, draw_state
-from qlab.run.pictures.source import draw_pump
+from qlab.run.pictures.source import draw_bandwidth, draw_pump
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +22,7 @@ PICTURES: dict[str, tuple[str, str, Callable[[dict[str, Any]], Any]]] = {
     "alignment_t": ("Correlation matrix before alignment", "matrix", draw_matrix),
     "drift_round_time_s": ("Error rates and compensation", "tracking", draw_tracking),
     "pump_point_power": ("Brightness and accidentals", "pump", draw_pump),
+    "spectrum_response": ("The peak that dispersion widened", "bandwidth", draw_bandwidth),
     "stability_point_time_s": ("What happened when", "stability", draw_stability),
 }
 """By a key of the results: title, file name, and what draws it."""

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from qlab.run.pictures.axes import BLUE, DARK, ORANGE, new_panels
+from qlab.run.pictures.axes import BLUE, DARK, ORANGE, new_axes, new_panels
 
-__all__ = ["draw_pump"]
+__all__ = ["draw_bandwidth", "draw_pump"]
 
 
 def draw_pump(results: dict[str, Any]) -> Any:
@@ -31,6 +31,25 @@ def draw_pump(results: dict[str, Any]) -> Any:
     )
     lower.errorbar(power, car, yerr=[car - low, high - car], fmt="o", ms=4, color=BLUE, capsize=3, label="counted")
     lower.set(xlabel=f"pump ({results['pump_power_is']})", ylabel="(C - A) / A", yscale="log")
+    lower.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4))
     lower.axvline(0.0, color=DARK, lw=0.5)
     lower.legend(frameon=False)
+    return figure
+
+
+def draw_bandwidth(results: dict[str, Any]) -> Any:
+    """Draw the dispersed coincidence peak, and how wide it is without dispersion."""
+    figure, axes = new_axes()
+    counts = np.asarray(results["spectrum_response"], dtype=np.float64)
+    bin_ps = max(counts.size // 200, 1)
+    kept = counts.size // bin_ps * bin_ps
+    lag = results["spectrum_response_start_ps"] + np.arange(kept + 1, step=bin_ps) - results["spectrum_lag_ps"]
+    binned = counts[:kept].reshape(-1, bin_ps).sum(axis=1)
+    axes.stairs(binned, lag, fill=True, color=BLUE, label=f"{results['spectrum_fwhm_ps']:.0f} ps wide")
+    narrow = results["spectrum_reference_fwhm_ps"]
+    if narrow:
+        axes.axvspan(-narrow / 2, narrow / 2, color=ORANGE, alpha=0.3, label=f"{narrow:.0f} ps without dispersion")
+    nm, sigma = results["spectrum_bandwidth_signal_nm"], results["spectrum_bandwidth_signal_nm_sigma"]
+    axes.set(xlabel="lag from the peak (ps)", ylabel=f"pairs in {bin_ps} ps", title=f"{nm:.3f} ± {sigma:.3f} nm")
+    axes.legend(frameon=False)
     return figure
