@@ -145,7 +145,7 @@ def _paths(lab: Lab, report: DoctorReport) -> None:
 def _way(lab: Lab, so_far: list[str], via: Sequence[str], to: Target, loss_db: float, report: DoctorReport) -> None:
     """Report one line for each end that the light can reach, with the loss of what stands in its way when it is open."""
     for name in via:
-        loss_db += _loss_db(lab.file.optics[name])
+        loss_db += _loss_db(lab.file.optics[name.partition(".")[0]])
     here = [*so_far, *via]
     if isinstance(to, str):
         report.good(f"{' -> '.join([*here, to])}: {loss_db:.2f} dB")

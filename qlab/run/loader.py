@@ -25,6 +25,7 @@ _ROLE_OF = {
     "source": roles.PhotonSource,
     "alice": roles.PolarisationAnalyser,
     "bob": roles.PolarisationAnalyser,
+    "parties": roles.KeyParties,
     "meter": roles.PowerMeter,
     "bias": roles.NanowireSystem,
     "modules": roles.RepeaterModule,
@@ -35,8 +36,13 @@ _ROLE_OF = {
     "generator": roles.PulseGenerator,
     "controller": roles.PolarisationController,
     "delay_line": roles.DelayLine,
+    "pair_clock": roles.PairClock,
+    "pair_clocks": roles.PairClock,
+    "clocks": roles.Clock,
+    "oscillator": roles.SteeredClock,
+    "switch": roles.Switch,
 }
-_LISTS = ("taggers", "modules", "counters", "detectors", "watched")
+_LISTS = ("clocks", "pair_clocks", "taggers", "modules", "counters", "detectors", "watched")
 """Where all fitting devices are meant, in the order of the lab file, unless some are named."""
 _PIECES = ("correlations", "stubs", "suspending")
 """Modules with pieces of plans; elsewhere every generator function of `__all__` is a plan."""
