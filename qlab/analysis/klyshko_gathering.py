@@ -119,6 +119,18 @@ class KlyshkoGathering:
         of_a, of_b = ([clicks[c] for c in side] for side in (self.a, self.b))
         return klyshko_figures(of_a, of_b, self.table, self.window_ps, self.live_s, self.capture)
 
+    def delays_ps(self) -> dict[int, int]:
+        """Return delays with which all peaks are at a lag of 0, by channel; of arm b against the first of arm a."""
+        fits = self._peaks.fits()
+        found = {self.a[0]: 0}
+        for _ in self.channels:  # so long does the longest chain of pairs get
+            for (one, other), fit in fits.items():
+                if one in found:
+                    found.setdefault(other, found[one] + round(fit.centre_ps))
+                elif other in found:
+                    found[one] = found[other] - round(fit.centre_ps)
+        return {c: found.get(c, 0) for c in self.channels}
+
     def _in_window(self, pair: tuple[int, int], centre_ps: float, sigma_ps: float) -> tuple[int, float]:
         """Return the pairs of channels within the window around their peak, and which share of all pairs that is."""
         counts = self._peaks.counts[pair]

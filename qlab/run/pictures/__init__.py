@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qlab.run.pictures.drift import draw_stability, draw_tracking
-from qlab.run.pictures.pairs import draw_correlations, draw_fringes, draw_histogram, draw_matrix, draw_state
+from qlab.run.pictures.pairs import (
+    draw_correlations,
+    draw_fringes,
+    draw_histogram,
+    draw_matrix,
+    draw_process,
+    draw_state,
+)
+from qlab.run.pictures.source import draw_bandwidth, draw_pump
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +26,11 @@ PICTURES: dict[str, tuple[str, str, Callable[[dict[str, Any]], Any]]] = {
     "chsh_e": ("Correlations", "correlations", draw_correlations),
     "visibility_fringes": ("Fringes", "fringes", draw_fringes),
     "tomography_rho_real": ("The density matrix of the largest likelihood", "state", draw_state),
+    "process_mueller": ("What the link does to Stokes vectors", "process", draw_process),
     "alignment_t": ("Correlation matrix before alignment", "matrix", draw_matrix),
     "drift_round_time_s": ("Error rates and compensation", "tracking", draw_tracking),
+    "pump_point_power": ("Brightness and accidentals", "pump", draw_pump),
+    "spectrum_response": ("The peak that dispersion widened", "bandwidth", draw_bandwidth),
     "stability_point_time_s": ("What happened when", "stability", draw_stability),
 }
 """By a key of the results: title, file name, and what draws it."""
