@@ -38,11 +38,14 @@ _ROLE_OF = {
     "delay_line": roles.DelayLine,
     "pair_clock": roles.PairClock,
     "pair_clocks": roles.PairClock,
+    "out": roles.PairClock,
+    "home": roles.PairClock,
+    "sources": roles.PhotonSource,
     "clocks": roles.Clock,
     "oscillator": roles.SteeredClock,
     "switch": roles.Switch,
 }
-_LISTS = ("clocks", "pair_clocks", "taggers", "modules", "counters", "detectors", "watched")
+_LISTS = ("clocks", "pair_clocks", "sources", "taggers", "modules", "counters", "detectors", "watched")
 """Where all fitting devices are meant, in the order of the lab file, unless some are named."""
 _PIECES = ("correlations", "stubs", "suspending")
 """Modules with pieces of plans; elsewhere every generator function of `__all__` is a plan."""
