@@ -17,7 +17,7 @@ from qlab.errors import BadRequestError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["bind_parameters", "find_plan", "find_plans"]
+__all__ = ["bind_parameters", "find_plan", "find_plans", "try_out"]
 
 _ROLE_OF = {
     "tagger": roles.TimeTagger,
@@ -115,6 +115,13 @@ def bind_parameters(
                 msg = f"{plan.__name__}: {name} = {texts[name]!r}: {error.errors()[0]['msg'].lower()}"
                 raise BadRequestError(msg) from error
     return arguments
+
+
+def try_out(plan: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Let a plan check its parameters, up to its first message, and give it up: nothing has been done by then."""
+    probe = plan(**arguments)
+    next(probe, None)
+    probe.close()
 
 
 def _role(parameter: inspect.Parameter) -> Any:
