@@ -34,7 +34,7 @@ DEFAULT = "default"
 NONE = "none"
 """What `--catalogue` says instead of an address."""
 _NEEDED = ("tiled", "bluesky_tiled_plugins", "adbc_driver_sqlite", "hdf5plugin", "obstore", "uvicorn")
-START_S, STOP_S = 60.0, 10.0
+START_S, STOP_S = 120.0, 10.0
 """Wall seconds that our own server may take to start and to end."""
 
 
