@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check bench interop cassettes pages clean explore
+.PHONY: demo test check bench bench-tags interop cassettes pages clean explore
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +35,16 @@ explore: $(VENV)/.dev  ## property tests with examples that nobody has tried yet
 
 bench: $(VENV)/.dev  ## every benchmark, with medians and spreads
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+# Peers of the tag engine, each in if the package index has it for this machine: in a folder of their own, so that they change nothing
+# in the environment that is tested.
+$(VENV)/.peers: | $(VENV)/.dev
+	@for peer in pytimetag tttrlib pycorrelate tomtag; do \
+		$(PIP) install -q --no-deps --upgrade --target $(VENV)/peers $$peer || echo "without $$peer: it cannot be installed here"; done
+	@touch $@
+
+bench-tags: $(VENV)/.dev $(VENV)/.peers  ## the tag engine beside its peers; `make bench-tags ARGS="--tags 1e6 --rounds 9"`
+	PYTHONPATH=$(VENV)/peers $(BIN)/python benchmarks/bench_tags.py $(ARGS)
 
 interop: $(VENV)/.dev  ## public drivers that nobody here wrote, on our twins
 	$(PIP) install -q -c constraints.txt ThorlabsPM100 S15lib lakeshore pymeasure qcodes toptica-lasersdk

@@ -61,7 +61,7 @@ def serve(
         if lab.host is None:
             msg = f"{lab.path}: no instrument has the address twin; there is nothing to serve"
             raise BadRequestError(msg)
-        control = ControlServer(lab.host, port=port)
+        control = ControlServer(lab.host, port=port, world=lab.faults.answer)
         for mount, address in _addresses(lab).items():
             say(f"{mount:20s} {address}")
         say(f"{'control':20s} {control.address[0]}:{control.port}")
