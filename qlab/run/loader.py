@@ -25,6 +25,7 @@ _ROLE_OF = {
     "source": roles.PhotonSource,
     "alice": roles.PolarisationAnalyser,
     "bob": roles.PolarisationAnalyser,
+    "parties": roles.PolarisationAnalyser,
     "meter": roles.PowerMeter,
     "bias": roles.NanowireSystem,
     "modules": roles.RepeaterModule,
@@ -35,7 +36,7 @@ _ROLE_OF = {
     "controller": roles.PolarisationController,
     "delay_line": roles.DelayLine,
 }
-_LISTS = ("taggers", "modules", "counters", "detectors")
+_LISTS = ("taggers", "modules", "counters", "detectors", "parties")
 """Where all fitting devices are meant, in the order of the lab file, unless some are named."""
 
 
