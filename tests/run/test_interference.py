@@ -72,6 +72,35 @@ def test_the_swapped_state_has_the_fidelity_of_theory(swap: tuple[Any, Session, 
     assert record.events["analysis"][-1]["swapping_fidelity"] == found["fidelity"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("mean", [0.03, 0.06, 0.13])
+def test_the_fidelity_falls_with_the_pairs_of_a_pulse(swap: tuple[Any, Session, Path], mean: float) -> None:
+    """The pump's power sets the mean pair number: 1 - F is about 0.4 mean and half of 1 - overlap; to 1 %."""
+    lab, session, _ = swap
+    d = lab.devices
+    d["delay"].set(0.0).wait(60)
+    before = d["pump"].current_a.get()
+    # Of 0.6 W/A above 30 mA half goes to each crystal, which makes 40,000 pairs a second of 1 mW; 8 million pulses.
+    d["pump"].current_a.set(0.03 + mean * 8e6 / 40e6 / 0.3).wait(60)
+    taggers = [d["tagger"], d["station_tagger"]]
+    plan = measure_swapping(
+        taggers, d["alice"], d["bob"], d["pump"], acquisition_s=0.2, search_s=0.1, sigma=0.0025, max_acquisitions=400
+    )
+    try:
+        found = session.run(plan)
+    finally:
+        d["pump"].current_a.set(before).wait(60)
+    assert found["fidelity_sigma"] <= 0.0025
+    z, x = (
+        fock_bell_pairs((angle, angle), (0.0, 0.0), (0.5, 0.5), mean=mean, eta=ETA, v=math.sqrt(0.98))
+        for angle in (0.0, math.pi / 4)
+    )
+    fidelities = []
+    for heralds, sign in ((PSI_MINUS, -1), (PSI_PLUS, 1)):
+        fidelities.append((1 - correlation(z, heralds)[0] + 2 * sign * correlation(x, heralds)[0]) / 4)
+    assert found["fidelity"] == pytest.approx(np.mean(fidelities), abs=4 * found["fidelity_sigma"])
+
+
 def test_the_dip_of_heralded_photons_has_the_visibility_of_theory(swap: tuple[Any, Session, Path]) -> None:
     """V = 1 - C(0)/C(far) of four-folds in which nothing is asked of the other detectors; the dip is exp(-(sigma tau)^2),
     so 2 sqrt(ln 2)/sigma wide, but for what the further pairs do to its shape."""
