@@ -3,6 +3,7 @@
 import bluesky.plan_stubs as bps
 import numpy as np
 
+from plans.correlations import ZXY, measure_axes
 from plans.goals import Goal
 from plans.pairs import PairCounter
 from plans.plates import SettingPlates
@@ -12,15 +13,11 @@ __all__ = ["align_polarisation", "measure_chsh", "measure_visibility"]
 
 CHSH_ANGLES_DEG = ((0.0, 22.5), (0.0, 67.5), (45.0, 22.5), (45.0, 67.5))
 """Settings (a, b), (a, b'), (a', b), (a', b') that are best for phi+, with the signs of qlab.analysis.bell."""
-AXES_XYZ = ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0))
-"""The Bloch axes x, y, z as an analyser takes them, (Z, X, Y)."""
 BELL = ("phi+", "phi-", "psi+", "psi-")
 PHI_PLUS = np.diag([1.0, 1.0, -1.0])
 """Correlations of phi+ along Z, X and Y."""
 EXPECTED_VISIBILITY = 0.9
 """For which the factors are best that judge the first round; any others would be valid too."""
-ZXY = [2, 0, 1]
-"""Where an analyser's axes stand in x, y, z."""
 
 
 def _publish(name, values, clock, units=None):
@@ -76,15 +73,7 @@ def align_polarisation(
         bob.set_frame(np.eye(3))
         alice.set_frame(np.eye(3))
         yield from bps.abs_set(tagger.acquisition_s, acquisition_s, wait=True)
-        counts = np.zeros((3, 3, 2, 2), dtype=np.int64)
-        for i, a in enumerate(AXES_XYZ):
-            for j, b in enumerate(AXES_XYZ):
-                yield from measure_setting([tagger], [alice, bob], [(alice, a), (bob, b)])
-                counted = pairs.add(3 * i + j, tagger.last_block)
-                for setting, table in counted:
-                    counts[divmod(setting, 3)] = table
-                yield from publish_counts(pairs.results, counted, tagger.clock)
-        pairs.settle()
+        counts = yield from measure_axes(tagger, alice, bob, pairs)
         t, sigma = correlation_matrix(counts)
         turn = align_frames(t, target)  # type: ignore[arg-type]
         fidelity = bell_fidelity(t @ turn.T, target)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ Z = (1.0, 0.0, 0.0)
 
 def measure_ghz(
     taggers,
-    parties,
+    analysers,
     source=None,
     phase: Literal["+", "-"] = "-",
     acquisition_s: float = 0.1,
@@ -43,7 +43,7 @@ def measure_ghz(
     ----------
     taggers : list of TimeTagger
         On one clock; all of the lab if none is named.  Their inputs are counted through.
-    parties : list of PolarisationAnalyser
+    analysers : list of PolarisationAnalyser
         Four analysers, aligned, their inputs in the taggers' order: first the two whose photons go straight to them, then
         those behind the splitter.  All of the lab, in its order, if none is named.
     source : PhotonSource
@@ -73,9 +73,9 @@ def measure_ghz(
     from qlab.errors import PlanError
     from qlab.run.results import publish
 
-    if len(parties) != PARTIES:
-        names = ", ".join(party.name for party in parties) or "none"
-        msg = f"measure_ghz: parties = {names}; expected four analysers"
+    if len(analysers) != PARTIES:
+        names = ", ".join(one.name for one in analysers) or "none"
+        msg = f"measure_ghz: analysers = {names}; expected four analysers"
         raise PlanError(msg)
     if phase not in ("+", "-"):
         msg = f"measure_ghz: phase = {phase!r}; expected + or -"
@@ -84,15 +84,15 @@ def measure_ghz(
         msg = f"measure_ghz: acquisition_s = {acquisition_s:g}, search_s = {search_s:g}; expected above 0"
         raise PlanError(msg)
     goal = Goal("measure_ghz", sigma, max_acquisitions, max_duration_s, word="max_acquisitions", fewest=PARTIES + 1)
-    inputs = counted_through(taggers, parties)
+    inputs = counted_through(taggers, analysers)
     counter = PatternCounter(inputs[:4], inputs[4:], window_ps, delays_ps, search_ps)
     angles = np.arange(PARTIES) * np.pi / PARTIES
     settings = [Z, *((0.0, float(np.cos(a)), float(np.sin(a))) for a in angles)]
     wanted = (1.0 if phase == "+" else -1.0) * (-1.0) ** np.arange(PARTIES)
 
     def measure(setting, stream="primary"):
-        turns = [(party, settings[setting]) for party in parties]
-        yield from measure_setting(taggers, list(parties), turns, stream)
+        turns = [(one, settings[setting]) for one in analysers]
+        yield from measure_setting(taggers, list(analysers), turns, stream)
         return joined(taggers)
 
     def body():
@@ -149,13 +149,13 @@ def measure_ghz(
     return (yield from with_source_on(source, recording_run("measure_ghz", taggers, body, max_acquisitions, md)))
 
 
-def counted_through(taggers, parties):
+def counted_through(taggers, analysers):
     """Return the inputs of all parties, from 1 and through all taggers: those of a party lie behind those of the one before.
 
     A party's numbers are those of its own tagger; a number that is not above the one before begins the next tagger.
     """
     inputs, tagger, before = [], 0, 0
-    for party in parties:
+    for party in analysers:
         if before and party.transmitted <= before and tagger + 1 < len(taggers):
             tagger += 1
         first = sum(len(one.inputs) for one in taggers[:tagger])

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from qlab import __version__
-from qlab.commands import labs, qkd, runs, tags, twins
+from qlab.commands import keys, labs, runs, tags, twins
 from qlab.errors import BadRequestError, QlabError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"qlab {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for family in (runs, labs, twins, tags, qkd):
+    for family in (runs, labs, twins, tags, keys):
         family.add(commands)
     return parser
 

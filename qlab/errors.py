@@ -20,6 +20,7 @@ __all__ = [
     "QlabError",
     "StorageError",
     "TagFileError",
+    "TooManyErrorsError",
     "TwinError",
     "WorldError",
     "WrongIdentityError",
@@ -72,6 +73,14 @@ class PeerError(QlabError):
 
 class KeyRefusedError(QlabError):
     """No key comes out of a block; the message says which bound or check did not hold."""
+
+
+class TooManyErrorsError(KeyRefusedError):
+    """More errors than are tolerated; `rate` is what was found."""
+
+    def __init__(self, message: str, rate: float) -> None:
+        super().__init__(message)
+        self.rate = rate
 
 
 class LedgerError(QlabError):

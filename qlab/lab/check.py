@@ -234,6 +234,14 @@ def _names(checked: Checked) -> None:
             checked.complain((*key, "reflected"), f"found {analyser.reflected}, which is the transmitted input as well")
         if analyser.hwp == analyser.qwp:
             checked.complain((*key, "qwp"), f"found {analyser.qwp!r}, which turns the half-wave plate as well")
+    for name, pair in lab.pair_clocks.items():
+        if name in lab.instruments or name in lab.analysers:
+            checked.complain(("pair_clocks", name), f"something else is called {name!r} as well; choose another name")
+        for role in ("first", "second"):
+            checked.instrument(getattr(pair, role), ("pair_clocks", name, role))
+            pps, inputs = getattr(pair, f"{role}_pps"), getattr(pair, f"{role}_inputs")
+            if pps in inputs:
+                checked.complain(("pair_clocks", name, f"{role}_pps"), f"input {pps} is said to have pairs as well")
     replay = lab.world.replay
     for tagger in replay.inputs if replay is not None else ():
         checked.instrument(tagger, ("world", "replay", "inputs", tagger))

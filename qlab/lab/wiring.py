@@ -19,6 +19,7 @@ from qlab.physics.detector import Detector
 from qlab.physics.knob import Knob
 from qlab.physics.line import PairLine
 from qlab.physics.midpoint import LinkEnd, Midpoint
+from qlab.physics.pps import PulsePerSecond
 from qlab.physics.pulsed import PulsedPairLine
 from qlab.physics.register import QubitRegister
 from qlab.physics.source import PairSource
@@ -366,7 +367,9 @@ def _cables(checked: Checked, wiring: Wiring, trains: TrainBuilder) -> None:
     for i, cable in enumerate(lab.cables):
         key: Key = ("cables", i)
         tagger, _, number = cable.to.partition(".")
-        instrument = cable.from_.partition(".")[0]
+        instrument, _, output = cable.from_.partition(".")
+        if output == "pps" and instrument in wiring.clocks and instrument not in lab.instruments:
+            wiring.signals.setdefault(cable.from_, PulsePerSecond(wiring.clocks[instrument]))
         known = cable.from_ in wiring.signals or checked.instrument(instrument, (*key, "from"))
         if known and trains.knows(cable.from_):
             wiring.signals.setdefault(cable.from_, trains.at(cable.from_))

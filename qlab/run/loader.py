@@ -25,19 +25,28 @@ _ROLE_OF = {
     "source": roles.PhotonSource,
     "alice": roles.PolarisationAnalyser,
     "bob": roles.PolarisationAnalyser,
-    "parties": roles.PolarisationAnalyser,
+    "analysers": roles.PolarisationAnalyser,
+    "parties": roles.KeyParties,
     "meter": roles.PowerMeter,
     "bias": roles.NanowireSystem,
     "modules": roles.RepeaterModule,
     "counters": roles.Counter,
     "detectors": roles.Detector,
+    "watched": roles.Monitored,
     "oven": roles.Oven,
     "generator": roles.PulseGenerator,
     "controller": roles.PolarisationController,
     "delay_line": roles.DelayLine,
+    "pair_clock": roles.PairClock,
+    "pair_clocks": roles.PairClock,
+    "clocks": roles.Clock,
+    "oscillator": roles.SteeredClock,
+    "switch": roles.Switch,
 }
-_LISTS = ("taggers", "modules", "counters", "detectors", "parties")
+_LISTS = ("clocks", "pair_clocks", "taggers", "modules", "counters", "detectors", "watched", "analysers")
 """Where all fitting devices are meant, in the order of the lab file, unless some are named."""
+_PIECES = ("correlations", "stubs", "suspending")
+"""Modules with pieces of plans; elsewhere every generator function of `__all__` is a plan."""
 
 
 def find_plans() -> dict[str, Callable[..., Any]]:
@@ -45,8 +54,8 @@ def find_plans() -> dict[str, Callable[..., Any]]:
     package = importlib.import_module("plans")
     found: dict[str, Callable[..., Any]] = {}
     for module in pkgutil.iter_modules(package.__path__):
-        if module.name == "stubs":
-            continue  # pieces of plans
+        if module.name in _PIECES:
+            continue
         loaded = importlib.import_module(f"plans.{module.name}")
         offered = {name: getattr(loaded, name) for name in loaded.__all__}
         found |= {name: plan for name, plan in offered.items() if inspect.isgeneratorfunction(plan)}

@@ -54,7 +54,7 @@ def test_fidelity_and_witness_are_those_of_theory(ghz: tuple[Any, Session]) -> N
     arguments = bind_parameters(
         measure_ghz, {"acquisition_s": "0.16", "search_s": "0.02", "sigma": "0.003"}, lab.devices
     )
-    assert [party.name for party in arguments["parties"]] == list(PARTIES)
+    assert [party.name for party in arguments["analysers"]] == list(PARTIES)
     found = session.run(measure_ghz(**arguments))
     assert found["fidelity_sigma"] <= 0.003
     along_z, along_x = theory(0.0), theory(math.pi / 4)

@@ -81,8 +81,8 @@ def test_errors_are_as_large_as_stated_and_the_bound_of_cramer_and_rao_is_reache
 
 @pytest.mark.parametrize("pairs", [0.0, 0.001])
 def test_noise_gives_no_lock(pairs: float) -> None:
-    for seed in range(3):
-        a, b = tags_of_pairs(TwoClocks(10**8, 1e-6), seed=seed, pairs=pairs, duration_s=1.1)
+    for seed in range(2):
+        a, b = tags_of_pairs(TwoClocks(10**8, 1e-6), seed=seed, pairs=pairs, duration_s=1.1, rate_hz=4e4)
         found = acquire(a, b, SMALL)
         assert isinstance(found, NoLock)
         assert found.false_lock > 1e-9
