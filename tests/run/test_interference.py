@@ -16,6 +16,7 @@ from qlab.errors import BadRequestError, LabFileError, LimitError, PlanError
 from qlab.lab.build import open_lab
 from qlab.run.engine import Session
 from qlab.run.journal import find_run, read_run
+from qlab.run.loader import bind_parameters
 from qlab.run.options import RunOptions
 
 from ..physics.fock import PSI_MINUS, PSI_PLUS, correlation, fock_bell_pairs
@@ -48,12 +49,10 @@ def test_the_swapped_state_has_the_fidelity_of_theory(swap: tuple[Any, Session, 
     Fock states of up to four pairs (as in Scherer, Howard, Sanders, Tittel, PRA 80, 062310, 2009).  Along Y the sources'
     symmetry makes E the same as along X but for the sign: psi- has (-1, -1, -1), psi+ (-1, 1, 1)."""
     lab, session, folder = swap
-    d = lab.devices
-    d["delay"].set(0.0).wait(60)
-    taggers = [d["tagger"], d["station_tagger"]]
-    found = session.run(
-        measure_swapping(taggers, d["alice"], d["bob"], d["pump"], acquisition_s=0.1, search_s=0.02, sigma=0.004)
-    )
+    wishes = {"acquisition_s": "0.1", "search_s": "0.02", "sigma": "0.004"}
+    arguments = bind_parameters(measure_swapping, wishes, lab.devices)
+    assert arguments["delay_line"] is lab.devices["delay"]  # it stands far out when the lab is switched on
+    found = session.run(measure_swapping(**arguments))
     assert found["fidelity_sigma"] <= 0.004
     v = math.sqrt(0.98)
     z, x = (
