@@ -25,6 +25,7 @@ _ROLE_OF = {
     "source": roles.PhotonSource,
     "alice": roles.PolarisationAnalyser,
     "bob": roles.PolarisationAnalyser,
+    "analysers": roles.PolarisationAnalyser,
     "parties": roles.KeyParties,
     "meter": roles.PowerMeter,
     "bias": roles.NanowireSystem,
@@ -45,7 +46,17 @@ _ROLE_OF = {
     "oscillator": roles.SteeredClock,
     "switch": roles.Switch,
 }
-_LISTS = ("clocks", "pair_clocks", "sources", "taggers", "modules", "counters", "detectors", "watched")
+_LISTS = (
+    "analysers",
+    "clocks",
+    "counters",
+    "detectors",
+    "modules",
+    "pair_clocks",
+    "sources",
+    "taggers",
+    "watched",
+)
 """Where all fitting devices are meant, in the order of the lab file, unless some are named."""
 _PIECES = ("correlations", "stubs", "suspending")
 """Modules with pieces of plans; elsewhere every generator function of `__all__` is a plan."""
