@@ -18,7 +18,7 @@ __all__ = ["draw_correlations", "draw_fringes", "draw_histogram", "draw_matrix",
 
 
 def draw_histogram(record: RunRecord, results: dict[str, Any]) -> Any:
-    """Draw the coincidences of both parties over their lag; None without tags or delays."""
+    """Draw the coincidences of both parties over their lag; None without delays, or tags of these channels."""
     from qlab.tags.coincidence import histogram
     from qlab.tags.files.hdf5_reader import read_tags
 
@@ -38,6 +38,8 @@ def draw_histogram(record: RunRecord, results: dict[str, Any]) -> Any:
         for b in channels[half:]:
             edges, counts = histogram(block, a, b, 5_000, 50, named)
             total = counts if total is None else total + counts
+    if total is None or not total.any():  # the channels are on another tagger
+        return None
     figure, axes = new_axes()
     axes.stairs(total, np.append(edges, 5_000) / 1000.0, fill=True, color=BLUE)
     window = results.get("chsh_window_ps", 2000) / 2000.0
