@@ -43,6 +43,7 @@ _ROLE_OF = {
     "home": roles.PairClock,
     "sources": roles.PhotonSource,
     "clocks": roles.Clock,
+    "holding_clock": roles.HoldingClock,
     "oscillator": roles.SteeredClock,
     "switch": roles.Switch,
 }
