@@ -47,7 +47,7 @@ SESSION = [
     (b"TRTH 10;TRTH?;TEMP?\n", b"10.000;25.000\n"),  # the thermistor at 25 degC
     (b"TRMN 5;TRMN?;TRMX 20;TRMX?\n", b"5.000;20.000\n"),
     (b"TMIN?;TMAX?\n", b"10.177;41.460\n"),  # 1/T = ln(R/R25)/B + 1/T25 with B = 3950 K
-    (b"TMIN 5;TMAX 60;TEPT?;TENT?;TEEN 3;TEEN?;TEEV?\n", b"32767;0;3;0\n"),
+    (b"TMIN 5;TMAX 60;TEPT?;TENT?;TEEN 3;TEEN?;TEEV?\n", b"32767;0;3;2\n"),  # constant temperature came back
     (b"*ESE 4;*ESE?;*SRE 8;*SRE?;*STB?;*ESR?\n", b"4;8;88;176\n"),  # idle, a reply waits, and both mean service
 ]
 
