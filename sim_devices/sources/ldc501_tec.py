@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from qlab.clock import PS_PER_S
 from qlab.physics.knob import Knob, Relaxation
 from qlab.twin.scpi import boolean, command, number, parameter, query
 from qlab.twin.scpi_status import StatusGroup
-from sim_devices.srs import SrsLastErrors
+from sim_devices.sources.ldc501_thermistor import celsius, resistance_kohm
+from sim_devices.srs_last_errors import SrsLastErrors
 
 if TYPE_CHECKING:
     from qlab.twin.bench import Bench
@@ -24,7 +24,6 @@ EVENTS = {"tec_open": 1 << 10, "thermal_runaway": 1 << 11}
 A_PER_K, OHM = 0.05, 1.8
 """[INF] Of the Peltier element: current to hold a difference to the room, and its resistance."""
 STABLE_K = 0.01  # [INF] within which the temperature counts as stable
-KOHM_25, BETA_K = 10.0, 3950.0  # [INF] the thermistor
 COLDEST_C, HOTTEST_C = -55.0, 150.0
 KOHM = number(1e-3, 500.0)
 
@@ -85,28 +84,28 @@ class Ldc501Tec(SrsLastErrors):
 
     @command("TRTH", KOHM)
     def _set_kohm(self, kohm: float) -> None:
-        self.set_c = _celsius(kohm)
+        self.set_c = celsius(kohm)
         self.drive_tec()
 
     @query("TRTH?")
     def _kohm(self) -> float:
-        return _resistance(float(self.set_c))
+        return resistance_kohm(float(self.set_c))
 
     @command("TRMN", KOHM)
     def _set_least_kohm(self, kohm: float) -> None:
-        self.high_c = min(_celsius(kohm), HOTTEST_C)
+        self.high_c = min(celsius(kohm), HOTTEST_C)
 
     @query("TRMN?")
     def _least_kohm(self) -> float:
-        return _resistance(float(self.high_c))
+        return resistance_kohm(float(self.high_c))
 
     @command("TRMX", KOHM)
     def _set_most_kohm(self, kohm: float) -> None:
-        self.low_c = max(_celsius(kohm), COLDEST_C)
+        self.low_c = max(celsius(kohm), COLDEST_C)
 
     @query("TRMX?")
     def _most_kohm(self) -> float:
-        return _resistance(float(self.low_c))
+        return resistance_kohm(float(self.low_c))
 
     @command("TEON", boolean)
     def _tec_output(self, on: bool) -> None:
@@ -122,7 +121,7 @@ class Ldc501Tec(SrsLastErrors):
 
     @query("TRAW?")
     def _raw(self) -> float:
-        return _resistance(self.actual_c())
+        return resistance_kohm(self.actual_c())
 
     @query("TIRD?")
     def _tec_current(self) -> float:
@@ -145,12 +144,3 @@ class Ldc501Tec(SrsLastErrors):
     def _event(self) -> int:
         self.refresh_status()
         return self.tec_status.read_event()
-
-
-def _resistance(celsius: float) -> float:
-    """Return a thermistor's kilohms: R = R25 exp(B (1/T - 1/T25))."""
-    return KOHM_25 * math.exp(BETA_K * (1.0 / (celsius + 273.15) - 1.0 / 298.15))
-
-
-def _celsius(kohm: float) -> float:
-    return 1.0 / (math.log(kohm / KOHM_25) / BETA_K + 1.0 / 298.15) - 273.15
