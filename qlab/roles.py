@@ -321,6 +321,13 @@ class RepeaterModule(Protocol):
     def swap(self, a: int, b: int) -> Status:
         """Join the pairs on two qubits into one between their far ends."""
 
+    def distil(self, kept: int, spent: int) -> Status:
+        """Spend the pair on one qubit to test that on another; the far end does the same."""
+
+    @property
+    def last_distillation(self) -> DistillationResult | None:
+        """What the last purification said."""
+
     def free(self, qubit: int) -> Status:
         """Give a qubit up."""
 
@@ -338,6 +345,22 @@ class EntangledHalf(Protocol):
     @property
     def fidelity(self) -> float:
         """What the module believes."""
+
+
+class DistillationResult(Protocol):
+    """One end's outcome, to be compared with the far end's, and the pairs' identities."""
+
+    @property
+    def outcome(self) -> int:
+        """0 or 1."""
+
+    @property
+    def kept_id(self) -> int:
+        """Of the pair that is kept."""
+
+    @property
+    def spent_id(self) -> int:
+        """Of the pair that was measured."""
 
 
 class SwapResult(Protocol):
