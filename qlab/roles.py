@@ -37,6 +37,7 @@ __all__ = [
     "Cryostat",
     "DelayLine",
     "Detector",
+    "HoldingClock",
     "KeyParties",
     "Monitored",
     "NanowireSystem",
@@ -320,6 +321,13 @@ class RepeaterModule(Protocol):
     def swap(self, a: int, b: int) -> Status:
         """Join the pairs on two qubits into one between their far ends."""
 
+    def distil(self, kept: int, spent: int) -> Status:
+        """Spend the pair on one qubit to test that on another; the far end does the same."""
+
+    @property
+    def last_distillation(self) -> DistillationResult | None:
+        """What the last purification said."""
+
     def free(self, qubit: int) -> Status:
         """Give a qubit up."""
 
@@ -337,6 +345,22 @@ class EntangledHalf(Protocol):
     @property
     def fidelity(self) -> float:
         """What the module believes."""
+
+
+class DistillationResult(Protocol):
+    """One end's outcome, to be compared with the far end's, and the pairs' identities."""
+
+    @property
+    def outcome(self) -> int:
+        """0 or 1."""
+
+    @property
+    def kept_id(self) -> int:
+        """Of the pair that is kept."""
+
+    @property
+    def spent_id(self) -> int:
+        """Of the pair that was measured."""
 
 
 class SwapResult(Protocol):
@@ -529,6 +553,14 @@ class PairClock(Protocol):
 
     def forget(self) -> None:
         """Forget what is known, so that the next comparison searches."""
+
+
+@runtime_checkable
+class HoldingClock(Clock, Protocol):
+    """A clock whose reference can be taken from it, to see what it does without."""
+
+    def hold_over(self, *, on: bool = True) -> Status:
+        """Let it run free, or follow its reference again; `wait_for_lock` then waits until it does."""
 
 
 @runtime_checkable

@@ -39,7 +39,7 @@ DEFAULT = "default"
 NONE = "none"
 """What `--catalogue` says instead of an address."""
 _NEEDED = ("tiled", "bluesky_tiled_plugins", "adbc_driver_sqlite", "hdf5plugin", "obstore", "uvicorn")
-ANSWER_S, STOP_S = 120.0, 10.0
+ANSWER_S, STOP_S = 600.0, 10.0
 """Wall seconds that our own server may take to say a word, and to end when everything is written."""
 
 

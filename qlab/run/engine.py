@@ -51,6 +51,13 @@ class Session:
 
         self.lab = lab
         self.data_dir = (options.data_dir or lab.data_dir).resolve()
+        self.catalogue: Any = None  # opened first: where it cannot be, no engine's thread is left behind
+        if options.catalogue_uri is not None:
+            from qlab.run.catalogue import choose_catalogue, open_catalogue
+
+            uri = choose_catalogue(options.catalogue_uri, lab.file.catalogue)
+            if uri is not None:
+                self.catalogue = open_catalogue(uri, self.data_dir)
         self.journal = Journal(self.data_dir / "runs")
         main = threading.current_thread() is threading.main_thread()
         engine: Any = RunEngine  # untyped by its makers
@@ -67,14 +74,8 @@ class Session:
         self.RE.state_hook = self._state_changed
         self.RE.waiting_hook = self._waiting
         self.RE.subscribe(self.journal)
-        self.catalogue: Any = None
-        if options.catalogue_uri is not None:
-            from qlab.run.catalogue import choose_catalogue, open_catalogue
-
-            uri = choose_catalogue(options.catalogue_uri, lab.file.catalogue)
-            if uri is not None:
-                self.catalogue = open_catalogue(uri, self.data_dir)
-                self.RE.subscribe(self.catalogue.writer)
+        if self.catalogue is not None:
+            self.RE.subscribe(self.catalogue.writer)
 
     def run(self, plan: Generator[Any, Any, Any], **md: Any) -> Any:
         """Run a plan; returns its result.  Whatever ends it, the instruments are left safe."""

@@ -25,6 +25,7 @@ _ROLE_OF = {
     "source": roles.PhotonSource,
     "alice": roles.PolarisationAnalyser,
     "bob": roles.PolarisationAnalyser,
+    "analysers": roles.PolarisationAnalyser,
     "parties": roles.KeyParties,
     "meter": roles.PowerMeter,
     "bias": roles.NanowireSystem,
@@ -38,11 +39,25 @@ _ROLE_OF = {
     "delay_line": roles.DelayLine,
     "pair_clock": roles.PairClock,
     "pair_clocks": roles.PairClock,
+    "out": roles.PairClock,
+    "home": roles.PairClock,
+    "sources": roles.PhotonSource,
     "clocks": roles.Clock,
+    "holding_clock": roles.HoldingClock,
     "oscillator": roles.SteeredClock,
     "switch": roles.Switch,
 }
-_LISTS = ("clocks", "pair_clocks", "taggers", "modules", "counters", "detectors", "watched")
+_LISTS = (
+    "analysers",
+    "clocks",
+    "counters",
+    "detectors",
+    "modules",
+    "pair_clocks",
+    "sources",
+    "taggers",
+    "watched",
+)
 """Where all fitting devices are meant, in the order of the lab file, unless some are named."""
 _PIECES = ("correlations", "stubs", "suspending")
 """Modules with pieces of plans; elsewhere every generator function of `__all__` is a plan."""

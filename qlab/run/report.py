@@ -74,6 +74,9 @@ def _page(record: RunRecord, results: dict[str, Any], pictures: list[tuple[str, 
             parts.append(f"<p>Theory from the lab file, with accidentals: {theory:.4f} (measured {z:+.1f} σ away).</p>")
     parts += [f'<h2>{title}</h2><img alt="{title}" src="data:image/png;base64,{data}">' for title, data in pictures]
     parts.append("<h2>Results</h2>" + _table(_flat(results)))
+    by_input = _inputs(results)
+    if by_input:
+        parts.append("<h2>By input</h2>" + by_input)
     if "chsh_counts" in results:
         parts.append("<h2>Counts</h2>" + _counts(results))
     conditions: dict[str, Any] = {
@@ -115,6 +118,36 @@ def _flat(results: dict[str, Any]) -> dict[str, str]:
         elif isinstance(value, (int, str)):
             shown[key] = str(value)
     return shown
+
+
+def _inputs(results: dict[str, Any]) -> str:
+    """Return a table of all results that have one number for each of the inputs of `..._channels`."""
+    key = next((k for k in results if k.endswith("_channels")), None)
+    if key is None:
+        return ""
+    channels, prefix = np.asarray(results[key]), key.removesuffix("channels")
+    rows = []
+    for name, value in results.items():
+        array = np.asarray(value)
+        if name == key or name.endswith(("_sigma", "_low", "_high")) or array.dtype.kind not in "if":
+            continue
+        if array.shape != channels.shape:
+            continue
+        sigma = np.asarray(results.get(f"{name}_sigma", np.full(array.shape, np.nan)), dtype=np.float64)
+        cells = "".join(f"<td class=n>{_number(v, s)}</td>" for v, s in zip(array.astype(float), sigma, strict=True))
+        rows.append(f"<tr><td>{html.escape(name.removeprefix(prefix))}</td>{cells}</tr>")
+    head = "".join(f"<th>input {int(c) + 1}</th>" for c in channels)
+    return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>" if rows else ""
+
+
+def _number(value: float, sigma: float) -> str:
+    """Return a number to as many digits as its uncertainty allows, two of which are shown."""
+    if np.isnan(value):
+        return "-"
+    if not sigma > 0 or not np.isfinite(sigma):
+        return f"{value:.6g}"
+    places = max(1 - int(np.floor(np.log10(sigma))), 0)
+    return f"{value:.{places}f} ± {sigma:.{places}f}"
 
 
 def _counts(results: dict[str, Any]) -> str:
