@@ -3,6 +3,7 @@
 import bluesky.plan_stubs as bps
 import numpy as np
 
+from plans.goals import Goal
 from plans.multifolds import PatternCounter
 from plans.parties import joined
 from plans.stubs import measure_setting, publish_counts, recording_run, with_source_on
@@ -29,6 +30,7 @@ def measure_swapping(
     search_s: float = 0.05,
     sigma: float = 0.02,
     max_acquisitions: int = 60,
+    max_duration_s: float | None = None,
     window_ps: int = 1000,
     delays_ps: list[int] | None = None,
     search_ps: int = 100_000,
@@ -59,6 +61,8 @@ def measure_swapping(
         Wanted standard uncertainty of the fidelity, both heralded states together.
     max_acquisitions : int
         After which the plan gives up waiting for it.
+    max_duration_s : float
+        Lab seconds after which it does.
     window_ps : int
         Full width of the coincidence window.
     delays_ps : list of int
@@ -79,11 +83,9 @@ def measure_swapping(
             f"{', '.join(SIGNS)}"
         )
         raise PlanError(msg)
-    if max_acquisitions < 3 or not (acquisition_s > 0 and search_s > 0 and sigma > 0):
-        msg = (
-            f"measure_swapping: max_acquisitions = {max_acquisitions}, acquisition_s = {acquisition_s:g}, "
-            f"search_s = {search_s:g}, sigma = {sigma:g}; expected at least 3, and above 0"
-        )
+    goal = Goal("measure_swapping", sigma, max_acquisitions, max_duration_s, word="max_acquisitions", fewest=3)
+    if not min(acquisition_s, search_s) > 0:
+        msg = f"measure_swapping: acquisition_s = {acquisition_s:g}, search_s = {search_s:g}; expected above 0"
         raise PlanError(msg)
     outer = [alice.transmitted, alice.reflected, bob.transmitted, bob.reflected]
     counter = PatternCounter(outer, station, window_ps, delays_ps, search_ps)
@@ -99,11 +101,13 @@ def measure_swapping(
             yield from _acquire_for(taggers, search_s)
             # Along X every outer detector has coincidences with every detector of the station.
             counter.find((yield from measure(1, "search")))
+        goal.begin(taggers[0].clock)
         yield from _acquire_for(taggers, acquisition_s)
         counts = np.zeros((2, 3, 2, 2), dtype=np.int64)
         times = np.zeros(3, dtype=np.int64)
         variance = np.zeros(3)
-        for n in range(max_acquisitions):
+        while True:
+            n = goal.rounds
             axis = n if n < 3 else int(np.argmax(variance / times))
             block = yield from measure(axis)
             tables = fourfolds(counter.count(block))
@@ -114,10 +118,12 @@ def measure_swapping(
             # What one more acquisition takes off the variance of E is about the variance over the number there are.
             variance = together[1] ** 2
             fidelity_sigma = float(np.sqrt(variance.sum()) / 4.0)
-            if n >= 2 and fidelity_sigma <= sigma:
+            if goal.reached(fidelity_sigma):
                 break
         if not counts.sum():
-            msg = f"measure_swapping: no four-fold coincidence in {n + 1} acquisitions; pump harder or count longer"
+            msg = (
+                f"measure_swapping: no four-fold coincidence in {goal.rounds} acquisitions; pump harder or count longer"
+            )
             raise PlanError(msg)
         values = {
             "fidelity": float((1.0 + together[0].sum()) / 4.0),
@@ -129,6 +135,7 @@ def measure_swapping(
             "window_ps": window_ps,
             "channels": np.array(counter.channels),
             "delays_ps": np.array(counter.delays()),
+            **goal.figures(),
         }
         for k, name in enumerate(("psi_minus", "psi_plus")):
             e, e_sigma = correlations(_signed(counts[k]), counts[k])

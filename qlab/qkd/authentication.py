@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
 from qlab.errors import PeerError
-from qlab.qkd.field import PRIME, element, limbs, polynomial_hash
+from qlab.qkd.field import PRIME, element, limbs
 from qlab.qkd.messages import U32, Blob, Message, register
+from qlab.qkd.transcript import Transcript
 
 __all__ = ["SLOT_BYTES", "AuthenticationTag", "Authenticator", "Role", "SlotPool", "forgery_probability"]
 
@@ -66,13 +67,19 @@ class Authenticator:
         self._role: Role = role
         self._peer: Role = "corrector" if role == "reference" else "reference"
 
-    def make(self, data: bytes) -> AuthenticationTag:
-        """Spend a slot and return the tag of `data`."""
-        slot, secret = self._pool.spend(self._role)
-        return AuthenticationTag(slot, self._tag(self._role, data, secret))
+    def transcript(self, *, mine: bool) -> Transcript:
+        """Return an empty transcript of what this side says, or of what the peer says."""
+        begun = Transcript(self._pool.point)
+        begun.add(b"R" if (self._role == "reference") == mine else b"C")
+        return begun
 
-    def check(self, data: bytes, message: Message) -> None:
-        """Spend the peer's slot and check its tag of `data`.
+    def sign(self, said: Transcript) -> AuthenticationTag:
+        """Spend a slot and return the tag of what this side said."""
+        slot, secret = self._pool.spend(self._role)
+        return AuthenticationTag(slot, _tag(said, secret))
+
+    def verify(self, heard: Transcript, message: Message) -> None:
+        """Spend the peer's slot and check its tag of what it said.
 
         Raises
         ------
@@ -83,11 +90,23 @@ class Authenticator:
             msg = f"authentication: {type(message).__name__} came where a tag was expected"
             raise PeerError(msg)
         secret = self._pool.spend_slot(self._peer, message.slot)
-        if not hmac.compare_digest(self._tag(self._peer, data, secret), message.tag):
+        if not hmac.compare_digest(_tag(heard, secret), message.tag):
             msg = f"authentication: the tag with slot {message.slot} is wrong: not what the peer said, the block is given up"
             raise PeerError(msg)
 
-    def _tag(self, role: Role, data: bytes, secret: bytes) -> bytes:
-        said = (b"R" if role == "reference" else b"C") + data
-        hashed = polynomial_hash(said, 8 * len(said), element(self._pool.point))
-        return ((hashed + element(secret)) % PRIME).to_bytes(SLOT_BYTES, "big")
+    def make(self, data: bytes) -> AuthenticationTag:
+        """Spend a slot and return the tag of `data`."""
+        return self.sign(self._whole(data, mine=True))
+
+    def check(self, data: bytes, message: Message) -> None:
+        """Spend the peer's slot and check its tag of `data`; raises `PeerError` as `verify` does."""
+        self.verify(self._whole(data, mine=False), message)
+
+    def _whole(self, data: bytes, *, mine: bool) -> Transcript:
+        said = self.transcript(mine=mine)
+        said.add(data)
+        return said
+
+
+def _tag(said: Transcript, secret: bytes) -> bytes:
+    return ((said.hash() + element(secret)) % PRIME).to_bytes(SLOT_BYTES, "big")

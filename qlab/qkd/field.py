@@ -8,22 +8,22 @@ roots (J. L. Carter, M. N. Wegman, J. Comput. Syst. Sci. 18, 143 (1979); M. N. W
 
 from __future__ import annotations
 
-__all__ = ["PRIME", "element", "limbs", "polynomial_hash"]
+__all__ = ["LIMB_BYTES", "PRIME", "element", "limbs", "polynomial_hash"]
 
 PRIME = (1 << 127) - 1
-_LIMB_BYTES = 15
+LIMB_BYTES = 15
 
 
 def limbs(n_bytes: int) -> int:
     """Return how many limbs a string of `n_bytes` has, that of the length included."""
-    return -(-n_bytes // _LIMB_BYTES) + 1
+    return -(-n_bytes // LIMB_BYTES) + 1
 
 
 def polynomial_hash(data: bytes, n_bits: int, point: int) -> int:
     """Return the hash of a string of `n_bits`, packed in `data`, at `point`; 0 <= hash < p."""
     total = 0
-    for at in range(0, len(data), _LIMB_BYTES):
-        total = (total + int.from_bytes(data[at : at + _LIMB_BYTES], "big")) * point % PRIME
+    for at in range(0, len(data), LIMB_BYTES):
+        total = (total + int.from_bytes(data[at : at + LIMB_BYTES], "big")) * point % PRIME
     return (total + n_bits) * point % PRIME
 
 

@@ -2,6 +2,7 @@
 
     folder/ledger.log    one record a line with its checksum, only ever appended, synced before the deed it records
     folder/pool.bin      authentication key, secret, only ever appended
+    folder/channel.key   key of the channel's frames, secret
     folder/keys/N.key    key of block N, secret
 
 A key is *pending* once this side has it, *usable* once this side knows that the peer has it, then *delivered*, once.
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from qlab.errors import LedgerError
 from qlab.qkd.authentication import SLOT_BYTES, Role
 from qlab.qkd.bits import SecretBits, pack, unpack
+from qlab.qkd.frames import CHANNEL_KEY_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +48,8 @@ class KeyLedger:
     folder:
         Where it is, or will be.
     preshared:
-        For a new ledger: secret bytes that both parties have, 16 for the point and 16 for each slot.
+        For a new ledger: secret bytes that both parties have: 16 for the point of the hash, 16 for each slot, and last 32 for
+        the frames of the channel.
 
     Raises
     ------
@@ -59,6 +62,7 @@ class KeyLedger:
         self._states: dict[int, KeyState] = {}
         self._sizes: dict[int, int] = {}
         self._next: dict[Role, int] = {"reference": 0, "corrector": 1}
+        self._refills: dict[int, int] = {}
         self._spent = self._pool_bytes = self._refilled = 0
         if preshared is not None:
             self._create(preshared)
@@ -78,6 +82,11 @@ class KeyLedger:
         return self._pool[:SLOT_BYTES]
 
     @property
+    def channel_key(self) -> bytes:
+        """The key of the channel's frames."""
+        return (self._folder / "channel.key").read_bytes()
+
+    @property
     def spent_bits(self) -> int:
         """Authentication key spent so far, by both sides, as far as this side knows."""
         return 8 * SLOT_BYTES * self._spent
@@ -86,6 +95,14 @@ class KeyLedger:
     def refilled_bits(self) -> int:
         """Authentication key gained from blocks so far."""
         return 8 * self._refilled
+
+    def refill_slots(self) -> int:
+        """Return how many slots the next key has to refill so that no more was ever spent than gained, by either role.
+
+        The reference still spends two in its block, the corrector one; slots of both roles are refilled in equal numbers.
+        """
+        used = max(self._next["reference"] // 2 + 2, self._next["corrector"] // 2 + 1)
+        return max(2 * used - self._refilled // SLOT_BYTES, 2)
 
     def free_slots(self, role: Role) -> int:
         """Return how many tags a role can still make."""
@@ -137,28 +154,34 @@ class KeyLedger:
         """The lowest number that no block has had."""
         return max(self._states, default=-1) + 1
 
-    def store_pending(self, block: int, key: SecretBits) -> None:
-        """Keep a key that the peer may not have yet."""
-        self._allow(block, "pending")
-        path = self._key_path(block)
-        _write(path.with_suffix(".tmp"), pack(key.reveal()), "wb")
-        path.with_suffix(".tmp").replace(path)
-        _sync_folder(path.parent)
-        self._record({"do": "pending", "block": block, "bits": len(key)})
-
-    def make_usable(self, block: int, refill_slots: int = 0) -> None:
-        """Let a key be used, now that the peer has it; its first bits become `refill_slots` of authentication key.
+    def store_pending(self, block: int, key: SecretBits, refill_slots: int = 0) -> None:
+        """Keep a key that the peer may not have yet; its first bits will be `refill_slots` of authentication key.
 
         Raises
         ------
         LedgerError
-            The key is not pending, or too short for that.
+            The block has a key, or this one is too short to pay for them.
+        """
+        self._allow(block, "pending")
+        if 8 * SLOT_BYTES * refill_slots >= len(key):
+            msg = f"block {block}: {len(key)} bits do not pay for {refill_slots} slots of authentication key"
+            raise LedgerError(msg)
+        path = self._key_path(block)
+        _write(path.with_suffix(".tmp"), pack(key.reveal()), "wb")
+        path.with_suffix(".tmp").replace(path)
+        _sync_folder(path.parent)
+        self._record({"do": "pending", "block": block, "bits": len(key), "refill": SLOT_BYTES * refill_slots})
+
+    def make_usable(self, block: int) -> None:
+        """Let a key be used, now that the peer has it; its first bits become authentication key.
+
+        Raises
+        ------
+        LedgerError
+            The key is not pending.
         """
         self._allow(block, "usable")
-        n_bytes = SLOT_BYTES * refill_slots
-        if 8 * n_bytes >= self._sizes[block]:
-            msg = f"block {block}: {self._sizes[block]} bits do not pay for {refill_slots} slots of authentication key"
-            raise LedgerError(msg)
+        n_bytes = self._refills[block]
         refill = self._key_path(block).read_bytes()[:n_bytes]
         with (self._folder / "pool.bin").open("r+b") as file:
             file.truncate(self._pool_bytes)
@@ -187,7 +210,7 @@ class KeyLedger:
         whole = unpack(self._key_path(block).read_bytes(), self._sizes[block])
         self._record({"do": "delivered", "block": block})
         self._key_path(block).unlink(missing_ok=True)
-        return SecretBits(whole[8 * self._refills.get(block, 0) :])
+        return SecretBits(whole[8 * self._refills[block] :])
 
     # -- the log
 
@@ -204,12 +227,15 @@ class KeyLedger:
         if self._log.exists():
             msg = f"there is a key ledger in {self._folder} already; a preshared key is for a new one"
             raise LedgerError(msg)
-        if len(preshared) % SLOT_BYTES or len(preshared) < 3 * SLOT_BYTES:
-            msg = f"preshared key of {len(preshared)} bytes: expected a multiple of {SLOT_BYTES}, at least {3 * SLOT_BYTES}"
+        least = 3 * SLOT_BYTES + CHANNEL_KEY_BYTES
+        if len(preshared) % SLOT_BYTES or len(preshared) < least:
+            msg = f"preshared key of {len(preshared)} bytes: expected a multiple of {SLOT_BYTES}, at least {least}"
             raise LedgerError(msg)
+        pool, channel = preshared[:-CHANNEL_KEY_BYTES], preshared[-CHANNEL_KEY_BYTES:]
         (self._folder / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write(self._folder / "pool.bin", preshared, "wb")
-        self._append({"do": "open", "pool": len(preshared)})
+        _write(self._folder / "pool.bin", pool, "wb")
+        _write(self._folder / "channel.key", channel, "wb")
+        self._append({"do": "open", "pool": len(pool)})
         _sync_folder(self._folder)
 
     def _record(self, record: dict[str, Any]) -> None:
@@ -221,7 +247,6 @@ class KeyLedger:
         _write(self._log, f"{zlib.crc32(text.encode()):08x} {text}\n".encode(), "ab")
 
     def _load(self) -> None:
-        self._refills: dict[int, int] = {}
         data = self._log.read_bytes()
         whole = data[: data.rfind(b"\n") + 1]
         if len(whole) < len(data):  # a crash in the middle of a record: what it was to allow was not done
@@ -247,10 +272,10 @@ class KeyLedger:
             case {"do": "spend", "role": "reference" | "corrector" as role, "slot": slot}:
                 self._next[role] = slot + 2
                 self._spent += 1
-            case {"do": "pending", "block": block, "bits": bits}:
-                self._states[block], self._sizes[block] = "pending", bits
+            case {"do": "pending", "block": block, "bits": bits, "refill": n}:
+                self._states[block], self._sizes[block], self._refills[block] = "pending", bits, n
             case {"do": "usable", "block": block, "refill": n}:
-                self._states[block], self._refills[block] = "usable", n
+                self._states[block] = "usable"
                 self._pool_bytes += n
                 self._refilled += n
             case {"do": "delivered" | "discarded" as state, "block": block}:

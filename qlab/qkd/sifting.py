@@ -27,7 +27,18 @@ if TYPE_CHECKING:
 
     from qlab.tags.stream import TagBlock
 
-__all__ = ["Detections", "Outcome", "SiftAnswer", "SiftOffer", "Sifted", "answer", "detections", "offer", "take"]
+__all__ = [
+    "Detections",
+    "Outcome",
+    "SiftAnswer",
+    "SiftOffer",
+    "Sifted",
+    "answer",
+    "answer_with_lags",
+    "detections",
+    "offer",
+    "take",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +95,11 @@ class Sifted:
 
 
 def detections(
-    block: TagBlock, outcomes: Mapping[int, Outcome], merge_ps: int, entropy: Callable[[int], bytes]
+    block: TagBlock,
+    outcomes: Mapping[int, Outcome],
+    merge_ps: int,
+    entropy: Callable[[int], bytes],
+    blind_ps: int = 0,
 ) -> Detections:
     """Turn the clicks of one party into detections.
 
@@ -102,6 +117,8 @@ def detections(
         At least the coincidence window, and below the dead time.
     entropy:
         Returns so many random bytes; `os.urandom` outside of tests.
+    blind_ps:
+        Detections within this time behind any earlier click are dropped.
     """
     if merge_ps < 0 or not outcomes or not all(0 <= channel <= 255 for channel in outcomes):
         msg = (
@@ -116,6 +133,11 @@ def detections(
     if not starts.size:
         return Detections(clicks.t[:0], flags[:0], SecretBits(flags[:0]), 0, 0)
     seen = np.bitwise_or.reduceat(flags[clicks.ch], starts)
+    if blind_ps:
+        # The click before a detection is the last one of the detection before.
+        rested = np.ones(starts.size, dtype=np.bool_)
+        rested[1:] = clicks.t[starts[1:]] - clicks.t[starts[1:] - 1] > blind_ps
+        starts, seen = starts[rested], seen[rested]
     in_key, in_test = seen & 3, seen >> 2
     cross = (in_key > 0) & (in_test > 0)
     which = np.where(in_test > 0, in_test, in_key)[~cross]
@@ -140,6 +162,8 @@ def offer(mine: Detections) -> SiftOffer:
 def answer(mine: Detections, theirs: SiftOffer, window_ps: int) -> tuple[SiftAnswer, Sifted]:
     """Return the corrector's message and what it keeps.
 
+    `answer_with_lags` also returns by how much its detections of all pairs came later, int64 ps.
+
     Parameters
     ----------
     mine, theirs:
@@ -152,6 +176,13 @@ def answer(mine: Detections, theirs: SiftOffer, window_ps: int) -> tuple[SiftAns
     PeerError
         Times do not rise, or there is not one basis for each.
     """
+    return answer_with_lags(mine, theirs, window_ps)[:2]
+
+
+def answer_with_lags(
+    mine: Detections, theirs: SiftOffer, window_ps: int
+) -> tuple[SiftAnswer, Sifted, NDArray[np.int64]]:
+    """Return the corrector's message, what it keeps, and its lags; as `answer`."""
     if window_ps < 0:
         msg = f"coincidence window of {window_ps} ps: expected at least 0"
         raise BadRequestError(msg)
@@ -160,7 +191,7 @@ def answer(mine: Detections, theirs: SiftOffer, window_ps: int) -> tuple[SiftAns
         raise PeerError(msg)
     i, j = one_to_one_pairs(theirs.times, mine.t_ps, window_ps // 2)
     same = theirs.test_basis[i] == mine.test_basis[j]
-    return SiftAnswer(i[same]), _split(mine, j[same])
+    return SiftAnswer(i[same]), _split(mine, j[same]), mine.t_ps[j] - theirs.times[i]
 
 
 def take(mine: Detections, theirs: SiftAnswer) -> Sifted:

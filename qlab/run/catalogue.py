@@ -162,7 +162,10 @@ class EmbeddedCatalogue(Catalogue):
         command = [sys.executable, "-m", "qlab.run.catalogue_server", str(self.folder), str(data_dir / "tags")]
         data_dir.mkdir(parents=True, exist_ok=True)
         with (data_dir / "catalogue.log").open("wb") as log:
-            self._server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+            # In a session of its own: Ctrl-C, and a terminal that closes, are for us and not for the server.
+            self._server = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+            )
         try:
             key = secrets.token_hex(16)
             self._say(key)

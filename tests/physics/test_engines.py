@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlab.errors import BadRequestError
-from qlab.physics.arm import Arm, BeamSplitter, Fibre, PolarisingSplitter, Port, WavePlate
+from qlab.physics.arm import Arm, BeamSplitter, PolarisingSplitter, Port, WavePlate
 from qlab.physics.detector import Detector
 from qlab.physics.engine import OutcomeTable, engine_of
+from qlab.physics.fibre import Fibre
 from qlab.physics.keys import mix
 from qlab.physics.knob import CELL_PS, Knob
 from qlab.physics.line import PairLine

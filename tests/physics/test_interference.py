@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlab.errors import WorldError
-from qlab.physics.arm import Arm, Attenuator, BeamSplitter, Fibre, PolarisingSplitter, Port, WavePlate
+from qlab.physics.arm import Arm, Attenuator, BeamSplitter, PolarisingSplitter, Port, WavePlate
 from qlab.physics.detector import Detector
+from qlab.physics.fibre import Fibre
 from qlab.physics.joint import JointLine
 from qlab.physics.knob import CELL_PS, Knob
 from qlab.physics.meeting import Entrance, Meeting

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlab.errors import WorldError
-from qlab.physics.arm import Attenuator, Fibre, Port
+from qlab.physics.arm import Attenuator, Port
+from qlab.physics.fibre import Fibre
 from qlab.physics.knob import Knob
 from qlab.physics.midpoint import LinkEnd, Midpoint, Result
 from qlab.physics.register import BELL_KETS, QubitRegister

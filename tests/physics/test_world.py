@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlab.errors import WorldError
-from qlab.physics.arm import Arm, Fibre, PolarisingSplitter, Port, WavePlate
+from qlab.physics.arm import Arm, PolarisingSplitter, Port, WavePlate
 from qlab.physics.detector import Detector
+from qlab.physics.fibre import Fibre
 from qlab.physics.knob import CELL_PS, Knob, Ramp, Relaxation
 from qlab.physics.line import PairLine
 from qlab.physics.settle import alive

@@ -12,7 +12,7 @@ from qlab.qkd.field import PRIME, element, polynomial_hash
 from qlab.qkd.ledger import KeyLedger
 from qlab.qkd.messages import Message, decode, encode
 
-PSK = np.random.default_rng(9).bytes(16 * 21)
+PSK = np.random.default_rng(9).bytes(16 * 21 + 32)
 
 
 def key(seed, n=1000):
@@ -56,14 +56,13 @@ def test_slots_run_out_and_blocks_pay_for_new_ones(both):
     assert len(seen) == 10
     with pytest.raises(LedgerError, match="0 are left"):
         ledger.spend("reference")
-    ledger.store_pending(0, key(1))
-    ledger.make_usable(0, refill_slots=2)
+    ledger.store_pending(0, key(1), refill_slots=2)
+    ledger.make_usable(0)
     assert ledger.free_slots("reference") == 1
     assert (ledger.spent_bits, ledger.refilled_bits) == (1280, 256)
     assert (ledger.deliver(0).reveal() == key(1).reveal()[256:]).all()
-    ledger.store_pending(1, key(1, 200))
     with pytest.raises(LedgerError, match="do not pay"):
-        ledger.make_usable(1, refill_slots=2)
+        ledger.store_pending(1, key(1, 200), refill_slots=2)
 
 
 def test_keys_go_their_way_once(both):
@@ -87,9 +86,9 @@ def test_a_ledger_cut_anywhere_opens_again_and_spends_nothing_twice(tmp_path):
     for block in range(3):
         slot, secret = whole.spend("reference")
         used[slot] = secret
-        whole.store_pending(block, key(block))
+        whole.store_pending(block, key(block), refill_slots=2)
         if block < 2:
-            whole.make_usable(block, refill_slots=2)
+            whole.make_usable(block)
     log = (tmp_path / "whole" / "ledger.log").read_bytes()
     first = log.index(b"\n") + 1
     for cut in range(first, len(log) + 1, 7):
@@ -101,7 +100,7 @@ def test_a_ledger_cut_anywhere_opens_again_and_spends_nothing_twice(tmp_path):
         slot, _ = ledger.spend("reference")
         assert slot == 2 * recorded
         for block in ledger.blocks("pending"):
-            ledger.make_usable(block, refill_slots=2)  # the pool is cut back to what the log knows
+            ledger.make_usable(block)  # the pool is cut back to what the log knows
         for block in ledger.blocks("usable"):
             assert (ledger.deliver(block).reveal() == key(block).reveal()[256:]).all()
         shutil.rmtree(copy)

@@ -121,7 +121,8 @@ def test_points_that_tell_most_beat_points_in_turn() -> None:
     [
         ({"ports": None}, "heralds=.1,3. ports=.5,7."),
         ({"coarse_points": 3}, "expected at least 6"),
-        ({"sigma": 0.0}, "expected all above 0"),
+        ({"sigma": 0.0}, "sigma = 0"),
+        ({"max_points": 8}, "max_points = 8; expected above 0, at least 9"),
         ({"range_ps": 500.0}, "delay reaches -83.39 to 83.39 ps"),
         ({"ports": [1, 5]}, "expected different numbers"),
         ({"delays_ps": [0, 1]}, "expected 4"),

@@ -14,6 +14,7 @@ import numpy as np
 from qlab.errors import BadRequestError, TagFileError
 from qlab.tags.files.gapblocks import ROW, decode_rows
 from qlab.tags.files.hdf5 import FORMAT, VERSION
+from qlab.tags.files.streaming import Progress, unheard
 from qlab.tags.stream import Gap, TagBlock, concat
 
 if TYPE_CHECKING:
@@ -184,10 +185,14 @@ def read_tags(path: Path | str, row_start: int = 0, row_stop: int | None = None)
         return reader.read(row_start, row_stop)
 
 
-def iterate_tags(path: Path | str, rows: int = 16) -> Iterator[TagBlock]:
+def iterate_tags(path: Path | str, rows: int = 16, *, progress: Progress = unheard) -> Iterator[TagBlock]:
     """Yield a tag file in blocks of at most `rows` rows, cut at acquisitions."""
     with TagReader(path) as reader:
-        yield from reader.iterate(rows)
+        done = 0
+        for block in reader.iterate(rows):
+            yield block
+            done = min(done + rows, reader.rows)
+            progress(done, reader.rows)
 
 
 def _know_filters(data: h5py.Dataset, path: Path) -> None:

@@ -1,0 +1,102 @@
+"""Commands that run plans and show runs: `demo`, `run`, `shell`, `report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qlab.commands.options import data_options, lab_of, lab_options, run_options
+from qlab.errors import BadRequestError
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["add"]
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the parsers of these commands."""
+    demo = commands.add_parser("demo", help="a Bell test on the twin, from alignment to report")
+    lab_options(demo)
+    data_options(demo)
+    demo.set_defaults(command=_demo)
+
+    run = commands.add_parser("run", help="run plans: qlab run align_polarisation measure_chsh acquisition_s=2")
+    run.add_argument("plan", metavar="PLAN", nargs="?", help="name of a plan; without one, the plans are listed")
+    run.add_argument(
+        "parameters", metavar="NAME=VALUE", nargs="*", help="the plan's parameters; then further plans with theirs"
+    )
+    lab_options(run)
+    data_options(run)
+    run.add_argument("--report", action="store_true", help="render a report when the run has ended")
+    run.add_argument("--estimate", action="store_true", help="only say how long it takes, by a dry run on twins")
+    run.set_defaults(command=_run)
+
+    shell = commands.add_parser("shell", help="IPython with RE, the devices, the plans and the catalogue")
+    shell.add_argument("lab_argument", metavar="LAB", nargs="?", help="lab file or name of a shipped lab")
+    lab_options(shell)
+    data_options(shell)
+    shell.set_defaults(command=_shell)
+
+    report = commands.add_parser("report", help="render a run as HTML and PNG")
+    report.add_argument(
+        "run", metavar="RUN", nargs="?", default="-1", help="run uid (or its start), scan id, -1 for the last"
+    )
+    report.add_argument("--output", metavar="DIR", type=Path, help="where to write (default: beside the data)")
+    lab_options(report)
+    data_options(report)
+    report.set_defaults(command=_report)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from qlab.run.demo import demo
+
+    return demo(lab_of(arguments), run_options(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from qlab.run.commands import list_plans, run_plans, say_estimate
+
+    if arguments.plan is None:
+        return list_plans()
+    plans = _plans([arguments.plan, *arguments.parameters])
+    lab, options = lab_of(arguments), run_options(arguments)
+    if not arguments.estimate:
+        return run_plans(lab, plans, options, report=arguments.report)
+    if len(plans) > 1:
+        msg = f"--estimate takes one plan at a time; found {', '.join(name for name, _ in plans)}"
+        raise BadRequestError(msg)
+    return say_estimate(lab, *plans[0], options)
+
+
+def _plans(words: list[str]) -> list[tuple[str, dict[str, str]]]:
+    """Return the plans that were named, each with the parameters that stand behind it."""
+    from qlab.run.loader import find_plans
+
+    known = find_plans()
+    plans: list[tuple[str, dict[str, str]]] = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if plans and not equals and word not in known:
+            msg = f"{word!r} is no plan, and as a parameter of {plans[-1][0]} it wants a value, for example acquisition_s=2"
+            raise BadRequestError(msg)
+        if not plans and equals:
+            msg = f"parameter {word!r} stands before any plan; expected PLAN NAME=VALUE ..."
+            raise BadRequestError(msg)
+        if equals:
+            plans[-1][1][name] = value
+        else:
+            plans.append((word, {}))
+    return plans
+
+
+def _shell(arguments: argparse.Namespace) -> int:
+    from qlab.run.shell import shell
+
+    return shell(lab_of(arguments), run_options(arguments))
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from qlab.run.commands import report_run
+
+    return report_run(lab_of(arguments), arguments.run, run_options(arguments), output=arguments.output)

@@ -1,0 +1,192 @@
+"""What a block was worth, in numbers that anybody may see: errors, bounds, leakage as counted, epsilons, assumptions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from qlab.analysis.qber import binary_entropy
+from qlab.errors import KeyRefusedError, TooManyErrorsError
+from qlab.qkd.authentication import forgery_probability
+from qlab.qkd.finite_key import phase_error_bound, secret_bits
+from qlab.qkd.verification import tag_bits_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qlab.errors import PeerError
+    from qlab.qkd.assumptions import Assumptions
+    from qlab.qkd.conversation import Talk
+    from qlab.qkd.epsilons import EpsilonBudget
+    from qlab.qkd.finite_key import SecurityTarget
+    from qlab.qkd.policy import QkdPolicy
+
+__all__ = ["BlockStatement", "EstimatedBlock", "estimate"]
+
+
+@dataclass(frozen=True, slots=True)
+class EstimatedBlock:
+    """A block after parameter estimation.
+
+    Attributes
+    ----------
+    n_key, n_test, test_errors:
+        Sifted bits of the key basis; those of the test basis, all compared, and how many of these differed.
+    phase_error:
+        The rate that phase errors of the key do not reach, but with the probability of the budget.
+    tag_bits:
+        Of the verification.
+    budget_bits:
+        So many bits may be disclosed and spent before nothing is left.
+    """
+
+    n_key: int
+    n_test: int
+    test_errors: int
+    phase_error: float
+    tag_bits: int
+    budget_bits: int
+
+    @property
+    def test_error_rate(self) -> float:
+        """Share of the test bits that differed."""
+        return self.test_errors / self.n_test
+
+
+def estimate(policy: QkdPolicy, n_key: int, n_test: int, test_errors: int) -> EstimatedBlock:
+    """Return what may be known of a block before its reconciliation.
+
+    Raises
+    ------
+    KeyRefusedError
+        There are no bits, too many errors, or no key is left whatever reconciliation takes.
+    """
+    if min(n_key, n_test) < 1:
+        msg = f"no key: {n_key} sifted bits in the key basis and {n_test} in the test basis; expected some of both"
+        raise KeyRefusedError(msg)
+    if test_errors > policy.tolerance * n_test:
+        msg = (
+            f"no key: {test_errors} of {n_test} test bits differ, {test_errors / n_test:.2%}; tolerated are "
+            f"{policy.tolerance:.2%}; look for an eavesdropper, or for misaligned analysers"
+        )
+        raise TooManyErrorsError(msg, test_errors / n_test)
+    tail = policy.target.sampling_tail
+    phase_error = phase_error_bound(n_key, n_test, policy.tolerance, tail, policy.bound)
+    tag_bits = tag_bits_for(n_key, policy.target.eps_cor)
+    budget = secret_bits(n_key, phase_error, tag_bits, policy.target.eps_sec)
+    if budget < 1:
+        msg = (
+            f"no key: with {n_key} bits and a test of {n_test} phase errors may reach {min(phase_error, 0.5):.2%}; "
+            "longer blocks bound them better"
+        )
+        raise KeyRefusedError(msg)
+    return EstimatedBlock(n_key, n_test, test_errors, phase_error, tag_bits, budget)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStatement:
+    """What may be said of a block in public; `reason` tells why there is no key, where there is none.
+
+    Attributes
+    ----------
+    block:
+        Its number in the ledger.
+    key_bits:
+        Of the secret key, before authentication is paid from it; 0 without a key.
+    refill_bits:
+        Of these, what became authentication key.
+    estimated:
+        From parameter estimation, if it came to that.
+    corrected_bits:
+        Errors that reconciliation found in the key basis.
+    disclosed:
+        Bits about the key that were disclosed, by kind of message, as counted.
+    messages, bytes_said:
+        Messages of both sides by kind; bytes of all messages of this side.
+    assumptions, budget:
+        Of the proof, and all epsilons, if it came to a key.
+    excess_error_rate:
+        Error rate of the test basis where it was too high.
+    """
+
+    block: int
+    key_bits: int = 0
+    refill_bits: int = 0
+    reason: str = ""
+    estimated: EstimatedBlock | None = None
+    corrected_bits: int = 0
+    disclosed: Mapping[str, int] = field(default_factory=dict)
+    messages: Mapping[str, int] = field(default_factory=dict)
+    bytes_said: int = 0
+    assumptions: Assumptions | None = None
+    budget: EpsilonBudget | None = None
+    excess_error_rate: float | None = None
+
+    @classmethod
+    def refused(cls, block: int, error: KeyRefusedError | PeerError, talk: Talk) -> BlockStatement:
+        """Return the statement of a block without a key."""
+        counted = dict(talk.disclosed), dict(talk.messages), talk.bytes_said
+        excess = error.rate if isinstance(error, TooManyErrorsError) else None
+        return cls(block, 0, 0, str(error), None, 0, *counted, excess_error_rate=excess)
+
+    @classmethod
+    def of_key(
+        cls,
+        block: int,
+        sizes: tuple[int, int],
+        known: EstimatedBlock,
+        corrected: int,
+        talk: Talk,
+        assumptions: Assumptions,
+        target: SecurityTarget,
+    ) -> BlockStatement:
+        """Return the statement of a key; `sizes` are its bits and the slots that it refills."""
+        bits, refill_slots = sizes
+        counted = dict(talk.disclosed), dict(talk.messages), talk.bytes_said
+        forged = 3.0 * forgery_probability(max(talk.bytes_said, talk.bytes_heard))
+        budget = target.budget().with_term("forged message", forged, "Wegman-Carter, three tags")
+        return cls(block, bits, 128 * refill_slots, "", known, corrected, *counted, assumptions, budget)
+
+    @property
+    def net_bits(self) -> int:
+        """Secret bits that are left for others."""
+        return self.key_bits - self.refill_bits
+
+    @property
+    def reconciliation_bits(self) -> int:
+        """Bits that reconciliation disclosed: all but the verification's tag."""
+        return sum(bits for kind, bits in self.disclosed.items() if kind != "KeyTag")
+
+    @property
+    def efficiency(self) -> float | None:
+        """What reconciliation disclosed over n h(q) of the errors that were there; None where there were none."""
+        if self.estimated is None or not 0 < self.corrected_bits < self.estimated.n_key:
+            return None
+        n = self.estimated.n_key
+        return self.reconciliation_bits / (n * binary_entropy(self.corrected_bits / n))
+
+    def __str__(self) -> str:
+        """Return it as text for a person."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> list[str]:
+        lines = [
+            f"block {self.block}: " + (f"{self.key_bits} secret bits" if self.key_bits else f"no key: {self.reason}")
+        ]
+        known = self.estimated
+        if known is not None:
+            lines += [
+                f"  key basis   {known.n_key} bits, {self.corrected_bits} wrong ({self.corrected_bits / known.n_key:.2%})",
+                f"  test basis  {known.n_test} bits, {known.test_errors} differ ({known.test_error_rate:.2%})",
+                f"  phase error below {known.phase_error:.2%}",
+                f"  disclosed   {self.reconciliation_bits} bits by reconciliation"
+                + (f" (f = {self.efficiency:.3f})" if self.efficiency else "")
+                + f", {self.disclosed.get('KeyTag', 0)} by verification",
+                f"  messages    {sum(self.messages.values())}, {self.bytes_said} bytes said",
+            ]
+        if self.key_bits:
+            lines.append(f"  of the key, {self.refill_bits} bits pay for authentication, {self.net_bits} are left")
+            lines += ["  " + line for line in str(self.budget).splitlines()]
+        if self.assumptions is not None:
+            lines += ["  " + line for line in str(self.assumptions).splitlines()]
+        return lines

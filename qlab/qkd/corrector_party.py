@@ -1,0 +1,155 @@
+"""Bob's side of a block: he answers the opening, asks for parities and corrects his key; see `qlab.qkd.reference_party`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qlab.errors import KeyRefusedError, LedgerError, PeerError
+from qlab.qkd.accounting import BlockStatement, estimate
+from qlab.qkd.block_messages import (
+    BlockOpen,
+    ErrorCount,
+    GiveUp,
+    KeyConfirm,
+    KeyMatch,
+    KeyTerms,
+    Piece,
+    PieceReady,
+    ReconcileOpen,
+    TestBits,
+)
+from qlab.qkd.conversation import HEAR, PARTS_LOG2, PeerGaveUpError, PeerWentOnError, Talk, long_work
+from qlab.qkd.finite_key import secret_bits
+from qlab.qkd.messages import decode
+from qlab.qkd.party import SiftTally, settle, take_settlement
+from qlab.qkd.reconciling import correct_frames
+from qlab.qkd.sifting import SiftOffer, answer_with_lags
+from qlab.qkd.toeplitz import amplify
+from qlab.qkd.verification import KeyTag, matches_tag
+
+if TYPE_CHECKING:
+    from qlab.qkd.conversation import Conversation
+    from qlab.qkd.party import Party, Receiver
+
+__all__ = ["corrector_block"]
+
+
+def corrector_block(party: Party, receiver: Receiver) -> Conversation[BlockStatement]:
+    """Make one block; as `qlab.qkd.reference_party.reference_block`.
+
+    Raises
+    ------
+    PeerError, LedgerError
+        As there.
+    """
+    party.require_slots()
+    talk = yield from _await_opening(party)
+    block = -1
+    try:
+        block = yield from _open(party, talk)
+        return (yield from _make_key(party, talk, receiver, block))
+    except PeerGaveUpError as error:
+        return BlockStatement.refused(block, error, talk)
+    except PeerWentOnError as error:
+        party.heard_early = error.data
+        return BlockStatement.refused(block, error, talk)
+    except KeyRefusedError as error:
+        yield from talk.say(GiveUp(str(error).encode()))
+        return BlockStatement.refused(block, error, talk)
+    except (PeerError, LedgerError) as error:
+        yield from talk.say(GiveUp(str(error).encode()))
+        raise
+
+
+def _await_opening(party: Party) -> Conversation[Talk]:
+    """Pass over what is left of other blocks, until the reference opens one."""
+    while True:
+        data, party.heard_early = party.heard_early, None
+        if data is None:
+            data = yield HEAR
+        message, number = decode(data)
+        if isinstance(message, BlockOpen):
+            party.exchange = number >> PARTS_LOG2
+            return Talk(party.exchange, party.authenticator, data)
+
+
+def _open(party: Party, talk: Talk) -> Conversation[int]:
+    ledger = party.ledger
+    mine = ledger.blocks("pending")
+    opening = yield from talk.hear(BlockOpen)
+    next_block = ledger.next_block
+    yield from talk.say(BlockOpen(next_block, party.policy.digest(), np.array(mine, dtype=np.int64)))
+    party.require_policy(opening.policy)
+    yield from take_settlement(party, talk, mine)
+    yield from settle(party, talk, opening.pending.tolist())
+    return max(next_block, opening.next_block)
+
+
+def _collect(party: Party, talk: Talk, receiver: Receiver) -> Conversation[SiftTally]:
+    tally = SiftTally.empty()
+    while (yield from talk.hear(Piece)).more:
+        receiver.start()
+        yield from talk.say(PieceReady())
+        found = yield from long_work(receiver.finish)
+        theirs = yield from talk.hear_any()
+        if isinstance(theirs[0], Piece) and not theirs[0].more:
+            break  # the reference has no further piece
+        if found is None:
+            msg = "no key: there are no more photons to detect here"
+            raise KeyRefusedError(msg)
+        if not isinstance(theirs[0], SiftOffer):
+            msg = f"{type(theirs[0]).__name__} came where SiftOffer was expected; the block is given up"
+            raise PeerError(msg)
+        offer = theirs[0]
+        found = yield from long_work(partial(receiver.locate, found, offer.times))
+        reply, kept, lags_ps = answer_with_lags(found, offer, party.policy.window_ps)
+        receiver.follow(lags_ps)
+        yield from talk.say(reply)
+        tally.add(found, kept)
+    return tally
+
+
+def _make_key(party: Party, talk: Talk, receiver: Receiver, block: int) -> Conversation[BlockStatement]:
+    policy, ledger = party.policy, party.ledger
+    tally = yield from _collect(party, talk, receiver)
+    raw, test = tally.sifted.key, tally.sifted.test
+    theirs = (yield from talk.hear(TestBits)).bits
+    if theirs.size != len(test):
+        msg = f"the peer compares {theirs.size} test bits, here are {len(test)}; the block is given up"
+        raise PeerError(msg)
+    errors = int(np.count_nonzero(theirs ^ test.reveal()))
+    yield from talk.say(ErrorCount(errors))
+    known = estimate(policy, len(raw), len(test), errors)
+    assumptions = party.assumptions(tally, known)
+    assumptions.require()
+
+    terms = yield from talk.hear(ReconcileOpen)
+    if not 0.0 < terms.error_rate < 0.5:
+        msg = f"the peer wants to reconcile for an error rate of {terms.error_rate:g}: expected between 0 and 0.5"
+        raise PeerError(msg)
+    corrected, flipped = yield from correct_frames(talk, raw, policy, terms)
+    tag = yield from talk.hear(KeyTag)
+    equal = matches_tag(corrected, tag, known.tag_bits)
+    yield from talk.say(KeyMatch(equal))
+    if not equal:
+        msg = "verification: the keys differ after reconciliation"
+        raise KeyRefusedError(msg)
+
+    asked = yield from talk.hear(KeyTerms)
+    yield from talk.verify()
+    bits = secret_bits(known.n_key, known.phase_error, talk.disclosed_bits, policy.target.eps_sec)
+    if asked.bits != bits or asked.seed.size != len(raw) + bits - 1:
+        msg = f"the peer wants a key of {asked.bits} bits, here it has {bits}; the block is given up"
+        raise PeerError(msg)
+    party.require_net(bits, asked.refill_slots)
+    key = yield from long_work(lambda: amplify(corrected, asked.seed, bits))
+    ledger.store_pending(block, key, asked.refill_slots)
+    yield from talk.sign()
+    yield from talk.hear(KeyConfirm)
+    yield from talk.verify()
+    ledger.make_usable(block)
+    party.plan_next(flipped, known.n_key)
+    return BlockStatement.of_key(block, (bits, asked.refill_slots), known, flipped, talk, assumptions, policy.target)
