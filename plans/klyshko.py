@@ -12,7 +12,7 @@ from plans.stubs import Switch, measure_setting, recording_run, with_source_on
 __all__ = ["measure_jitter", "measure_klyshko_efficiency"]
 
 
-def _channels(plan, inputs_a, inputs_b):
+def arm_channels(plan, inputs_a, inputs_b):
     """Return both arms' channels from 0, by default inputs 1, 2 and 3, 4."""
     from qlab.errors import PlanError
 
@@ -71,7 +71,7 @@ def measure_klyshko_efficiency(
     from qlab.errors import PlanError
     from qlab.run.results import publish
 
-    a, b = _channels("measure_klyshko_efficiency", inputs_a, inputs_b)
+    a, b = arm_channels("measure_klyshko_efficiency", inputs_a, inputs_b)
     goal = Goal("measure_klyshko_efficiency", sigma, max_rounds, max_duration_s)
     if not 0 < transmission_a <= 1 or not 0 < transmission_b <= 1 or not min(acquisition_s, dark_s) > 0:
         msg = (

@@ -18,6 +18,7 @@ from qlab.run.engine import Session
 from qlab.run.journal import find_run, read_run
 from qlab.run.loader import bind_parameters
 from qlab.run.options import RunOptions
+from qlab.run.report import render_report
 
 from ..physics.fock import PSI_MINUS, PSI_PLUS, correlation, fock_bell_pairs
 
@@ -69,6 +70,7 @@ def test_the_swapped_state_has_the_fidelity_of_theory(swap: tuple[Any, Session, 
     assert found["fidelity"] == pytest.approx(np.mean(fidelities), abs=4 * found["fidelity_sigma"])
     record = read_run(find_run(folder / "runs", "-1"))
     assert record.events["analysis"][-1]["swapping_fidelity"] == found["fidelity"]
+    assert "Correlations of photons that never met" in render_report(record, folder / "report").read_text()
 
 
 @pytest.mark.slow
@@ -121,6 +123,8 @@ def test_the_dip_of_heralded_photons_has_the_visibility_of_theory(swap: tuple[An
     assert found["level"] == pytest.approx(level[1] * 8e6 * 0.03, abs=4 * found["level_sigma"])
     assert abs(found["centre_ps"]) < 4 * found["centre_ps_sigma"] + 0.05
     # The adaptive points lie where they tell most: at the bottom and far out, none on the coarse grid's flanks only.
+    record = read_run(find_run(session.data_dir / "runs", "-1"))
+    assert "The dip" in render_report(record, session.data_dir / "report").read_text()
     late = found["points_ps"][9:]
     if late.size:
         assert np.abs(late).min() < 1.0
