@@ -20,6 +20,7 @@ _CONTROL = {
     "power": "INSTRUMENT on|off|cycle [boot_s=S]",
     "peek": "look at a front panel: INSTRUMENT",
     "step": "let lab time pass: SECONDS",
+    "world": "change an attack: optic=NAME fraction=X",
 }
 _WORDS = {
     "list": (),
@@ -28,6 +29,7 @@ _WORDS = {
     "power": ("instrument", "state"),
     "peek": ("instrument",),
     "step": ("seconds",),
+    "world": (),
 }
 
 

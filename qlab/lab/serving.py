@@ -12,6 +12,7 @@ import yaml
 from qlab.clock import PacedClock, SteppedClock
 from qlab.errors import BadRequestError
 from qlab.lab.build import open_lab
+from qlab.lab.world_faults import change_world
 from qlab.twin.control import ControlServer
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def serve(
         if lab.host is None:
             msg = f"{lab.path}: no instrument has the address twin; there is nothing to serve"
             raise BadRequestError(msg)
-        control = ControlServer(lab.host, port=port)
+        control = ControlServer(lab.host, port=port, world=lambda request: change_world(lab, request))
         for mount, address in _addresses(lab).items():
             say(f"{mount:20s} {address}")
         say(f"{'control':20s} {control.address[0]}:{control.port}")
