@@ -1,20 +1,25 @@
-"""Relation of two clocks from photon pairs: the search beside fpfind, if it is installed, and the speed of tracking.
+"""Relation of two clocks from photon pairs: the search beside fpfind, errors against the truth, and the speed of tracking.
 
-    python benchmarks/bench_clock_search.py [--seeds N] [--fpfind PATH]
+    python benchmarks/bench_clock_search.py [--seeds N] [--fpfind PATH] [--only side,errors,tracking] [--case NAME]
 
-The cases are those of a table measured with fpfind 3.3.6: 100 kcps a side, 12 s, jitter 0.35 ns a side.  Errors are those
-against the truth; `bound` is the Cramer-Rao bound of the pairs in the 4 s that were used.
+The cases are those of a table measured with fpfind 3.3.6 (100 kcps and a jitter of 0.35 ns a side, 12 s), and beyond it
+drifts and fades.  Side by side, both programs read the same two files of S-Fifteen a1 records in processes of their own:
+wall time, processor time and peak memory include start-up and reading.  fpfind's errors are those at the time that it refers
+to, the common start; ours those in the middle of the 4 s used.  `bound` is the Cramer-Rao bound of the pairs in them.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +31,49 @@ from qlab.timing.track import ClockTracker
 from tests.timing.pairs import Times, TwoClocks, tags_of_pairs
 
 JITTER_PS = 350.0
+PRECISE, FAST = "-q23 -R64", "-q20 -R256"
+SCAN = "-q20 -R256 -P --precomp-step 1e-6"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Clocks, the part of tags that are pairs, when there are none (and no other light), and fpfind's options to try."""
+
+    name: str
+    pairs: float
+    clocks: TwoClocks
+    fade_s: tuple[float, float] = (0.0, 0.0)
+    dark: bool = False
+    peers: tuple[str, ...] = ("", SCAN)
+
+    def tags(self, seed: int, duration_s: float) -> tuple[Times, Times]:
+        """Return the tags of both."""
+        return tags_of_pairs(
+            self.clocks,
+            seed=seed,
+            pairs=self.pairs,
+            duration_s=duration_s,
+            jitter_ps=JITTER_PS,
+            fade_s=self.fade_s,
+            dark=self.dark,
+        )
+
+
+MS = 10**9
 CASES = [
-    (0.05, TwoClocks(10**9)),
-    (0.05, TwoClocks(10**9, 1e-7)),
-    (0.05, TwoClocks(10**9, 1e-5)),
-    (0.10, TwoClocks(10**9, 1e-5)),
-    (0.02, TwoClocks(10**9, 1e-5)),
-    (0.01, TwoClocks(37 * 10**9, 1e-5)),
-    (0.01, TwoClocks(-190 * 10**9, -9.5e-5)),
-    (0.05, TwoClocks(10**9, 1e-5, 2e-8)),
-    (0.02, TwoClocks(10**9, 1e-5, 2e-8)),
+    Case("5 %", 0.05, TwoClocks(MS)),
+    Case("5 %, 0.1 ppm", 0.05, TwoClocks(MS, 1e-7)),
+    Case("5 %, 10 ppm", 0.05, TwoClocks(MS, 1e-5), peers=("", PRECISE, FAST, SCAN)),
+    Case("10 %, 10 ppm", 0.10, TwoClocks(MS, 1e-5), peers=(FAST, SCAN)),
+    Case("2 %, 10 ppm", 0.02, TwoClocks(MS, 1e-5), peers=(FAST, SCAN)),
+    Case("1 %, 10 ppm", 0.01, TwoClocks(37 * MS, 1e-5), peers=(SCAN,)),
+    Case("1 %, -95 ppm, -190 ms", 0.01, TwoClocks(-190 * MS, -9.5e-5), peers=(SCAN,)),
+    Case("5 %, 10 ppm, 2e-8/s", 0.05, TwoClocks(MS, 1e-5, 2e-8), peers=(SCAN,)),
+    Case("2 %, 10 ppm, 2e-8/s", 0.02, TwoClocks(MS, 1e-5, 2e-8), peers=(SCAN,)),
+    Case("5 %, 10 ppm, -1e-7/s", 0.05, TwoClocks(MS, 1e-5, -9e-8), peers=(SCAN,)),
+    Case("5 %, no pairs 1..3 s", 0.05, TwoClocks(MS, 1e-5), (1.0, 3.0), peers=(SCAN,)),
+    Case("5 %, dark 1..3 s", 0.05, TwoClocks(MS, 1e-5), (1.0, 3.0), dark=True, peers=(SCAN,)),
+    Case("2 %, 2e-8/s, dark 1..2 s", 0.02, TwoClocks(MS, 1e-5, 2e-8), (1.0, 2.0), dark=True, peers=(SCAN,)),
 ]
 
 
@@ -43,75 +81,154 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--fpfind", default=shutil.which("fpfind"), help="its command, run beside ours")
+    parser.add_argument("--only", default="side,errors,tracking")
+    parser.add_argument("--case", help="only cases with this text in their name")
     options = parser.parse_args()
-    print("pairs  frequency  drift/s  | median s (spread)  locks  rms ps (bound)  rms frequency (bound)", end="")
-    print("  | fpfind" if options.fpfind else "  (fpfind is not installed)")
-    for pairs, clocks in CASES:
-        seconds, offsets, frequencies, locks = [], [], [], 0
-        peer = ""
-        for seed in range(options.seeds):
-            a, b = tags_of_pairs(clocks, seed=seed, pairs=pairs, duration_s=12.0, jitter_ps=JITTER_PS)
-            begin = time.perf_counter()
+    cases = [case for case in CASES if options.case is None or options.case in case.name]
+    if "side" in options.only:
+        side_by_side(cases, options.fpfind)
+    if "errors" in options.only:
+        errors(cases, options.seeds)
+    if "tracking" in options.only:
+        tracking(options.seeds)
+
+
+def side_by_side(cases: list[Case], fpfind: str | None) -> None:
+    if not fpfind:
+        print("fpfind is not installed: qlab alone")
+    print(f"{'case':26} {'program':44} {'wall s':>7} {'cpu s':>7} {'GB':>5}  error of offset, of frequency")
+    for case in cases:
+        with tempfile.TemporaryDirectory() as folder:
+            a, b = case.tags(0, 12.0)
+            files = [_write_a1(Path(folder) / f"{name}.ts", t) for name, t in (("a", a), ("b", b))]
+            for name, command in _commands(case, files, fpfind):
+                seconds, cpu_s, gigabytes, said = _measure(command)
+                found = _read_qlab(said, case, a, b) if name == "qlab" else _read_fpfind(said, case, a, b)
+                print(f"{case.name:26} {name:44} {seconds:7.1f} {cpu_s:7.1f} {gigabytes:5.2f}  {found}", flush=True)
+
+
+def _commands(case: Case, files: list[str], fpfind: str | None) -> list[tuple[str, list[str]]]:
+    mine = [sys.executable, "-m", "qlab.cli", "tags", "clocks", *files, "--json"]
+    peers = [
+        (f"fpfind {o}".strip(), [fpfind, "-pp", *o.split(), "-t", files[0], "-T", files[1]])
+        for o in case.peers
+        if fpfind
+    ]
+    return [("qlab", mine), *peers]
+
+
+def _write_a1(path: Path, t: Times) -> str:
+    """Write S-Fifteen a1 records: 1/256 ns in the upper 54 bits; all times are 10 s later, so that none is negative."""
+    units = ((t + 10 * 10**12).astype(np.uint64) * np.uint64(32)) // np.uint64(125)
+    ((units << np.uint64(10)) | np.uint64(1)).astype("<u8").tofile(path)
+    return str(path)
+
+
+def _measure(command: list[str]) -> tuple[float, float, float, str]:
+    """Return wall and processor seconds, peak memory in GB, and what it printed."""
+    begin = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
+        assert child.stdout is not None  # noqa: S101
+        said = child.stdout.read()
+        _, _, usage = os.wait4(child.pid, 0)
+        child.returncode = 0
+    return time.perf_counter() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e6, said
+
+
+def _read_qlab(said: str, case: Case, a: Times, b: Times) -> str:
+    del a, b
+    found = json.loads(said)
+    if not found["lock"]:
+        return f"no lock: {found['reason']}"
+    # In the files all times are 10 s later; b = a + x(a) stays.
+    at = found["reference_ps"] - 10 * 10**12
+    return _errors(case, found["offset_ps"], found["frequency"], at)
+
+
+def _read_fpfind(said: str, case: Case, a: Times, b: Times) -> str:
+    try:
+        frequency, dt_ns = (float(word) for word in said.strip().splitlines()[-1].split()[:2])
+    except (IndexError, ValueError):
+        return f"fails: {(said.strip().splitlines() or ['no answer'])[-1][:60]}"
+    return _errors(case, dt_ns * 1e3, frequency, int(max(a[0], b[0])))
+
+
+def _errors(case: Case, offset_ps: float, frequency: float, at_ps: int) -> str:
+    off = offset_ps - float(case.clocks.difference_ps(at_ps))
+    of = frequency - case.clocks.frequency - case.clocks.drift_per_s * at_ps * 1e-12
+    verdict = "" if abs(off) < 1e5 and abs(of) < 1e-6 else "  WRONG"
+    return f"{off / 1e3:10.3f} ns {of:10.1e}{verdict}"
+
+
+def errors(cases: list[Case], seeds: int) -> None:
+    used = Search().span_s
+    print(f"\nerrors against the truth, {seeds} seeds each, {used:g} s used; rms with the bound's behind it")
+    print(f"{'case':26} locks  cpu s (most)   offset ps  bound   frequency  bound    drift /s   largest ps, frequency")
+    for case in cases:
+        seconds, found = [], []
+        for seed in range(seeds):
+            a, b = case.tags(1000 + seed, used + 0.45)
+            begin = time.process_time()
             lock = acquire(a, b)
-            seconds.append(time.perf_counter() - begin)
+            seconds.append(time.process_time() - begin)
             if isinstance(lock, ClockLock):
-                locks += 1
-                offsets.append(lock.offset_ps - float(clocks.difference_ps(lock.reference_ps)))
-                frequencies.append(lock.frequency - clocks.frequency - clocks.drift_per_s * lock.reference_ps * 1e-12)
-            if options.fpfind and not seed:
-                peer = run_fpfind(options.fpfind, a, b)
-        n = pairs * 1e5 * Search().span_s
-        sigma = JITTER_PS * 2**0.5
+                c, s = case.clocks, lock.reference_ps * 1e-12
+                found.append(
+                    (
+                        lock.offset_ps - float(c.difference_ps(lock.reference_ps)),
+                        lock.frequency - c.frequency - c.drift_per_s * s,
+                        lock.drift_per_s - c.drift_per_s,
+                    )
+                )
+        rms = np.sqrt(np.mean(np.square(found), axis=0)) if found else np.full(3, np.nan)
+        most = np.abs(found).max(axis=0) if found else np.full(3, np.nan)
+        bound = cramer_rao(case, used)
         print(
-            f"{pairs:5.0%} {clocks.frequency:10.1e} {clocks.drift_per_s:8.1e} | {statistics.median(seconds):8.2f} "
-            f"({min(seconds):.2f}..{max(seconds):.2f})  {locks}/{options.seeds}  {rms(offsets):6.1f} "
-            f"({sigma * (9 / 4 / n) ** 0.5:.1f})  {rms(frequencies):8.1e} "
-            f"({sigma * 1e-12 * (12 / n) ** 0.5 / Search().span_s:.1e})  {peer}"
+            f"{case.name:26} {len(found):3}/{seeds:<3} {statistics.median(seconds):5.1f} ({max(seconds):4.1f})  "
+            f"{rms[0]:9.2f} {bound[0]:6.2f}   {rms[1]:8.1e} {bound[1]:8.1e}  {rms[2]:8.1e}   {most[0]:8.1f} {most[1]:9.1e}",
+            flush=True,
         )
-    tracking()
 
 
-def rms(values: list[float]) -> float:
-    return float(np.sqrt(np.mean(np.square(values)))) if values else float("nan")
+def cramer_rao(case: Case, used_s: float) -> tuple[float, float]:
+    """Return the bound of offset (ps) and frequency in mid-span from all pairs of the span, for an unknown parabola."""
+    a, _ = tags_of_pairs(case.clocks, seed=0, pairs=1.0, duration_s=used_s + 0.4, fade_s=case.fade_s)
+    s = (a - a.mean()) * 1e-12
+    s = s[np.abs(s) < used_s / 2.0]
+    phi = np.stack([s**0, s, s * s / 2.0], axis=1)
+    covariance = np.linalg.inv(phi.T @ phi * case.pairs / (2.0 * JITTER_PS**2))
+    return float(covariance[0, 0] ** 0.5), float(covariance[1, 1] ** 0.5 * 1e-12)
 
 
-def tracking() -> None:
+def tracking(seeds: int) -> None:
+    print("\ntracking 30 s, drift 2e-8/s, no pairs from 12 to 14 s")
+    print("pairs  times real time (processor), all seeds  rms ps  within 3 sigma  faded of 20  lost")
     clocks = TwoClocks(10**9, 1e-5, 2e-8)
-    for pairs in (0.05, 0.01):
-        a, b = tags_of_pairs(clocks, seed=1, pairs=pairs, duration_s=30.0)
-        lock = acquire(a, b, Search(max_offset_ps=2 * 10**9))
-        assert isinstance(lock, ClockLock)  # noqa: S101
-        speeds, errors = [], np.empty(0)
-        for _ in range(5):
+    for pairs in (0.05, 0.02, 0.01):
+        speeds, off, pulls, faded, lost = [], [], [], [], 0
+        for seed in range(seeds):
+            a, b = tags_of_pairs(clocks, seed=seed, pairs=pairs, duration_s=30.0, fade_s=(12.0, 14.0))
+            lock = acquire(a, b, Search(max_offset_ps=2 * 10**9))
+            assert isinstance(lock, ClockLock)  # noqa: S101
             tracker, points = ClockTracker(lock), []
-            begin = time.perf_counter()
+            begin = time.process_time()
             for second in range(30):
                 ends = [second * 10**12, (second + 1) * 10**12]
                 mine, other = (t[slice(*np.searchsorted(t, ends))] for t in (a, b))
                 points += tracker.feed(mine, other, ends[1])
-            speeds.append(30.0 / (time.perf_counter() - begin))
-            errors = np.array([p.offset_ps - float(clocks.difference_ps(p.t_ps)) for p in points])
+            speeds.append((points[-1].t_ps - lock.reference_ps) * 1e-12 / (time.process_time() - begin))
+            error = np.array([p.offset_ps - float(clocks.difference_ps(p.t_ps)) for p in points])
+            good = np.array([p.status == "tracking" for p in points])
+            off += list(error[good])
+            pulls += list(error / np.array([p.sigma_ps for p in points]))
+            faded.append(int((~good).sum()))
+            lost += tracker.status == "lost"
         print(
-            f"tracking {pairs:.0%} pairs, drift 2e-8/s: {statistics.median(speeds):.0f} times real time "
-            f"({min(speeds):.0f}..{max(speeds):.0f}), rms error {rms(list(errors)):.1f} ps"
+            f"{pairs:4.0%}   {statistics.median(speeds):5.0f} ({min(speeds):.0f}..{max(speeds):.0f})  "
+            f"{np.sqrt(np.mean(np.square(off))):8.1f}  {np.mean(np.abs(pulls) < 3.0):8.2%}  "
+            f"{statistics.mean(faded):5.1f}  {lost}",
+            flush=True,
         )
-
-
-def run_fpfind(command: str, a: Times, b: Times) -> str:
-    """Run fpfind with its defaults on the same tags, as S-Fifteen a1 records of 1/256 ns."""
-    with tempfile.TemporaryDirectory() as folder:
-        paths = []
-        for name, t in (("a", a), ("b", b)):
-            units = (np.maximum(t, 0).astype(np.uint64) * np.uint64(256)) // np.uint64(1000)
-            paths.append(str(Path(folder) / f"{name}.ts"))
-            ((units << np.uint64(10)) | np.uint64(1)).astype("<u8").tofile(paths[-1])
-        begin = time.perf_counter()
-        found = subprocess.run(
-            [command, "-T", paths[0], "-t", paths[1]], capture_output=True, text=True, timeout=600, check=False
-        )
-        seconds = time.perf_counter() - begin
-    answer = (found.stdout.strip() or found.stderr.strip()).splitlines()
-    return f"| {seconds:.1f} s: {answer[-1] if answer else 'no answer'}"
 
 
 if __name__ == "__main__":

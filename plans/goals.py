@@ -14,26 +14,42 @@ class Goal:
         Its name, for what is said of a wrong wish.
     sigma : float
         Wanted standard uncertainty of the plan's figure.
-    max_rounds : int
+    most : int
         Rounds after which the plan gives up waiting for it.
     max_duration_s : float, optional
         Lab seconds after which it does, None for no limit; looked at between rounds, and a round that would end later by
         the time of the rounds so far is not begun.
+    word : str
+        What the plan calls `most`.
+    fewest : int
+        Rounds that there are in any case.
 
     Attributes
     ----------
     rounds : int
         Rounds that have ended.
     stopped_by : str
-        "sigma", "max_rounds" or "max_duration_s"; empty while it goes on.
+        "sigma", `word` or "max_duration_s"; empty while it goes on.
     """
 
-    def __init__(self, plan: str, sigma: float, max_rounds: int, max_duration_s: float | None = None):
-        if not sigma > 0 or max_rounds < 1 or (max_duration_s is not None and not max_duration_s > 0):
+    def __init__(
+        self,
+        plan: str,
+        sigma: float,
+        most: int,
+        max_duration_s: float | None = None,
+        *,
+        word: str = "max_rounds",
+        fewest: int = 1,
+    ):
+        if not sigma > 0 or most < fewest or (max_duration_s is not None and not max_duration_s > 0):
             longest = "" if max_duration_s is None else f", max_duration_s = {max_duration_s:g}"
-            msg = f"{plan}: sigma = {sigma:g}, max_rounds = {max_rounds}{longest}; expected above 0, at least 1, and above 0"
+            msg = (
+                f"{plan}: sigma = {sigma:g}, {word} = {most}{longest}; expected above 0, at least {fewest}, and above 0"
+            )
             raise PlanError(msg)
-        self.sigma, self.max_rounds, self.max_duration_s = sigma, max_rounds, max_duration_s
+        self.sigma, self.most, self.max_duration_s = sigma, most, max_duration_s
+        self.word, self.fewest = word, fewest
         self.rounds = 0
         self.stopped_by = ""
         self._clock = None
@@ -47,10 +63,12 @@ class Goal:
         """Take the uncertainty after a further round; return whether it was the last."""
         self.rounds += 1
         spent_s = self._clock.now_s() - self._begun_s if self._clock is not None else 0.0
+        if self.rounds < self.fewest:
+            return False
         if sigma <= self.sigma:  # a NaN is not
             self.stopped_by = "sigma"
-        elif self.rounds >= self.max_rounds:
-            self.stopped_by = "max_rounds"
+        elif self.rounds >= self.most:
+            self.stopped_by = self.word
         elif self.max_duration_s is not None and spent_s * (1.0 + 1.0 / self.rounds) > self.max_duration_s:
             self.stopped_by = "max_duration_s"
         return bool(self.stopped_by)

@@ -3,6 +3,7 @@
 import bluesky.plan_stubs as bps
 import numpy as np
 
+from plans.goals import Goal
 from plans.multifolds import PatternCounter
 from plans.parties import joined
 from plans.stubs import measure_setting, publish_counts, recording_run, with_source_on
@@ -27,6 +28,7 @@ def scan_hom(
     search_s: float = 0.05,
     sigma: float = 0.02,
     max_points: int = 60,
+    max_duration_s: float | None = None,
     window_ps: int = 1000,
     delays_ps: list[int] | None = None,
     search_ps: int = 100_000,
@@ -62,6 +64,8 @@ def scan_hom(
         Wanted standard uncertainty of the visibility.
     max_points : int
         Points after which the plan gives up waiting for it.
+    max_duration_s : float
+        Lab seconds after which it does.
     window_ps : int
         Full width of the coincidence window.
     delays_ps : list of int
@@ -84,15 +88,13 @@ def scan_hom(
             "ports=[5,7]"
         )
         raise PlanError(msg)
-    if coarse_points < 6 or max_points < coarse_points:
-        msg = f"scan_hom: coarse_points = {coarse_points}, max_points = {max_points}; expected at least 6, and no fewer"
-        raise PlanError(msg)
-    if not (acquisition_s > 0 and search_s > 0 and sigma > 0 and range_ps > 0):
+    if coarse_points < 6 or not (acquisition_s > 0 and search_s > 0 and range_ps > 0):
         msg = (
-            f"scan_hom: acquisition_s = {acquisition_s:g}, search_s = {search_s:g}, sigma = {sigma:g}, "
-            f"range_ps = {range_ps:g}; expected all above 0"
+            f"scan_hom: coarse_points = {coarse_points}, acquisition_s = {acquisition_s:g}, search_s = {search_s:g}, "
+            f"range_ps = {range_ps:g}; expected at least 6, and all above 0"
         )
         raise PlanError(msg)
+    goal = Goal("scan_hom", sigma, max_points, max_duration_s, word="max_points", fewest=coarse_points)
     low, high = centre_ps - range_ps / 2.0, centre_ps + range_ps / 2.0
     least, most = delay_line.limits_ps
     if not least <= low < high <= most:
@@ -103,16 +105,25 @@ def scan_hom(
     turns = [(analyser, HORIZONTAL_DEG) for analyser in analysers]
     readables = [delay_line, *analysers]
 
+    def seen(reached, counts):
+        """Return the dip; None where there is none, one outside of what was scanned, or deeper than there is light."""
+        try:
+            dip = fit_dip(reached, counts)
+        except BadRequestError:
+            return None
+        return dip if low <= dip.centre_ps <= high and dip.fwhm_ps <= high - low else None
+
     def body():
         if not counter.delays_ps:
             yield from _acquire_for(taggers, search_s)
             yield from measure_setting(taggers, readables, [*turns, (delay_line, low)], stream="search")
             counter.find(joined(taggers))
+        goal.begin(taggers[0].clock)
         yield from _acquire_for(taggers, acquisition_s)
         reached: list[float] = []
         counts: list[int] = []
         dip = None
-        while len(counts) < max_points:
+        while True:
             n = len(counts)
             if n < coarse_points:
                 delay = low + (high - low) * n / (coarse_points - 1)
@@ -127,16 +138,9 @@ def scan_hom(
             reached.append(float(delay_line.delay_ps.get()))
             counts.append(found)
             yield from publish_counts(counter.results, [(n, np.array([found]))], taggers[0].clock)
-            if len(counts) < coarse_points:
-                continue
-            try:
-                dip = fit_dip(reached, counts)
-            except BadRequestError:
-                dip = None
-            # A dip outside of what was scanned, or deeper than there is light, is none.
-            if dip is not None and not (low <= dip.centre_ps <= high and dip.fwhm_ps <= high - low):
-                dip = None
-            if dip is not None and dip.visibility_sigma <= sigma:
+            if len(counts) >= coarse_points:
+                dip = seen(reached, counts)
+            if goal.reached(np.inf if dip is None else dip.visibility_sigma):
                 break
         if dip is None:
             msg = (
@@ -160,6 +164,7 @@ def scan_hom(
             "acquisition_s": acquisition_s,
             "channels": np.array(counter.channels),
             "delays_ps": np.array(counter.delays()),
+            **goal.figures(),
         }
         units = {key: "ps" for key in values if key.endswith(("_ps", "_ps_sigma"))} | {"acquisition_s": "s"}
         yield from publish("analysis", "hom", values, taggers[0].clock.now_s(), units)

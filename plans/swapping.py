@@ -3,6 +3,7 @@
 import bluesky.plan_stubs as bps
 import numpy as np
 
+from plans.goals import Goal
 from plans.multifolds import PatternCounter
 from plans.parties import joined
 from plans.stubs import measure_setting, publish_counts, recording_run, with_source_on
@@ -23,12 +24,15 @@ def measure_swapping(
     alice,
     bob,
     source=None,
+    delay_line=None,
+    delay_ps: float = 0.0,
     station: list[int] | None = None,
     targets: list[str] | None = None,
     acquisition_s: float = 0.25,
     search_s: float = 0.05,
     sigma: float = 0.02,
     max_acquisitions: int = 60,
+    max_duration_s: float | None = None,
     window_ps: int = 1000,
     delays_ps: list[int] | None = None,
     search_ps: int = 100_000,
@@ -47,6 +51,10 @@ def measure_swapping(
         The analysers, aligned.
     source : PhotonSource
         Switched on for the run.
+    delay_line : DelayLine
+        Where there is one, it is set first: photons that do not meet at the station swap nothing.
+    delay_ps : float
+        Where: the middle of the dip that `scan_hom` finds.
     station : list of int
         Inputs, from 1, of the detectors behind the interferometer: H and V of its output c, H and V of d; 5 to 8 by default.
     targets : list of str
@@ -59,6 +67,8 @@ def measure_swapping(
         Wanted standard uncertainty of the fidelity, both heralded states together.
     max_acquisitions : int
         After which the plan gives up waiting for it.
+    max_duration_s : float
+        Lab seconds after which it does.
     window_ps : int
         Full width of the coincidence window.
     delays_ps : list of int
@@ -79,11 +89,9 @@ def measure_swapping(
             f"{', '.join(SIGNS)}"
         )
         raise PlanError(msg)
-    if max_acquisitions < 3 or not (acquisition_s > 0 and search_s > 0 and sigma > 0):
-        msg = (
-            f"measure_swapping: max_acquisitions = {max_acquisitions}, acquisition_s = {acquisition_s:g}, "
-            f"search_s = {search_s:g}, sigma = {sigma:g}; expected at least 3, and above 0"
-        )
+    goal = Goal("measure_swapping", sigma, max_acquisitions, max_duration_s, word="max_acquisitions", fewest=3)
+    if not min(acquisition_s, search_s) > 0:
+        msg = f"measure_swapping: acquisition_s = {acquisition_s:g}, search_s = {search_s:g}; expected above 0"
         raise PlanError(msg)
     outer = [alice.transmitted, alice.reflected, bob.transmitted, bob.reflected]
     counter = PatternCounter(outer, station, window_ps, delays_ps, search_ps)
@@ -95,15 +103,19 @@ def measure_swapping(
         return joined(taggers)
 
     def body():
+        if delay_line is not None:
+            yield from bps.abs_set(delay_line, delay_ps, wait=True)
         if not counter.delays_ps:
             yield from _acquire_for(taggers, search_s)
             # Along X every outer detector has coincidences with every detector of the station.
             counter.find((yield from measure(1, "search")))
+        goal.begin(taggers[0].clock)
         yield from _acquire_for(taggers, acquisition_s)
         counts = np.zeros((2, 3, 2, 2), dtype=np.int64)
         times = np.zeros(3, dtype=np.int64)
         variance = np.zeros(3)
-        for n in range(max_acquisitions):
+        while True:
+            n = goal.rounds
             axis = n if n < 3 else int(np.argmax(variance / times))
             block = yield from measure(axis)
             tables = fourfolds(counter.count(block))
@@ -114,10 +126,12 @@ def measure_swapping(
             # What one more acquisition takes off the variance of E is about the variance over the number there are.
             variance = together[1] ** 2
             fidelity_sigma = float(np.sqrt(variance.sum()) / 4.0)
-            if n >= 2 and fidelity_sigma <= sigma:
+            if goal.reached(fidelity_sigma):
                 break
         if not counts.sum():
-            msg = f"measure_swapping: no four-fold coincidence in {n + 1} acquisitions; pump harder or count longer"
+            msg = (
+                f"measure_swapping: no four-fold coincidence in {goal.rounds} acquisitions; pump harder or count longer"
+            )
             raise PlanError(msg)
         values = {
             "fidelity": float((1.0 + together[0].sum()) / 4.0),
@@ -129,6 +143,7 @@ def measure_swapping(
             "window_ps": window_ps,
             "channels": np.array(counter.channels),
             "delays_ps": np.array(counter.delays()),
+            **goal.figures(),
         }
         for k, name in enumerate(("psi_minus", "psi_plus")):
             e, e_sigma = correlations(_signed(counts[k]), counts[k])

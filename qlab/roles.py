@@ -37,9 +37,12 @@ __all__ = [
     "Cryostat",
     "DelayLine",
     "Detector",
+    "HoldingClock",
     "KeyParties",
+    "Monitored",
     "NanowireSystem",
     "Oven",
+    "PairClock",
     "PhotonSource",
     "PolarisationAnalyser",
     "PolarisationController",
@@ -47,6 +50,7 @@ __all__ = [
     "PulseGenerator",
     "RepeaterModule",
     "Rotator",
+    "SteeredClock",
     "Switch",
     "TagRecorder",
     "TimeTagger",
@@ -135,6 +139,18 @@ class PolarisationAnalyser(Protocol):
 
     def set_bloch(self, vector: Sequence[float]) -> Status:
         """Analyse the state with this unit Bloch vector (Z = H/V, X = D/A, Y = R/L) in the aligned frame."""
+
+    @property
+    def plate_angles_deg(self) -> tuple[float, float] | None:
+        """Where quarter- and half-wave plate were sent to last; None for an analyser of another kind."""
+
+    @property
+    def plate_repeatability_deg(self) -> float:
+        """The standard deviation of where the plates stop; 0 for an analyser of another kind."""
+
+    @property
+    def frame_rotation(self) -> NDArray[np.float64]:
+        """The aligned frame, shape (3, 3)."""
 
     def bloch_covariance(self) -> NDArray[np.float64]:
         """Return the covariance of the analysed Bloch vector at the last setting, shape (3, 3), in the aligned frame."""
@@ -336,6 +352,22 @@ class Wellness(Protocol):
     """Signals `ok` (1 or 0), `reason` and `since` of an instrument; reading them asks nobody."""
 
     name: str
+    ok: Signal
+    reason: Signal
+
+
+@runtime_checkable
+class Monitored(Protocol):
+    """Any instrument that tells whether it is well.
+
+    `trigger` fetches its state, `health` says what is wrong; a status that fails has told it to `health` before.
+    """
+
+    name: str
+    health: Wellness
+
+    def trigger(self) -> Status:
+        """Fetch what there is to see."""
 
 
 @runtime_checkable
@@ -459,3 +491,76 @@ class Clock(Protocol):
 
     def wait_for_lock(self) -> Status:
         """Wait for the lock; fails with `InstrumentError`, which says what is in the way, after `lock_timeout_s`."""
+
+
+@runtime_checkable
+class PairClock(Protocol):
+    """A node's clock against another's by photon pairs, two taggers in one; the second less the first.
+
+    `trigger` compares the taggers' last acquisitions, which the plan has triggered, within seconds of computing and no lab
+    time; to find no pairs is no failure: `lock`, `health` and `sigma_ps` say so.
+
+    Attributes
+    ----------
+    offset_ps, sigma_ps, frequency, sigma_frequency, lock, at_s:
+        What is known, as signals; NaN and infinite where nothing is.  `at_s` is on the first clock.
+    error_ps, foreseen_sigma_ps:
+        How far the last comparison found the clock from what had been foreseen of it, and how well that was thought known.
+    """
+
+    name: str
+    health: Wellness
+    taggers: tuple[TimeTagger, TimeTagger]
+    offset_ps: Signal
+    sigma_ps: Signal
+    frequency: Signal
+    sigma_frequency: Signal
+    lock: Signal
+    error_ps: Signal
+    foreseen_sigma_ps: Signal
+    at_s: Signal
+
+    def trigger(self) -> Status:
+        """Compare the taggers' last acquisitions."""
+
+    def predict(self, at_s: float) -> tuple[float, float, float]:
+        """Return offset and its standard error in ps, and frequency, at a later time of the first clock."""
+
+    def note_steering(self, frequency: float) -> None:
+        """Take note that the second clock's frequency was just changed by a fraction."""
+
+    def forget(self) -> None:
+        """Forget what is known, so that the next comparison searches."""
+
+
+@runtime_checkable
+class HoldingClock(Clock, Protocol):
+    """A clock whose reference can be taken from it, to see what it does without."""
+
+    def hold_over(self, *, on: bool = True) -> Status:
+        """Let it run free, or follow its reference again; `wait_for_lock` then waits until it does."""
+
+
+@runtime_checkable
+class SteeredClock(Protocol):
+    """An oscillator whose frequency can be set, as a fraction off its own; a wire's round trip.
+
+    Attributes
+    ----------
+    steering_step:
+        Smallest change of the frequency.
+    """
+
+    name: str
+    steering_step: float
+
+    @property
+    def steering(self) -> float:
+        """What it was set to last."""
+
+    @property
+    def steering_limits(self) -> tuple[float, float]:
+        """What it can be set to."""
+
+    def steer(self, fraction: float) -> Status:
+        """Set the frequency; raises `LimitError` at once outside the limits."""

@@ -26,6 +26,12 @@ LATCHED_MV = 5.0
 ZERO_S = 0.1
 """How long the bias stays at zero to let the wire cool down."""
 STEP_UA = 0.02
+TROUBLES = {
+    1: "the source is overloaded",
+    2: "the source has tripped and disconnected its output: switch its bias off and on",
+    8: "a battery is broken",
+}
+"""[V2] Bits of a SIM928's `OVCR?`."""
 
 
 class _Bias(SoftSignal):
@@ -128,7 +134,8 @@ class BiasSlot(Device):
     def check_health(self) -> list[str]:
         """Return whether the wire has latched or the source is overloaded."""
         if not self.sees_voltage:
-            return [f"the source in slot {self.number} is overloaded"] if self._number("OVCR?") else []
+            bits = int(self._number("OVCR?"))
+            return [f"{words} in slot {self.number}" for bit, words in TROUBLES.items() if bits & bit]
         self.fetch()
         return [f"the nanowire on slot {self.number} has latched"] if self.latched else []
 

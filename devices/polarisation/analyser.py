@@ -127,7 +127,7 @@ class WavePlateAnalyser(Device):
         if wanted.shape != (3,) or not math.isclose(length, 1.0, abs_tol=1e-6):
             msg = f"{self.name}: {vector!r} is not a unit Bloch vector (Z, X, Y)"
             raise BadRequestError(msg)
-        bare = np.asarray(self.frame.get()).reshape(3, 3) @ wanted
+        bare = self.frame_rotation @ wanted
         qwp, hwp = plate_angles_deg([float(v) for v in bare])
         for signal, value in zip((self.bloch_z, self.bloch_x, self.bloch_y), wanted, strict=True):
             signal.put(float(value))
@@ -136,6 +136,21 @@ class WavePlateAnalyser(Device):
         self.hwp_deg.put(hwp)
         return AllStatus(self.clock, f"{self.name} set", [lambda: self.qwp.set(qwp), lambda: self.hwp.set(hwp)])
 
+    @property
+    def plate_angles_deg(self) -> tuple[float, float]:
+        """The angles that the quarter- and the half-wave plate were sent to last."""
+        return float(self.qwp_deg.get()), float(self.hwp_deg.get())
+
+    @property
+    def plate_repeatability_deg(self) -> float:
+        """The standard deviation of where the worse of both mounts stops."""
+        return max(self.qwp.repeatability_deg, self.hwp.repeatability_deg)
+
+    @property
+    def frame_rotation(self) -> NDArray[np.float64]:
+        """The rotation of `set_frame`, shape (3, 3)."""
+        return np.asarray(self.frame.get(), dtype=np.float64).reshape(3, 3)
+
     def bloch_covariance(self) -> NDArray[np.float64]:
         """Return the covariance of the analysed Bloch vector, shape (3, 3), that the mounts' repeatability leaves.
 
@@ -143,7 +158,7 @@ class WavePlateAnalyser(Device):
         """
         angles = np.radians([self.qwp_deg.get(), self.hwp_deg.get()])
         sigmas = np.radians([self.qwp.repeatability_deg, self.hwp.repeatability_deg])
-        frame = np.asarray(self.frame.get()).reshape(3, 3)
+        frame = self.frame_rotation
         covariance = np.zeros((3, 3))
         for plate, sigma in enumerate(sigmas):
             step = np.zeros(2)

@@ -105,7 +105,7 @@ class LabBench:
             resolution_ps=round(number(name, "resolution_ps", 1)),
             dead_time_ps=round(number(name, "dead_time_ps", 0)),
             max_rate_hz=number(name, "max_rate_hz", 1e9),
-            oscillator=self._wiring.clocks.get(self._lab.instruments[name].node or "", Oscillator()),
+            oscillator=self._wiring.instrument_clocks.get(name, Oscillator()),
         )
         return WorldFeed(self.world, tagger, inputs)
 

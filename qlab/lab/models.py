@@ -11,6 +11,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
+from qlab.lab.clock_models import (
+    FrequencyJumpModel,
+    GpsOutageModel,
+    LeapModel,
+    NoiseModel,
+    OscillatorModel,
+    PairClockModel,
+    ReferenceModel,
+    StepModel,
+)
 from qlab.lab.optic_models import NAME, GateModel, Optic
 from qlab.lab.qkd_model import QkdModel
 
@@ -19,13 +29,18 @@ __all__ = [
     "BranchModel",
     "CableModel",
     "ClockModel",
+    "FrequencyJumpModel",
+    "GpsOutageModel",
     "InstrumentModel",
     "LabFile",
+    "LeapModel",
     "NodeModel",
     "NoiseModel",
     "OscillatorModel",
     "PathModel",
+    "ReferenceModel",
     "ReplayModel",
+    "StepModel",
     "WorldModel",
 ]
 
@@ -43,46 +58,12 @@ class ClockModel(_Model):
     speed: float = Field(1.0, gt=0, description="lab seconds per wall second, for paced time")
 
 
-class NoiseModel(_Model):
-    """A clock's noise, instead of that of its kind."""
-
-    white_pm_ps: float = Field(0.0, ge=0, le=1e9, description="standard deviation of white phase noise")
-    flicker_pm_ps: float = Field(
-        0.0, ge=0, le=1e9, description="b of the spectral density S_x(f) = b^2 / f of the phase"
-    )
-    white_fm: float = Field(0.0, ge=0, le=1e-6, description="Allan deviation at 1 s of white frequency noise")
-    flicker_fm: float = Field(0.0, ge=0, le=1e-6, description="Allan deviation of flicker frequency noise")
-    random_walk_fm: float = Field(
-        0.0, ge=0, le=1e-6, description="Allan deviation at 1 s of random-walk frequency noise"
-    )
-    loop_s: float | None = Field(
-        None, gt=0, description="time constant of a loop that holds the phase; none: runs free"
-    )
-
-
-class OscillatorModel(_Model):
-    """A node's clock against the lab's time, or against another node's."""
-
-    offset_ps: int = 0
-    drift: float = Field(0.0, ge=-1e-3, le=1e-3, description="fractional frequency error")
-    kind: Literal["ideal", "quartz", "ocxo", "rubidium", "gps_disciplined", "caesium"] = Field(
-        "ideal", description="typical noise and ageing"
-    )
-    noise: NoiseModel | None = Field(None, description="instead of that of the kind")
-    ageing_per_day: float | None = Field(
-        None, ge=-1e-6, le=1e-6, description="of the fractional frequency; else the kind's"
-    )
-    source: str | None = Field(
-        None, description="instrument that steers this clock: GPS receiver, rubidium, White Rabbit"
-    )
-    follows: str | None = Field(None, description="node whose clock all this is relative to; none: the lab's time")
-
-
 class NodeModel(_Model):
     """A place with its own clock."""
 
     clock: OscillatorModel = OscillatorModel()
-    ambient_c: float = Field(22.0, ge=-273.15, le=100.0, description="room temperature")
+    ambient_c: float = Field(22.0, ge=-273.15, le=100.0, description="room temperature, on average")
+    swing_k: float = Field(0.0, ge=0, le=100.0, description="half of its daily change; lab time 0 is at the average")
 
 
 class InstrumentModel(_Model):
@@ -101,6 +82,9 @@ class InstrumentModel(_Model):
     twin: dict[str, Any] = Field({}, description="properties of the twin; its keys are the class's")
     cold_stage: str | None = Field(
         None, pattern=r"^[^.]+\.[^.]+$", description="where its detectors sit: CRYOSTAT.STAGE, for example cryo.A"
+    )
+    reference: ReferenceModel = Field(
+        ReferenceModel(), description="how a tagger or generator gets its node's 10 MHz and 1 pps"
     )
     gate: GateModel | None = Field(None, description="its detectors click only during these pulses")
     labels: dict[str, str] = Field({}, description="anything you want to remember, for example an inventory number")
@@ -127,7 +111,7 @@ class PathModel(_Model):
 
 
 class CableModel(_Model):
-    """A cable from a detector, an output of a pulse generator or a modulator's drive to an input of a tagger."""
+    """A cable from a detector, an output of a pulse generator, a modulator's drive or a node's 1 pps to a tagger's input."""
 
     from_: str = Field(alias="from")
     to: str = Field(pattern=r"^[^.]+\.[1-9][0-9]*$", description="TAGGER.INPUT, inputs from 1")
@@ -179,6 +163,7 @@ class LabFile(_Model):
     paths: list[PathModel] = []
     cables: list[CableModel] = []
     analysers: dict[Name, AnalyserModel] = {}
+    pair_clocks: dict[Name, PairClockModel] = {}
     qkd: QkdModel | None = Field(None, description="two parties that make keys")
     world: WorldModel = WorldModel()
     data_directory: Annotated[Path, Field(strict=False)] | None = Field(None, description="default: ./qlab-data")

@@ -14,10 +14,11 @@ from qlab.physics.pulses import PulseTrain
 from qlab.physics.weak import BB84_DEG, Modulation, SentSignal, WeakSource, photons_per_watt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from qlab.lab.check import Checked
     from qlab.lab.source import Key
+    from qlab.physics.oscillator import Oscillator
     from qlab.physics.pulses import Signal
 
 __all__ = ["TrainBuilder", "build_weak_source", "drive_signals"]
@@ -43,11 +44,16 @@ class TrainBuilder:
         The lab file; takes the complaints.
     knob:
         Gives the knob of an instrument, a quantity and an initial value.
+    clocks:
+        What each instrument runs on.
     """
 
-    def __init__(self, checked: Checked, knob: Callable[[str, str, float], Knob]) -> None:
+    def __init__(
+        self, checked: Checked, knob: Callable[[str, str, float], Knob], clocks: Mapping[str, Oscillator]
+    ) -> None:
         self._checked = checked
         self._knob = knob
+        self._clocks = clocks
 
     def knows(self, place: str) -> bool:
         """Return whether a place is an output of a generator's twin."""
@@ -74,7 +80,8 @@ class TrainBuilder:
         """Return the pulses of an output: the twin sets the knobs, a real generator never does."""
         name, _, output = place.partition(".")
         knobs = {what: self._knob(name, f"{what}.{output}", initial) for what, initial in _OFF.items()}
-        return PulseTrain(**knobs, threshold_v=threshold_v, cable_ps=cable_ps)
+        clock = self._clocks.get(name)
+        return PulseTrain(**knobs, threshold_v=threshold_v, cable_ps=cable_ps, clock=clock)
 
 
 def build_weak_source(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qlab.errors import BadRequestError
 from qlab.lab.arms import ArmBuilder, stable_id
 from qlab.lab.meetings import MeetingBuilder, meeting_outputs
-from qlab.lab.node_clocks import node_clocks
+from qlab.lab.node_clocks import ClockBuilder
 from qlab.lab.optic_models import (
     EavesdropperModel,
     InterferometerModel,
@@ -25,6 +25,7 @@ from qlab.physics.detector import Detector
 from qlab.physics.knob import Knob
 from qlab.physics.line import PairLine
 from qlab.physics.midpoint import LinkEnd, Midpoint
+from qlab.physics.pps import PulsePerSecond
 from qlab.physics.pulsed import PulsedPairLine
 from qlab.physics.register import QubitRegister
 from qlab.physics.source import PairSource
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from qlab.lab.check import Checked
     from qlab.lab.models import LabFile
     from qlab.lab.source import Key
+    from qlab.physics.ambient import Ambient
     from qlab.physics.arm import Arm
     from qlab.physics.line import Line
     from qlab.physics.oscillator import Oscillator
@@ -68,8 +70,10 @@ class Wiring:
         For a tagger, by channel (from 0), the detector's or signal's number in the world and the cable's delay in ps.
     links:
         Ends of entanglement links, by repeater module and number.
-    clocks:
-        By node.
+    clocks, ambients:
+        Clock and temperature, by node.
+    instrument_clocks, generator_clocks:
+        What each instrument runs on, and what it runs on if it is a pulse generator.
     ends, used:
         Instruments that light reaches, with the place in the file; optics that light passes.
     """
@@ -83,6 +87,9 @@ class Wiring:
     inputs: dict[str, dict[int, tuple[int, int]]] = field(default_factory=dict)
     links: dict[str, LinkEnd] = field(default_factory=dict)
     clocks: dict[str, Oscillator] = field(default_factory=dict)
+    ambients: dict[str, Ambient] = field(default_factory=dict)
+    instrument_clocks: dict[str, Oscillator] = field(default_factory=dict)
+    generator_clocks: dict[str, Oscillator] = field(default_factory=dict)
     register: QubitRegister = field(default_factory=lambda: QubitRegister(0))
     ends: dict[str, Key] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
@@ -96,10 +103,10 @@ class Wiring:
 def build_wiring(checked: Checked) -> Wiring:
     """Build the world of a lab file; complaints go to `checked`, and there is no world after one."""
     wiring = Wiring(register=QubitRegister(checked.lab.seed))
-    trains = TrainBuilder(checked, wiring.knob)
+    _clocks(checked, wiring)
+    trains = TrainBuilder(checked, wiring.knob, wiring.generator_clocks)
     _detectors(checked, wiring, trains)
     _cold_stages(checked, wiring)
-    wiring.clocks = node_clocks(checked, wiring.knob)
     begins = _begins(checked)
     _beams(checked, wiring, begins)
     _midpoints(checked, wiring, begins)
@@ -138,6 +145,13 @@ def ambient_c(lab: LabFile, instrument: str | None) -> float:
     """Return the room temperature where an instrument stands."""
     node = lab.instruments[instrument].node if instrument in lab.instruments else None
     return lab.nodes[node].ambient_c if node in lab.nodes else ROOM_C
+
+
+def _clocks(checked: Checked, wiring: Wiring) -> None:
+    built = ClockBuilder(checked, wiring.knob)
+    wiring.clocks, wiring.ambients = built.nodes, built.ambients
+    wiring.instrument_clocks = {name: built.instrument(name) for name in checked.lab.instruments}
+    wiring.generator_clocks = {name: built.instrument(name, rate=True) for name in checked.lab.instruments}
 
 
 def _detectors(checked: Checked, wiring: Wiring, trains: TrainBuilder) -> None:
@@ -373,7 +387,9 @@ def _cables(checked: Checked, wiring: Wiring, trains: TrainBuilder) -> None:
     for i, cable in enumerate(lab.cables):
         key: Key = ("cables", i)
         tagger, _, number = cable.to.partition(".")
-        instrument = cable.from_.partition(".")[0]
+        instrument, _, output = cable.from_.partition(".")
+        if output == "pps" and instrument in wiring.clocks and instrument not in lab.instruments:
+            wiring.signals.setdefault(cable.from_, PulsePerSecond(wiring.clocks[instrument]))
         known = cable.from_ in wiring.signals or checked.instrument(instrument, (*key, "from"))
         if known and trains.knows(cable.from_):
             wiring.signals.setdefault(cable.from_, trains.at(cable.from_))
@@ -384,6 +400,9 @@ def _cables(checked: Checked, wiring: Wiring, trains: TrainBuilder) -> None:
                 text = f"{cable.from_!r} is no single-photon detector{checked.channels_text(instrument)}"
                 checked.complain((*key, "from"), text)
             continue  # a real one: its clicks never come to a twin
+        most = getattr(checked.devices.get(tagger), "connectors", None)
+        if most is not None and int(number) > most:
+            checked.complain((*key, "to"), f"found input {number}; {tagger} has inputs 1 to {most}")
         inputs = wiring.inputs.setdefault(tagger, {})
         if int(number) - 1 in inputs:
             checked.complain((*key, "to"), f"two cables end at input {number} of {tagger}")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from qlab.physics.knob import Knob
     from qlab.physics.meeting import Leaf, Meeting
     from qlab.physics.pulsed import PulsedPairLine
-    from qlab.physics.pulses import Grid
+    from qlab.physics.pulses import ClockedGrid, Grid
     from qlab.physics.sight import Sight
 
 __all__ = ["JointDrawer", "JointLine"]
@@ -145,6 +145,8 @@ class JointDrawer:
         self._stream = KeyedStream(seed, line.line_id)
         self._scratch = Scratch()
         self.knobs = line.knobs(detectors)
+        self._of_clocks = line.sources[0].train.clock_knobs
+        self._settings = [knob for knob in self.knobs if knob not in self._of_clocks]
         self._drifts = line.drifts()
         self._drawings: dict[tuple[float, ...], _Drawing | None] = {}
 
@@ -153,14 +155,14 @@ class JointDrawer:
         train, result = self._line.sources[0].train, dict[int, list[Times]]()
         fwhm_ps = max(line.pulse_fwhm_ps for line in self._line.sources)
         length_ps = jitter_table(fwhm_ps) if fwhm_ps else None
-        for start, stop, horizon in segments(self.knobs, cell):
+        for start, stop, horizon in segments(self._settings, cell, self._of_clocks):
             grid = train.grid(start)
             drawing = self._drawing(start, grid) if grid is not None else None
             if drawing is None or grid is None:
                 continue
-            first, last, cut = grid.first(start), grid.first(horizon), grid.first(stop) - grid.first(start)
+            first, cut = grid.first(start), grid.first(stop) - grid.first(start)
             rng, before = self._stream.at(cell, start - cell * CELL_PS), -1
-            for points in poisson_blocks(rng, drawing.events * 1e12, 0, last - first, self._scratch):
+            for points in poisson_blocks(rng, drawing.events * 1e12, 0, grid.reach(start, horizon), self._scratch):
                 # Enough words for the pattern, the moment, and for each click its jitter and dispersion.
                 words = raw_words(rng, points.size * (2 + len(drawing.detectors))).reshape(points.size, -1)
                 new = np.diff(points, prepend=before) > 0
@@ -190,16 +192,16 @@ class JointDrawer:
                 arrived += shift_ps.take((own >> np.uint64(48)).view(np.int64))
             result.setdefault(detector_id, []).append(arrived)
 
-    def _drawing(self, t_ps: int, grid: Grid) -> _Drawing | None:
+    def _drawing(self, t_ps: int, grid: Grid | ClockedGrid) -> _Drawing | None:
         """Return the tables for the settings at a time; the last few are kept."""
-        key = (*(knob.value(t_ps) for knob in self.knobs), float(t_ps // CELL_PS) if self._drifts else 0.0)
+        key = (*(knob.value(t_ps) for knob in self._settings), float(t_ps // CELL_PS) if self._drifts else 0.0)
         if key not in self._drawings:
             if len(self._drawings) >= _KEPT_DRAWINGS:
                 self._drawings.clear()
             self._drawings[key] = self._prepare(t_ps, grid)
         return self._drawings[key]
 
-    def _prepare(self, t_ps: int, grid: Grid) -> _Drawing | None:
+    def _prepare(self, t_ps: int, grid: Grid | ClockedGrid) -> _Drawing | None:
         line, detectors = self._line, self._detectors
         emitters = [
             Emitter(max(one.source.rate_hz(t_ps), 0.0) / grid.rate_hz, bell_mixture(one.source.state), packets)

@@ -162,9 +162,18 @@ class Knob:
         """Settle the past: from now on only settings at `t_ps` or later are possible."""
         self._frozen_ps = max(self._frozen_ps, t_ps)
 
+    @property
+    def frozen_ps(self) -> int:
+        """Until when the past is settled."""
+        return self._frozen_ps
+
     def settings_before(self, t_ps: int) -> int:
         """Return a number that grows with every setting that the time before `t_ps` can see."""
         return bisect.bisect_left(self._times, t_ps) + self._revisions
+
+    def set_between(self, t0_ps: int, t1_ps: int) -> list[int]:
+        """Return the times with t0 < t < t1 at which it was set, sorted."""
+        return self._times[bisect.bisect_right(self._times, t0_ps) : bisect.bisect_left(self._times, t1_ps)]
 
     @property
     def initial(self) -> float:

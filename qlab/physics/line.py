@@ -147,10 +147,14 @@ def _least_eigenvalue(matrix: NDArray[np.complex128]) -> float:
     return float(mean - np.hypot(half, abs(matrix[0, 1])))
 
 
-def segments(knobs: Sequence[Knob], cell: int) -> Iterator[tuple[int, int, int]]:
-    """Yield the stretches of a cell in which no knob is set: start, stop, and the stop as far as was known at the start."""
+def segments(knobs: Sequence[Knob], cell: int, of_clocks: Sequence[Knob] = ()) -> Iterator[tuple[int, int, int]]:
+    """Yield the stretches of a cell in which no knob is set: start, stop, and the stop as far as was known at the start.
+
+    Knobs of clocks part the cell where they are set, not where they go on by themselves: clocks are read at every pulse.
+    """
     begin, end = cell * CELL_PS, (cell + 1) * CELL_PS
-    breaks = sorted({begin, *(t for knob in knobs for t in knob.breaks(begin, end))})
+    of_settings = (t for knob in of_clocks for t in knob.set_between(begin, end))
+    breaks = sorted({begin, *(t for knob in knobs for t in knob.breaks(begin, end)), *of_settings})
     for start, stop in zip(breaks, [*breaks[1:], end], strict=True):
         yield start, stop, min((end, *(knob.horizon(start) for knob in knobs)))
 
@@ -227,6 +231,7 @@ class LineDrawer:
         self._stream = KeyedStream(seed, line.line_id)
         self._scratch = Scratch()
         self.knobs = line.knobs(detectors)
+        self._settings = self.knobs
         self._drifts = line.signal.drifts() or line.idler.drifts()
         self._drawings: dict[tuple[float, ...], _Drawing | None] = {}
 
@@ -261,7 +266,7 @@ class LineDrawer:
 
     def _drawing(self, t_ps: int) -> _Drawing | None:
         """Return the tables for the settings at a time; the last few are kept."""
-        key = (*(knob.value(t_ps) for knob in self.knobs), float(t_ps // CELL_PS) if self._drifts else 0.0)
+        key = (*(knob.value(t_ps) for knob in self._settings), float(t_ps // CELL_PS) if self._drifts else 0.0)
         if key not in self._drawings:
             if len(self._drawings) >= _KEPT_DRAWINGS:
                 self._drawings.clear()

@@ -78,23 +78,25 @@ class PulsedDrawer(LineDrawer):
     def __init__(self, line: PulsedPairLine, detectors: Mapping[int, Detector], seed: int, engine: Engine) -> None:
         super().__init__(line, detectors, seed, engine)
         self._pulsed = line
+        self._of_clocks = line.train.clock_knobs
+        self._settings = [knob for knob in self.knobs if knob not in self._of_clocks]
 
     def arrivals(self, cell: int) -> dict[int, list[NDArray[np.int64]]]:
         """Return for each detector the arrivals, jitter included and not sorted, of the pulses in one cell."""
         line, result = self._pulsed, dict[int, list["NDArray[np.int64]"]]()
         length_ps = jitter_table(line.pulse_fwhm_ps) if line.pulse_fwhm_ps else None
-        for start, stop, horizon in segments(self.knobs, cell):
+        for start, stop, horizon in segments(self._settings, cell, self._of_clocks):
             grid, rate_hz = line.train.grid(start), line.source.rate_hz(start)
             drawing = self._drawing(start) if grid is not None and rate_hz > 0.0 else None
             if drawing is None or grid is None:
                 continue
             mean = rate_hz / grid.rate_hz * drawing.share
-            first, last, cut = grid.first(start), grid.first(horizon), grid.first(stop)
+            first, cut = grid.first(start), grid.first(stop)
             clusters = mean if math.isinf(line.modes) else line.modes * math.log1p(mean / line.modes)
             bounds = cluster_bounds(mean / (mean + line.modes))
             disperses = any(port.shift_ps is not None for port in drawing.ports)
             rng = self._stream.at(cell, start - cell * CELL_PS)
-            for pulses in poisson_blocks(rng, clusters * 1e12, 0, last - first, self._scratch):
+            for pulses in poisson_blocks(rng, clusters * 1e12, 0, grid.reach(start, horizon), self._scratch):
                 if bounds.size:
                     pulses = pulses.repeat(1 + bounds.searchsorted(raw_words(rng, pulses.size), side="right"))
                 n = pulses.size

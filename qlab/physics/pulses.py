@@ -19,7 +19,9 @@ from qlab.physics.knob import Knob
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Grid", "PulseTrain", "Signal"]
+    from qlab.physics.oscillator import Oscillator
+
+__all__ = ["ClockedGrid", "Grid", "PulseTrain", "Signal"]
 
 Times = NDArray[np.int64]
 _BITS = 20
@@ -27,6 +29,8 @@ _BITS = 20
 _PIECE_PS = 2**40
 _SLOW = 2**60
 _REST = (1 << _BITS) - 1
+_SPARE = 400
+"""A clock may run ahead by 1/400 of an interval; it does not, by 1/1000."""
 
 
 class Signal(Protocol):
@@ -76,6 +80,10 @@ class Grid:
         behind = t_ps - self._trigger_ps(trigger - 1)
         return (trigger - 1) * self.count + min(-(-behind // self.spacing_ps), self.count)
 
+    def reach(self, start_ps: int, horizon_ps: int) -> int:
+        """Return how many edges to draw for an interval: those in it."""
+        return self.first(horizon_ps) - self.first(start_ps)
+
     def times(self, first: int, k: NDArray[np.int64]) -> Times:
         """Return the edges number `first` + k, for k that span at most 2^42 ps; int64 ps, shape of k."""
         if self.count == 1:
@@ -122,6 +130,51 @@ class Grid:
         return age
 
 
+@dataclass(frozen=True, slots=True)
+class ClockedGrid:
+    """Edges of a generator that runs on a clock: evenly spaced on that, and therefore not in the world's time.
+
+    Parameters
+    ----------
+    grid:
+        In the clock's time.
+    clock:
+        It runs forward.
+    """
+
+    grid: Grid
+    clock: Oscillator
+
+    @property
+    def rate_hz(self) -> float:
+        """Return the edges per second of the clock."""
+        return self.grid.rate_hz
+
+    def first(self, t_ps: int) -> int:
+        """Return the number of the first edge at or after a time of the world."""
+        return self.grid.first(self.clock.local(t_ps, settle=False))
+
+    def reach(self, start_ps: int, horizon_ps: int) -> int:
+        """Return how many edges to draw for an interval: all in it and some more, from what is known at its start."""
+        start = self.clock.local(start_ps, settle=False)
+        return self.grid.first(start + horizon_ps - start_ps + (horizon_ps - start_ps) // _SPARE) - self.grid.first(
+            start
+        )
+
+    def times(self, first: int, k: NDArray[np.int64]) -> Times:
+        """Return when the edges number `first` + k come, for k that span at most 2^42 ps."""
+        return self.clock.world(self.grid.times(first, k))
+
+    def between(self, start_ps: int, stop_ps: int) -> Times:
+        """Return the edges in a half-open interval of at most 2^42 ps."""
+        first = self.first(start_ps)
+        return self.times(first, np.arange(max(self.first(stop_ps) - first, 0)))
+
+    def since_edge(self, t: Times) -> Times:
+        """Return how long before each of some sorted times the last edge was."""
+        return self.grid.since_edge(self.clock.local(t, settle=False))
+
+
 @dataclass(slots=True)
 class PulseTrain:
     """The pulses at the end of a cable from one output of a generator.
@@ -140,6 +193,8 @@ class PulseTrain:
         Knob of the pulse's upper level; who listens sees nothing of pulses below the threshold.
     cable_ps:
         The cable's delay.
+    clock:
+        What the generator runs on; None: the world's time.
     """
 
     rate_hz: Knob
@@ -151,28 +206,44 @@ class PulseTrain:
     high_v: Knob = field(default_factory=lambda: Knob(5.0))
     threshold_v: float = 1.0
     cable_ps: int = 0
+    clock: Oscillator | None = None
 
     @property
     def knobs(self) -> tuple[Knob, ...]:
         """What the pulses depend on."""
+        return (*self.settings, *self.clock_knobs)
+
+    @property
+    def settings(self) -> tuple[Knob, ...]:
+        """What the generator is set to."""
         of_bursts = (self.burst_count, self.burst_period_ps)
         return (self.rate_hz, self.divide, self.delay_ps, self.width_ps, self.high_v, *of_bursts)
 
-    def grid(self, t_ps: int) -> Grid | None:
+    @property
+    def clock_knobs(self) -> tuple[Knob, ...]:
+        """What its clock depends on."""
+        return tuple({id(k): k for k in self.clock.knobs()}.values()) if self.clock is not None else ()
+
+    def grid(self, t_ps: int) -> Grid | ClockedGrid | None:
         """Return the edges as they are set at a time; None where there are none."""
         rate, divide = self.rate_hz.value(t_ps), round(self.divide.value(t_ps))
         if rate <= 0.0 or divide <= 0 or self.high_v.value(t_ps) < self.threshold_v:
             return None
-        base = self.rate_hz.since(t_ps) + round(self.delay_ps.value(t_ps)) + self.cable_ps
+        fired = self.rate_hz.since(t_ps)
+        clock = self.clock if self.clock is not None and not self.clock.shows_world(t_ps) else None
+        if clock is not None:
+            fired = clock.local(fired, settle=False)
+        base = fired + round(self.delay_ps.value(t_ps)) + self.cable_ps
         step = max(math.ceil(Fraction(10**12 * divide << _BITS) / Fraction(rate)), 1 << _BITS)
         spacing_ps = max(round(self.burst_period_ps.value(t_ps)), 1)
         most = ((step >> _BITS) - 1) // spacing_ps + 1  # a burst ends before the next
-        return Grid(base, step, max(min(round(self.burst_count.value(t_ps)), most), 1), spacing_ps)
+        grid = Grid(base, step, max(min(round(self.burst_count.value(t_ps)), most), 1), spacing_ps)
+        return grid if clock is None else ClockedGrid(grid, clock)
 
-    def stretches(self, start_ps: int, stop_ps: int) -> Iterator[tuple[int, int, Grid | None]]:
+    def stretches(self, start_ps: int, stop_ps: int) -> Iterator[tuple[int, int, Grid | ClockedGrid | None]]:
         """Yield the pieces of an interval, of at most 2^40 ps each, in which nothing is set."""
         grid = range((start_ps // _PIECE_PS + 1) * _PIECE_PS, stop_ps, _PIECE_PS)
-        cuts = sorted({start_ps, *grid, *(t for knob in self.knobs for t in knob.breaks(start_ps, stop_ps))})
+        cuts = sorted({start_ps, *grid, *(t for knob in self.settings for t in knob.breaks(start_ps, stop_ps))})
         for begin, end in zip(cuts, [*cuts[1:], stop_ps], strict=True):
             yield begin, end, self.grid(begin)
 

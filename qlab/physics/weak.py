@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from qlab.physics.eavesdropper import PhotonNumberSplitting
     from qlab.physics.knob import Knob
-    from qlab.physics.pulses import Grid, PulseTrain
+    from qlab.physics.pulses import ClockedGrid, Grid, PulseTrain
 
 __all__ = ["BB84_DEG", "Modulation", "SentPulses", "SentSignal", "WeakSource", "photons_per_watt"]
 
@@ -181,7 +181,7 @@ class WeakSource:
                 state.append(some.state)
         return SentPulses(np.concatenate(t), np.concatenate(level), np.concatenate(state))
 
-    def _between(self, grid: Grid, start_ps: int, stop_ps: int) -> SentPulses:
+    def _between(self, grid: Grid | ClockedGrid, start_ps: int, stop_ps: int) -> SentPulses:
         first = grid.first(start_ps)
         k = np.arange(max(grid.first(stop_ps) - first, 0))
         t = grid.times(first, k)

@@ -101,6 +101,8 @@ class WeakDrawer:
         self._stream = KeyedStream(seed, line.line_id)
         self._scratch = Scratch()
         self.knobs = line.knobs(detectors)
+        self._of_clocks = line.source.train.clock_knobs
+        self._settings = [knob for knob in self.knobs if knob not in self._of_clocks]
         self._drifts = line.arm.drifts()
         self._drawings: dict[tuple[float, ...], _Drawing | None] = {}
 
@@ -108,14 +110,14 @@ class WeakDrawer:
         """Return for each detector the arrivals, jitter included and not sorted, of the pulses in one cell."""
         source, result = self._line.source, dict[int, list["NDArray[np.int64]"]]()
         length_ps = jitter_table(source.pulse_fwhm_ps) if source.pulse_fwhm_ps else None
-        for start, stop, horizon in segments(self.knobs, cell):
+        for start, stop, horizon in segments(self._settings, cell, self._of_clocks):
             grid = source.train.grid(start)
             drawing = self._drawing(start) if grid is not None else None
             if drawing is None or grid is None:
                 continue
-            first, last, cut = grid.first(start), grid.first(horizon), grid.first(stop)
+            first, cut = grid.first(start), grid.first(stop)
             rng = self._stream.at(cell, start - cell * CELL_PS)
-            for pulses in poisson_blocks(rng, drawing.brightest * 1e12, 0, last - first, self._scratch):
+            for pulses in poisson_blocks(rng, drawing.brightest * 1e12, 0, grid.reach(start, horizon), self._scratch):
                 bits, words = raw_words(rng, pulses.size), raw_words(rng, pulses.size)
                 k = pulses if pulses[-1] < cut - first else pulses[: pulses.searchsorted(cut - first)]
                 t = grid.times(first, k)
@@ -139,7 +141,7 @@ class WeakDrawer:
 
     def _drawing(self, t_ps: int) -> _Drawing | None:
         """Return the tables for the settings at a time; the last few are kept."""
-        key = (*(knob.value(t_ps) for knob in self.knobs), float(t_ps // CELL_PS) if self._drifts else 0.0)
+        key = (*(knob.value(t_ps) for knob in self._settings), float(t_ps // CELL_PS) if self._drifts else 0.0)
         if key not in self._drawings:
             if len(self._drawings) >= _KEPT_DRAWINGS:
                 self._drawings.clear()

@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import html
 import io
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlparse
+from urllib.parse import urlparse
 
 import numpy as np
 
-from qlab.errors import BadRequestError, QlabError
+from qlab.errors import BadRequestError, QlabError, StorageError
+from qlab.run.pictures import draw_pictures
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from qlab.run.journal import RunRecord
 
 __all__ = ["render_report"]
@@ -34,134 +36,23 @@ def render_report(record: RunRecord, folder: Path) -> Path:
         msg = "reports need matplotlib: pip install 'qlab[lab]'"
         raise BadRequestError(msg) from error
     mpl.use("Agg")
-    folder.mkdir(parents=True, exist_ok=True)
     results = record.events.get("analysis", [{}])[-1]
+    files: dict[str, bytes] = {}
     pictures: list[tuple[str, str]] = []
-    for title, name, figure in _figures(record, results):
+    for title, name, figure in draw_pictures(record, results):
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=130)
-        (folder / f"{name}.png").write_bytes(buffer.getvalue())
+        files[f"{name}.png"] = buffer.getvalue()
         pictures.append((title, base64.b64encode(buffer.getvalue()).decode()))
-    page = folder / "report.html"
-    page.write_text(_page(record, results, pictures), encoding="utf-8")
-    return page
-
-
-def _figures(record: RunRecord, results: dict[str, Any]) -> list[tuple[str, str, Any]]:
-    figures = []
-    histogram = _histogram(record, results)
-    if histogram is not None:
-        figures.append(("Coincidences", "coincidences", histogram))
-    if "chsh_e" in results:
-        figures.append(("Correlations", "correlations", _correlations(results)))
-    if "visibility_fringes" in results:
-        figures.append(("Fringes", "fringes", _fringes(results)))
-    if "tomography_rho_real" in results:
-        figures.append(("The density matrix of the largest likelihood", "state", _state(results)))
-    if "alignment_t" in results:
-        figures.append(("Correlation matrix before alignment", "matrix", _matrix(results)))
-    return figures
-
-
-def _axes(width: float = 7.0, height: float = 3.4) -> Any:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _histogram(record: RunRecord, results: dict[str, Any]) -> Any:
-    from qlab.tags.coincidence import histogram
-    from qlab.tags.files.hdf5_reader import read_tags
-
-    path = next((Path(unquote(urlparse(doc["uri"]).path)) for doc in record.resources), None)
-    delays = next((v for k, v in results.items() if k.endswith("delays_ps")), None)
-    if path is None or delays is None or not path.exists():
-        return None
+    files["report.html"] = _page(record, results, pictures).encode()
     try:
-        block = read_tags(path, 0, 8)
-    except QlabError:
-        return None
-    channels = next((list(v) for k, v in results.items() if k.endswith("_channels")), list(range(len(delays))))
-    named = {int(channel): int(delay) for channel, delay in zip(channels, delays, strict=True)}
-    total = None
-    half = len(channels) // 2  # Alice's come first
-    for a in channels[:half]:
-        for b in channels[half:]:
-            edges, counts = histogram(block, a, b, 5_000, 50, named)
-            total = counts if total is None else total + counts
-    figure, axes = _axes()
-    axes.stairs(total, np.append(edges, 5_000) / 1000.0, fill=True, color="#3b6ea5")
-    window = results.get("chsh_window_ps", 2000) / 2000.0
-    axes.axvspan(-window, window, color="#e8a33d", alpha=0.25, label=f"window {2 * window:g} ns")
-    axes.set(xlabel="Bob's click after Alice's, delays removed (ns)", ylabel="pairs in 50 ps", yscale="log")
-    axes.set_ylim(bottom=0.8)
-    axes.legend(frameon=False)
-    return figure
-
-
-def _correlations(results: dict[str, Any]) -> Any:
-    figure, axes = _axes()
-    e, sigma = np.asarray(results["chsh_e"]), np.asarray(results["chsh_e_sigma"])
-    ideal = np.array([1, -1, 1, 1]) / np.sqrt(2.0)
-    axes.bar(range(4), e, color="#3b6ea5", width=0.6)
-    axes.errorbar(range(4), e, yerr=sigma, fmt="none", ecolor="#1c2430", capsize=5)
-    axes.hlines(ideal, np.arange(4) - 0.4, np.arange(4) + 0.4, color="#e8a33d", lw=2, label="perfect state")
-    axes.axhline(0.0, color="#1c2430", lw=0.8)
-    axes.set_xticks(range(4), ["E(0°, 22.5°)", "E(0°, 67.5°)", "E(45°, 22.5°)", "E(45°, 67.5°)"])
-    axes.set(ylabel="correlation", ylim=(-1, 1), title=f"S = {results['chsh_s']:.4f} ± {results['chsh_s_sigma']:.4f}")
-    axes.legend(frameon=False, loc="upper right")
-    return figure
-
-
-def _fringes(results: dict[str, Any]) -> Any:
-    figure, axes = _axes()
-    angles = np.asarray(results["visibility_angles_deg"])
-    for fringe, basis, colour in zip(
-        np.asarray(results["visibility_fringes"]), ("hv", "da"), ("#3b6ea5", "#e8a33d"), strict=True
-    ):
-        label = f"Alice in {basis.upper()}: V = {results[f'visibility_visibility_{basis}']:.4f}"
-        axes.errorbar(angles, fringe, yerr=np.sqrt(fringe), fmt="o", color=colour, label=label)
-        phase = np.exp(2j * np.radians(angles))
-        amplitude = 2.0 * (fringe * phase).mean()
-        fine = np.linspace(0.0, 180.0 + angles[0], 300)
-        axes.plot(fine, fringe.mean() + (amplitude * np.exp(-2j * np.radians(fine))).real, color=colour, lw=1)
-    axes.set(xlabel="Bob's angle (degrees)", ylabel="coincidences")
-    axes.legend(frameon=False)
-    return figure
-
-
-def _matrix(results: dict[str, Any]) -> Any:
-    figure, axes = _axes(4.4, 3.6)
-    t = np.asarray(results["alignment_t"])
-    picture = axes.imshow(t, cmap="RdBu", vmin=-1, vmax=1)
-    for (i, j), value in np.ndenumerate(t):
-        axes.text(j, i, f"{value:+.3f}", ha="center", va="center", color="white" if abs(value) > 0.6 else "#1c2430")
-    axes.set_xticks(range(3), ["X", "Y", "Z"])
-    axes.set_yticks(range(3), ["X", "Y", "Z"])
-    axes.set(xlabel="Bob", ylabel="Alice")
-    figure.colorbar(picture, ax=axes, label="correlation")
-    return figure
-
-
-def _state(results: dict[str, Any]) -> Any:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.0, 3.6), layout="constrained")
-    names = ["HH", "HV", "VH", "VV"]
-    for axes, part in zip(figure.subplots(1, 2), ("real", "imag"), strict=True):
-        rho = np.asarray(results[f"tomography_rho_{part}"])
-        picture = axes.imshow(rho, cmap="RdBu", vmin=-0.5, vmax=0.5)
-        for (i, j), value in np.ndenumerate(rho):
-            dark = "white" if abs(value) > 0.3 else "#1c2430"
-            axes.text(j, i, f"{value:+.3f}", ha="center", va="center", color=dark, fontsize=9)
-        axes.set_xticks(range(4), names)
-        axes.set_yticks(range(4), names)
-        axes.set_title("real part" if part == "real" else "imaginary part")
-    figure.colorbar(picture, ax=figure.axes)
-    return figure
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        msg = f"cannot write the report to {folder}: {error.strerror or error}; name another folder with --output"
+        raise StorageError(msg) from error
+    return folder / "report.html"
 
 
 def _page(record: RunRecord, results: dict[str, Any], pictures: list[tuple[str, str]]) -> str:
@@ -183,6 +74,9 @@ def _page(record: RunRecord, results: dict[str, Any], pictures: list[tuple[str, 
             parts.append(f"<p>Theory from the lab file, with accidentals: {theory:.4f} (measured {z:+.1f} σ away).</p>")
     parts += [f'<h2>{title}</h2><img alt="{title}" src="data:image/png;base64,{data}">' for title, data in pictures]
     parts.append("<h2>Results</h2>" + _table(_flat(results)))
+    by_input = _inputs(results)
+    if by_input:
+        parts.append("<h2>By input</h2>" + by_input)
     if "chsh_counts" in results:
         parts.append("<h2>Counts</h2>" + _counts(results))
     conditions: dict[str, Any] = {
@@ -224,6 +118,36 @@ def _flat(results: dict[str, Any]) -> dict[str, str]:
         elif isinstance(value, (int, str)):
             shown[key] = str(value)
     return shown
+
+
+def _inputs(results: dict[str, Any]) -> str:
+    """Return a table of all results that have one number for each of the inputs of `..._channels`."""
+    key = next((k for k in results if k.endswith("_channels")), None)
+    if key is None:
+        return ""
+    channels, prefix = np.asarray(results[key]), key.removesuffix("channels")
+    rows = []
+    for name, value in results.items():
+        array = np.asarray(value)
+        if name == key or name.endswith(("_sigma", "_low", "_high")) or array.dtype.kind not in "if":
+            continue
+        if array.shape != channels.shape:
+            continue
+        sigma = np.asarray(results.get(f"{name}_sigma", np.full(array.shape, np.nan)), dtype=np.float64)
+        cells = "".join(f"<td class=n>{_number(v, s)}</td>" for v, s in zip(array.astype(float), sigma, strict=True))
+        rows.append(f"<tr><td>{html.escape(name.removeprefix(prefix))}</td>{cells}</tr>")
+    head = "".join(f"<th>input {int(c) + 1}</th>" for c in channels)
+    return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>" if rows else ""
+
+
+def _number(value: float, sigma: float) -> str:
+    """Return a number to as many digits as its uncertainty allows, two of which are shown."""
+    if np.isnan(value):
+        return "-"
+    if not sigma > 0 or not np.isfinite(sigma):
+        return f"{value:.6g}"
+    places = max(1 - int(np.floor(np.log10(sigma))), 0)
+    return f"{value:.{places}f} ± {sigma:.{places}f}"
 
 
 def _counts(results: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from qlab.errors import BadRequestError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Gap", "TagBlock", "TagFeed", "concat", "merge"]
+__all__ = ["Gap", "TagBlock", "TagFeed", "clipped", "concat", "merge"]
 
 Times = NDArray[np.int64]
 Channels = NDArray[np.uint8]
@@ -124,11 +124,7 @@ class TagBlock:
     def between(self, start_ps: int, stop_ps: int) -> TagBlock:
         """Cut out the half-open interval from `start_ps` to `stop_ps`."""
         i, j = np.searchsorted(self.t, [start_ps, stop_ps])
-        gaps = tuple(
-            Gap(max(g.start_ps, start_ps), min(g.stop_ps, stop_ps), g.missed)
-            for g in self.gaps
-            if g.start_ps < stop_ps and g.stop_ps > start_ps
-        )
+        gaps = clipped(self.gaps, start_ps, stop_ps, first=start_ps <= self.start_ps)
         return TagBlock(self.t[i:j], self.ch[i:j], start_ps, stop_ps, gaps)
 
     def shifted(self, delays_ps: Mapping[int, int]) -> TagBlock:
@@ -154,14 +150,23 @@ class TagFeed(Protocol):
         ...
 
 
-def sort_tags(t: Times, ch: Channels) -> tuple[Times, Channels]:
-    """Sort by (time, channel); a stable sort, because the input mostly is a few sorted runs."""
+def clipped(gaps: Iterable[Gap], start_ps: int, stop_ps: int, *, first: bool) -> tuple[Gap, ...]:
+    """Cut gaps to an interval; what was missed counts in the piece where a gap begins, or in the `first` of all."""
+    return tuple(
+        Gap(max(g.start_ps, start_ps), min(g.stop_ps, stop_ps), g.missed if first or g.start_ps >= start_ps else 0)
+        for g in gaps
+        if g.start_ps < stop_ps and (g.stop_ps > start_ps or g.start_ps >= start_ps)
+    )
+
+
+def sort_tags(t: Times, ch: Channels, kind: Literal["stable", "quicksort"] = "stable") -> tuple[Times, Channels]:
+    """Sort by (time, channel); by a stable sort where the input is a few sorted runs, as it mostly is."""
     if t.size < 2:
         return t, ch
     first = int(t.min())
     if int(t.max()) - first < _KEY_SPAN_PS:
         key = ((t - first) << _KEY_BITS) | ch
-        key.sort(kind="stable")
+        key.sort(kind=kind)
         return (key >> _KEY_BITS) + first, (key & 0xFF).astype(np.uint8)
     order = np.lexsort((ch, t))
     return t[order], ch[order]

@@ -37,8 +37,8 @@ class Search:
         Largest change of the frequency difference in a second, either way.
     span_s:
         How much data to use at most; over it the clocks are to follow a parabola.
-    bins:
-        Lengths of the transforms, tried in this order.
+    frequency_steps:
+        Steps of the frequency in the coarse search, tried in this order; a finer one finds fewer pairs and takes longer.
     candidates:
         How many peaks of a coarse search are looked at closely.
     false_lock:
@@ -49,7 +49,7 @@ class Search:
     max_frequency: float = 1e-4
     max_drift_per_s: float = 1e-7
     span_s: float = 4.0
-    bins: tuple[int, ...] = (1 << 18, 1 << 20, 1 << 21)
+    frequency_steps: tuple[float, ...] = (4e-6, 1e-6, 5e-7)
     candidates: int = 12
     false_lock: float = 1e-9
 
@@ -135,22 +135,16 @@ def acquire(t_a: Times, t_b: Times, search: Search | None = None) -> ClockLock |
         return NoLock(1.0, f"the two have {common / PS_PER_S:.3g} s in common; expected at least {need_s:.3g} s")
     start = int(max(t_a[0], t_b[0])) + search.max_offset_ps
     least = 1.0
-    waiting: list[Candidate] = []
-    for bins in search.bins:
-        grid = SearchGrid(search.max_offset_ps, search.max_frequency, span, bins)
-        coarse = CoarseSearch(t_a, t_b, start, grid)
-        waiting = []
-        for candidate in coarse.candidates():
-            waiting.append(candidate)
-            if candidate.sigmas > SURE_SIGMAS:
-                found = _closer(t_a, t_b, start, grid, search, coarse.best_near(candidate))
-                if isinstance(found, ClockLock):
-                    return found
-    for candidate in sorted(waiting, reverse=True)[: search.candidates]:  # of the finest search
-        found = _closer(t_a, t_b, start, grid, search, candidate)
-        least = min(least, found.false_lock)
-        if isinstance(found, ClockLock):
-            return found
+    for step in search.frequency_steps:
+        grid = SearchGrid(search.max_offset_ps, search.max_frequency, span, step)
+        candidates = CoarseSearch(t_a, t_b, start, grid).candidates()[: search.candidates]
+        for candidate in candidates:
+            if candidate.sigmas <= SURE_SIGMAS and step != search.frequency_steps[-1]:
+                break
+            found = _closer(t_a, t_b, start, grid, search, candidate)
+            least = min(least, found.false_lock)
+            if isinstance(found, ClockLock):
+                return found
     return NoLock(least, f"no peak is less likely by chance than {search.false_lock:g}")
 
 
@@ -171,7 +165,7 @@ def _closer(
     def predict(s: Floats) -> Floats:
         return candidate.offset_ps + candidate.frequency * PS_PER_S * s
 
-    near = near_pairs(a, t_b, middle, predict, 1.5 * grid.bin_ps)
+    near = near_pairs(a, t_b, middle, predict, 2.0 * grid.bin_ps)
     rate = near.s.size / (2.0 * near.half_ps)
     peak = zoom(near, rate, grid.bin_ps, span_s, search.max_drift_per_s * PS_PER_S)
     false_lock = _by_chance(peak, search, span_s)
@@ -184,6 +178,11 @@ def _closer(
     c = fit.coefficients + np.array([candidate.offset_ps, candidate.frequency * PS_PER_S, 0.0])
     c += peak.coefficients * [1.0, 1.0, 2.0]
     units = np.array([1.0, 1.0 / PS_PER_S, 1.0 / PS_PER_S])
+    spread = 5.0 * np.sqrt(np.diag(fit.covariance))
+    limits = np.array([search.max_offset_ps, search.max_frequency * PS_PER_S, search.max_drift_per_s * PS_PER_S])
+    if (np.abs(c) > 1.01 * limits + spread).any():
+        # Pairs that a wrong parabola catches for a part of the span.
+        return NoLock(false_lock, "the best parabola lies outside of what was searched")
     return ClockLock(
         middle,
         float(c[0]),

@@ -15,6 +15,8 @@ __all__ = ["NearPairs", "near_pairs"]
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
+MOST_CELLS = 1 << 18
+"""Of the table of cells, so that it fits the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,11 @@ def near_pairs(
     target = a + predict_ps(s)
     ends = np.array([target.min() - half_ps, target.max() + half_ps]).astype(np.int64) + reference_ps
     low, high = np.searchsorted(t_b, ends)
-    b = np.append((t_b[low : high + 1] - reference_ps).astype(np.float64), np.inf)
+    b = (t_b[low : high + 1] - reference_ps).astype(np.float64)
+    maybe = _may_have_partners(target, b, half_ps)
+    if maybe is not None:
+        s, target = s[maybe], target[maybe]
+    b = np.append(b, np.inf)
     first = np.searchsorted(b, target - half_ps, "left")
     which = np.flatnonzero(b[first] <= target + half_ps)  # most have no partner, and need no second search
     begin = first[which]
@@ -77,3 +83,22 @@ def near_pairs(
     i = np.repeat(which, many)
     behind = np.arange(i.size) - np.repeat(np.cumsum(many) - many, many)
     return NearPairs(s[i], b[first[i] + behind] - target[i], half_ps)
+
+
+def _may_have_partners(target: Floats, b: Floats, half_ps: float) -> NDArray[np.intp] | None:
+    """Return which may have a partner, by a table of cells that tags mark; None where that would spare no work.
+
+    With cells at least as wide as the window, the end of a target's window lies in a partner's cell or the next one.
+    """
+    if not b.size:
+        return None
+    origin = min(float(b[0]), float(target.min())) - half_ps
+    length = max(float(b[-1]), float(target.max())) + half_ps - origin
+    cell = max(2.0 * half_ps, length / MOST_CELLS)
+    if 2.0 * b.size * cell > length / 2.0:  # half of all cells would be marked
+        return None
+    marked = np.zeros(int(length / cell) + 3, np.bool_)
+    cells = ((b - origin) * (1.0 / cell)).astype(np.int64)
+    marked[cells] = True
+    marked[cells + 1] = True
+    return np.flatnonzero(marked[((target + (half_ps - origin)) * (1.0 / cell)).astype(np.int64)])

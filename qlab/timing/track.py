@@ -120,6 +120,31 @@ class ClockTracker:
             points.append(self._step(stop))
         return points
 
+    @property
+    def at_ps(self) -> int:
+        """The time, on the first clock, at which `state` holds."""
+        return self._at_ps
+
+    def expect_drift(self, sigma_per_s: float) -> None:
+        """Take note that the drift is 0 within a standard deviation, in fractional frequency a second."""
+        variance = (sigma_per_s * PS_PER_S) ** 2
+        mean, covariance = self.state.mean, self.state.covariance
+        gain = covariance[:, 2] / (covariance[2, 2] + variance)
+        kept = covariance - np.outer(gain, covariance[2, :])
+        self.state = ClockState(mean - gain * mean[2], (kept + kept.T) / 2.0)
+
+    def coast(self, t_ps: int) -> None:
+        """Go to a later time of the first clock without tags: a gap between acquisitions; tags that wait are dropped."""
+        if t_ps > self._at_ps:
+            self.state = self.state.after((t_ps - self._at_ps) / PS_PER_S, self._noise)
+            self._at_ps = t_ps
+            self._a = self._b = np.empty(0, np.int64)
+            self.status = "lost" if self._half_ps(self.state) > self._max_half_ps else self.status
+
+    def steer(self, frequency: float) -> None:
+        """Take note that the second clock's frequency was changed by a fraction."""
+        self.state = ClockState(self.state.mean + np.array([0.0, frequency * PS_PER_S, 0.0]), self.state.covariance)
+
     def _half_ps(self, state: ClockState) -> float:
         return GATE_SIGMAS * math.hypot(state.sigma_ps, self.jitter_ps)
 
@@ -133,7 +158,7 @@ class ClockTracker:
         x, y, z = middle.mean
 
         def predict(s: Floats) -> Floats:
-            predicted: Floats = x + y * s + z * s * s / 2.0
+            predicted: Floats = x + s * (y + s * (z / 2.0))
             return predicted
 
         # Background is judged on ground beside the gate, three times as wide as the gate.

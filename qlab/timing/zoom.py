@@ -61,14 +61,14 @@ def zoom(near: NearPairs, rate_ps: float, width_ps: float, span_s: float, max_dr
     rate_ps:
         Pairs by chance for each ps of residual.
     width_ps:
-        Width of the candidate's bin; its frequency is known to `width_ps / span_s`.
+        Width of the candidate's bin; its frequency is known to one and a half of `width_ps / span_s`.
     span_s:
         Span of the data.
     max_drift_ps:
         Largest change of the frequency, in ps/s^2 either way.
     """
     coefficients = np.zeros(3)
-    slope_range, bend_range = width_ps / span_s, max_drift_ps / 2.0
+    slope_range, bend_range = 1.5 * width_ps / span_s, max_drift_ps / 2.0
     count, offset = _tallest(near.residual_ps, near.half_ps, width_ps)
     peak = Peak(np.array([offset, 0.0, 0.0]), count, rate_ps * width_ps, width_ps)
     held = near

@@ -26,6 +26,7 @@ class QuantumOpusModule:
     def __init__(self, channel: NanowireChannel, clock: Clock, serial: str) -> None:
         self.channel = channel
         self.serial = serial
+        self.baud = 9600
         self._clock = clock
         self._stored = 0
         self._buffer = b""
@@ -48,9 +49,17 @@ class QuantumOpusModule:
         self._buffer, self._low_gain, self._auto, self._length = b"", False, False, 10
         self._bias(0)
 
-    def clear(self) -> None:
-        """Hear a break."""
+    def hear_break(self) -> None:
+        """Drop half a command."""
         self._buffer = b""
+
+    def garble(self) -> None:
+        """Hear bytes at another baud rate: nothing that it knows."""
+
+    def fault(self, name: str, *, active: bool) -> bool:
+        """Know no fault."""
+        del name, active
+        return False
 
     def _carry_out(self, letter: str, digits: str, *, asks: bool) -> str | None:
         number = int(digits) if digits else None

@@ -49,6 +49,22 @@ def test_a_latched_wire_is_seen_where_the_module_sees_it_and_recovered(table: Ca
     assert twin.peek()["slot_2"] == {"bias_ua": pytest.approx(15.0, abs=1e-3), "latched": False}
 
 
+def test_what_a_source_complains_of_is_a_matter_of_health(table: Callable[..., Lab]) -> None:
+    lab = table(rack=RACK)
+    rack, twin = lab.devices["rack"], lab.twins["rack"]
+    twin.device_fault("overload", slot=1)
+    assert not rack.refresh_health()
+    assert rack.health.reason.get() == "the source is overloaded in slot 1"
+    twin.device_fault("overload", slot=1, active=False)
+    twin.device_fault("trip", slot=1)
+    assert not rack.refresh_health()
+    assert "tripped" in rack.health.reason.get()
+    assert twin.peek()["slot_1"]["bias_ua"] == 0.0
+    rack.slot1.recover().wait(30)
+    assert rack.refresh_health()
+    assert twin.peek()["slot_1"]["bias_ua"] == 15.0
+
+
 def test_another_module_than_the_lab_file_says_is_an_error(table: Callable[..., Lab]) -> None:
     lab = table(connect=False, rack=RACK.replace("twin: {slots: {1: sim928", "twin: {slots: {1: qoamp"))
     with pytest.raises((InstrumentError, LinkTimeoutError), match=r"slot 1 (holds another module|does not answer)"):

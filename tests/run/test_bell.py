@@ -107,7 +107,7 @@ def test_the_command_line_runs_a_plan_and_renders_its_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = ["--data-dir", str(tmp_path), "--catalogue", "none", "--set", "optics.alice_fibre.rotation_seed=2"]
-    assert main(["run", "measure_visibility", "acquisition_s=0.05", "points=4", *data, "--report"]) == 0
+    assert main(["run", "measure_visibility", "acquisition_s=0.05", "points=4", "max_rounds=1", *data, "--report"]) == 0
     out = capsys.readouterr().out
     assert "visibility_hv" in out
     page = Path(out.split("report: ")[1].strip())
@@ -134,7 +134,9 @@ def test_plans_are_listed_with_their_parameters(capsys: pytest.CaptureFixture[st
         (["measure_chsh", "aquisition_s=1"], "did you mean 'acquisition_s'?"),
         (["measure_chsh", "acquisition_s=long"], "acquisition_s = 'long'"),
         (["measure_chsh", "tagger=tager"], "did you mean 'tagger'?"),
-        (["measure_chsh", "acquisition_s"], "expected NAME=VALUE"),
+        (["measure_chsh", "acquisition_s"], "'acquisition_s' is no plan, and as a parameter of measure_chsh it wants"),
+        (["acquisition_s=1", "measure_chsh"], "stands before any plan"),
+        (["--estimate", "record_tags", "measure_chsh"], "--estimate takes one plan at a time"),
     ],
 )
 def test_a_typing_mistake_gets_one_line(
@@ -144,6 +146,26 @@ def test_a_typing_mistake_gets_one_line(
     text = capsys.readouterr().err
     assert piece in text
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "piece"),
+    [
+        (["record_tags", "duration_s=1", "align_polarisation", "target=phi"], "target 'phi'; expected one of phi+"),
+        (["measure_visibility", "points=3"], "points = 3"),
+        (["record_tags", "--data-dir", "{file}"], "cannot write the documents of runs to {file}/runs: Not a directory"),
+    ],
+)
+def test_what_a_plan_cannot_do_is_said_before_anything_warms_up(
+    arguments: list[str], piece: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    words = [word.format(file=file) for word in arguments]
+    assert main(["run", "--catalogue", "none", "--data-dir", str(tmp_path / "data"), *words]) == 1
+    said = capsys.readouterr()
+    assert piece.format(file=file) in said.err
+    assert not said.out
 
 
 def test_a_source_is_characterised_as_the_lab_file_has_it(session: Session) -> None:
@@ -175,3 +197,27 @@ def test_the_chsh_limit_is_told_from_a_weak_state() -> None:
         assert predicted.s_state == pytest.approx(bare)
         # accidentals: (2e5)^2 pairs a second within 2.001 ns are 80.04 of the 10,000
         assert predicted.s == pytest.approx(bare * (1 - 80.04 / 1e4))
+
+
+def test_the_plates_add_their_errors_to_s_and_the_p_value_says_what_it_takes_for_granted(session: Session) -> None:
+    d = session.lab.devices
+    parties = (d["tagger"], d["alice"], d["bob"], d["pump"])
+    session.run(align_polarisation(*parties, acquisition_s=0.1))
+    found = session.run(measure_chsh(*parties, acquisition_s=0.05, sigma=0.001, max_rounds=2, zero_deg=0.2))
+    assert found["stopped_by"] == "max_rounds"
+    assert found["rounds"] == 2
+    # Four linear settings, plates at phi and phi / 2: a quarter-wave plate off by z and a half-wave plate off by z turn the
+    # analysed vector by 2 z and 4 z, which each E = V cos(45 degrees) feels by V sin(45 degrees) times that.  A zero is the
+    # same for all settings of a party; the repeatability (0.05 degrees, ELL14) is drawn anew in each of two rounds.
+    assert found["s_sigma"] == pytest.approx(np.hypot(found["s_sigma_counts"], found["s_sigma_settings"]))
+    exact = session.run(measure_chsh(*parties, acquisition_s=0.05, sigma=0.001, max_rounds=2))
+    assert found["s_sigma_settings"] > exact["s_sigma_settings"] > 0.0
+    assert found["s_shift_settings"] < exact["s_shift_settings"] < 0.0
+    # About 2000 pairs with V = 0.97 at 0.035 bits each are 20 decades; the most that CHSH allows is 0.0463 bits.
+    pairs = found["counts"].sum()
+    assert -0.0463 * pairs * np.log10(2) < found["log10_p_value"] < -0.02 * pairs * np.log10(2)
+    for piece in ("fair sampling", "random", "a setting holds for 0.05 s"):
+        assert piece in found["p_value_assumes"]
+    soon = session.run(measure_chsh(*parties, acquisition_s=0.05, sigma=1e-6, max_rounds=100, max_duration_s=8.0))
+    assert soon["stopped_by"] == "max_duration_s"
+    assert 1 <= soon["rounds"] < 20

@@ -53,7 +53,7 @@ def test_an_adaptive_plan_takes_the_time_of_its_dry_run_under_another_seed(tmp_p
 
 
 def test_a_dry_run_that_is_cut_off_extrapolates_to_the_most_points(tmp_path: Path) -> None:
-    texts = {"acquisition_s": "0.1", "points": "6"}
+    texts = {"acquisition_s": "0.1", "points": "6", "max_rounds": "1"}
     options = RunOptions(STRAIGHT, tmp_path)
     cut = estimate_plan("bell", "measure_visibility", texts, options, wall_s=0.0)
     spent_s, points = lasts_s("measure_visibility", texts, options)

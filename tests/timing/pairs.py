@@ -32,8 +32,12 @@ def tags_of_pairs(
     rate_hz: float = 1e5,
     jitter_ps: float = 350.0,
     fade_s: tuple[float, float] = (0.0, 0.0),
+    dark: bool = False,
 ) -> tuple[Times, Times]:
-    """Return the tags of both; `pairs` is the part of a side's tags that has a partner, none within the fade."""
+    """Return the tags of both; `pairs` is the part of a side's tags that has a partner.
+
+    Within the fade there are no pairs, and if it is dark no tags at all.
+    """
     draw = np.random.default_rng(seed)
 
     def uniform(rate: float) -> Times:
@@ -45,6 +49,8 @@ def tags_of_pairs(
     shared = uniform(rate_hz * pairs)
     shared = shared[(shared < fade_s[0] * 1e12) | (shared >= fade_s[1] * 1e12)]
     alone_a, alone_b = uniform(rate_hz * (1.0 - pairs)), uniform(rate_hz * (1.0 - pairs))
+    if dark:
+        alone_a, alone_b = (t[(t < fade_s[0] * 1e12) | (t >= fade_s[1] * 1e12)] for t in (alone_a, alone_b))
     a = np.sort(np.concatenate([shared + jitter(shared.size), alone_a]))
     b = np.concatenate([shared + jitter(shared.size), alone_b])
     return a, np.sort(b + np.rint(clocks.difference_ps(b)).astype(np.int64))

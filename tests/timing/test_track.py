@@ -13,7 +13,9 @@ from qlab.timing.kalman import ClockNoise, ClockState
 from qlab.timing.track import ClockTracker, TrackPoint
 from tests.timing.pairs import Times, TwoClocks, tags_of_pairs
 
-SEARCH = Search(max_offset_ps=2 * 10**9, max_frequency=2e-5, span_s=1.0, bins=(1 << 16,))
+SEARCH = Search(
+    max_offset_ps=2 * 10**9, max_frequency=2e-5, max_drift_per_s=5e-7, span_s=1.0, frequency_steps=(1.5e-5,)
+)
 
 
 def first_lock(a: Times, b: Times) -> ClockLock:

@@ -30,9 +30,10 @@ from zlib import crc32
 
 import numpy as np
 
-from qlab.errors import StorageError, TagFileError
+from qlab.errors import BadRequestError, StorageError, TagFileError
 from qlab.tags.files.gapblocks import decode_rows, encode_rows
-from qlab.tags.stream import Gap, TagBlock
+from qlab.tags.files.streaming import Progress, unheard, up_to_fault
+from qlab.tags.stream import Gap, TagBlock, clipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -123,12 +124,16 @@ def read_flat_metadata(path: Path | str) -> dict[str, object]:
     """Return what the writer was given."""
     for kind, _, _, _, _, content in _blocks(Path(path)):
         if kind == _METADATA:
-            found: dict[str, object] = json.loads(content)
+            try:
+                found: dict[str, object] = json.loads(content)
+            except ValueError as error:
+                msg = f"{path}: its metadata are no JSON ({error})"
+                raise TagFileError(msg) from error
             return found
     return {}
 
 
-def stream_flat(path: Path | str, *, salvage: bool = False) -> Iterator[TagBlock]:
+def stream_flat(path: Path | str, *, salvage: bool = False, progress: Progress = unheard) -> Iterator[TagBlock]:
     """Yield the acquisitions of a file, an unfinished one up to its last whole block.
 
     Raises
@@ -136,56 +141,66 @@ def stream_flat(path: Path | str, *, salvage: bool = False) -> Iterator[TagBlock
     TagFileError
         After everything before the fault, unless `salvage`: a block that is cut, or whose checksum is wrong.
     """
+    if salvage:
+        yield from up_to_fault(stream_flat(path, progress=progress))
+        return
     gaps: tuple[Gap, ...] = ()
     at_ps: int | None = None
+    before: tuple[int, int] | None = None
     try:
-        for kind, n, t0_ps, live, last, content in _blocks(Path(path)):
+        for kind, n, t0_ps, live, last, content in _blocks(Path(path), progress):
             if kind == _GAPS:
                 gaps = tuple(Gap(*map(int, row)) for row in np.frombuffer(content, "<i8").reshape(-1, 3))
             if kind != _TAGS:
                 continue
+            if live != before:  # a new acquisition, also where the one before was never finished
+                at_ps = None
             gap = np.frombuffer(content, "<u4", count=n)
             channel = np.frombuffer(content, "u1", offset=4 * n)
             valid = np.array([n], np.uint32)
             t, ch = decode_rows(np.array([t0_ps]), gap[np.newaxis], channel[np.newaxis], valid)
             start = live[0] if at_ps is None else at_ps
             stop = live[1] if last else max(int(t[-1]) + 1 if t.size else t0_ps, start)
-            inside = tuple(g for g in gaps if g.start_ps < stop and g.stop_ps > start)
-            yield TagBlock(t, ch, start, stop, inside)
-            at_ps = None if last else stop
+            yield TagBlock(t, ch, start, stop, clipped(gaps, start, stop, first=at_ps is None))
+            at_ps, before = (None, None) if last else (stop, live)
             gaps = () if last else gaps
-    except TagFileError:
-        if not salvage:
-            raise
+    except BadRequestError as error:
+        msg = f"{path}: contradicts itself ({error}); the blocks before are sound"
+        raise TagFileError(msg) from error
+    if at_ps is not None:
+        msg = f"{path}: ends inside an acquisition, its writer was killed; what is there is sound, up to {at_ps} ps"
+        raise TagFileError(msg)
 
 
-def _blocks(path: Path) -> Iterator[tuple[int, int, int, tuple[int, int], int, bytes]]:
+def _blocks(path: Path, progress: Progress = unheard) -> Iterator[tuple[int, int, int, tuple[int, int], int, bytes]]:
     """Yield kind, entries, first time, live interval, whether it is the last, and content of each whole block."""
     try:
         with path.open("rb") as file:
-            number = 0
+            number, size = 0, os.fstat(file.fileno()).st_size
             while raw := file.read(_SIZE):
                 number += 1
-                block = _block(file, raw)
+                block = _block(file, raw, size)
                 if isinstance(block, str):
                     msg = f"{path}: block {number} {block}; the {number - 1} blocks before are sound"
                     raise TagFileError(msg)
                 yield block
+                progress(file.tell(), size)
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror}"
         raise TagFileError(msg) from error
 
 
-def _block(file: BinaryIO, raw: bytes) -> tuple[int, int, int, tuple[int, int], int, bytes] | str:
+def _block(file: BinaryIO, raw: bytes, size: int) -> tuple[int, int, int, tuple[int, int], int, bytes] | str:
     if len(raw) < _SIZE:
         return "is cut inside its header"
     header, seal = raw[: _HEADER.size], _SEAL.unpack(raw[_HEADER.size :])[0]
     magic, kind, n, t0_ps, start_ps, stop_ps, last, check = _HEADER.unpack(header)
     if magic != FLAT_MAGIC or crc32(header) != seal or kind > _METADATA:
         return "has a header with a wrong checksum"
-    content = file.read(n * (5, 24, 1)[kind])
-    if len(content) < n * (5, 24, 1)[kind]:
+    length = n * (5, 24, 1)[kind]
+    if length > size - file.tell():
         return "is cut"
+    content = file.read(length)
     if crc32(content) != check:
         return "has a wrong checksum"
     return kind, n, t0_ps, (start_ps, stop_ps), last, content
@@ -193,14 +208,15 @@ def _block(file: BinaryIO, raw: bytes) -> tuple[int, int, int, tuple[int, int], 
 
 def _sound_bytes(path: Path) -> int:
     """Return how many bytes of a file are whole blocks; what a kill left of a block behind them does not count."""
-    size = 0
+    sound = 0
     with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
         while True:
             raw = file.read(_SIZE)
-            if not raw or isinstance(_block(file, raw), str):
+            if not raw or isinstance(_block(file, raw, size), str):
                 break
-            size = file.tell()
-    if not size and path.stat().st_size >= _SIZE:
+            sound = file.tell()
+    if not sound and size >= _SIZE:
         msg = f"{path} is no flat tag file; choose another name"
         raise TagFileError(msg)
-    return size
+    return sound

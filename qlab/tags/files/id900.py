@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qlab.errors import TagFileError
-from qlab.tags.files.streaming import CHUNK, Piece, in_order, read_records
+from qlab.tags.files.order import in_order
+from qlab.tags.files.streaming import CHUNK, Piece, Progress, read_records, unheard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,12 @@ def looks_like_id900(head: bytes) -> bool:
 
 
 def stream_id900(
-    path: Path | str, *, channel: int = 0, with_reference: bool = False, chunk: int = CHUNK
+    path: Path | str,
+    *,
+    channel: int = 0,
+    with_reference: bool = False,
+    chunk: int = CHUNK,
+    progress: Progress = unheard,
 ) -> Iterator[TagBlock]:
     """Yield the tags of one channel's file.
 
@@ -50,7 +56,7 @@ def stream_id900(
 
     def pieces() -> Iterator[Piece]:
         count = 0
-        for records in read_records(path, _INDEXED if with_reference else _PLAIN, chunk=chunk):
+        for records in read_records(path, _INDEXED if with_reference else _PLAIN, 0, chunk, progress):
             bad = np.flatnonzero(records["time"] >= 2**62)
             sound = records["time"][: int(bad[0])] if bad.size else records["time"]
             yield Piece(sound.astype(np.int64), np.full(sound.size, channel, np.uint8))

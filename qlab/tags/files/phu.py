@@ -42,11 +42,12 @@ def read_phu(path: Path | str) -> list[PhuCurve]:
             for i in range(integer(path, header, "HistoResult_NumberOfCurves")):
                 offset = integer(path, header, f"HistResDscr_DataOffset[{i}]")
                 bins = integer(path, header, f"HistResDscr_HistogramBins[{i}]")
+                there = max(file.seek(0, 2) - offset, 0) // 4
+                if there < bins:
+                    msg = f"{path}: histogram {i} promises {bins} bins, {there} are there; those before are sound"
+                    raise TagFileError(msg)
                 file.seek(offset)
                 counts = np.fromfile(file, "<u4", count=bins)
-                if counts.size != bins:
-                    msg = f"{path}: histogram {i} promises {bins} bins, {counts.size} are there; those before are sound"
-                    raise TagFileError(msg)
                 bin_ps = decimal(path, header, f"HistResDscr_MDescResolution[{i}]")
                 curves.append(
                     PhuCurve(integer(path, header, f"HistResDscr_CurveIndex[{i}]"), bin_ps, counts.astype(np.int64))

@@ -18,6 +18,8 @@ _TAG = struct.Struct("<32siI8s")
 # Tag types of the header: those that carry `n` bytes behind the tag, and those whose value is a float.
 _LONG = (0x4001FFFF, 0x4002FFFF, 0xFFFFFFFF, 0x2001FFFF)
 _TEXT = 0x4001FFFF
+_MOST_TAGS = 100_000
+_LONGEST = 64 << 20
 _FLOATS = (0x20000008, 0x21000008)
 
 Value = int | float | str | bytes
@@ -40,7 +42,7 @@ def read_header(path: Path, file: BinaryIO, magic: bytes) -> tuple[dict[str, Val
         )
         raise TagFileError(msg)
     header: dict[str, Value] = {}
-    while True:
+    for _ in range(_MOST_TAGS):
         raw_tag = file.read(_TAG.size)
         if len(raw_tag) < _TAG.size:
             msg = f"{path}: the file ends inside its header, at byte {size}; {len(header)} header tags are sound"
@@ -51,7 +53,7 @@ def read_header(path: Path, file: BinaryIO, magic: bytes) -> tuple[dict[str, Val
         if kind in _LONG:
             length = int.from_bytes(raw, "little", signed=True)
             left = size - file.tell()
-            if not 0 <= length <= left:
+            if not 0 <= length <= min(left, _LONGEST):
                 msg = f"{path}: header tag {name!r} claims {length} bytes, {left} are left; the header lies"
                 raise TagFileError(msg)
             content = file.read(length)
@@ -61,6 +63,8 @@ def read_header(path: Path, file: BinaryIO, magic: bytes) -> tuple[dict[str, Val
         if name == "Header_End":
             return header, file.tell()
         header[name if index < 0 else f"{name}[{index}]"] = value
+    msg = f"{path}: {_MOST_TAGS} header tags and no end of the header: it is damaged"
+    raise TagFileError(msg)
 
 
 def integer(path: Path, header: Mapping[str, Value], name: str) -> int:

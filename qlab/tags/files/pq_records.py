@@ -16,18 +16,17 @@ Channel 0 of the tags is the sync input (T2), channel n the input n; markers are
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from qlab.tags.files.text import ticks_to_ps
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from qlab.tags.ticks import bounds, ticks_to_ps
 
 __all__ = ["RECORDS", "Decoded", "RecordDecoder"]
 
-_PICOHARP, _HYDRAHARP1 = 0x3, 0x4
+Words = NDArray[np.integer]
+
+_PICOHARP = 0x3
 RECORDS = {
     0x00010203: "PicoHarp T2",
     0x00010204: "HydraHarp T2",
@@ -48,11 +47,15 @@ _ONCE = (0x00010204, 0x00010304)
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Times in ps, channels, and marker bits (0: a photon, -1: an overflow) of each record, shape (n,)."""
+    """Times in ps, channels, and marker bits (0: a photon, -1: an overflow) of each record, shape (n,).
+
+    `fault` says what is wrong with the record behind these; empty where nothing is.
+    """
 
     t: NDArray[np.int64]
     ch: NDArray[np.uint8]
     marker: NDArray[np.int16]
+    fault: str = ""
 
 
 class RecordDecoder:
@@ -69,40 +72,64 @@ class RecordDecoder:
     """
 
     def __init__(self, kind: int, unit_ps: float, sync_ps: float) -> None:
-        self._kind = kind
+        self._pico, self._t3 = kind & 0xFF == _PICOHARP, kind & 0xF00 == 0x300
+        self._once = kind in _ONCE
         self._unit_ps = unit_ps
         self._sync_ps = sync_ps
+        self._most = bounds(sync_ps if self._t3 else unit_ps)[1] - (1 << 28)  # times go on from the last overflow
         self._wrapped = 0
 
+    @property
+    def wrapped_ps(self) -> int:
+        """Time of the last overflow."""
+        step = self._sync_ps if self._t3 else self._unit_ps
+        return int(ticks_to_ps(np.array([self._wrapped], np.int64), step)[0])
+
     def decode(self, records: NDArray[np.uint32]) -> Decoded:
-        """Decode the next records, shape (n,)."""
-        pico, t3 = self._kind & 0xFF == _PICOHARP, self._kind & 0xF00 == 0x300
-        code = records >> 28 if pico else (records >> 25) & 0x3F
-        special = code == 15 if pico else records >> 31 != 0
-        if pico:
-            count, delay = (records & 0xFFFF, (records >> 16) & 0xFFF) if t3 else (records & 0x0FFF_FFFF, records * 0)
-            bits = (delay if t3 else count) & 0xF
-            overflow = special & ((delay if t3 else bits) == 0)
-            wrap = 65_536 if t3 else 210_698_240
-            turns = np.where(overflow, wrap, 0).astype(np.int64)
-            count = count if t3 else np.where(special, count & ~np.uint32(0xF), count)  # a marker's bits are no time
-            channel = code
-        else:
-            count, delay = (records & 0x3FF, (records >> 10) & 0x7FFF) if t3 else (records & 0x01FF_FFFF, records * 0)
-            bits = code
-            overflow = special & (code == 63)
-            wrap = 1024 if t3 else 33_552_000 if self._kind in _ONCE else 1 << 25
-            times = np.ones_like(count) if self._kind in _ONCE else np.maximum(count, 1)
-            turns = np.where(overflow, times.astype(np.int64) * wrap, 0)
-            channel = np.where(special, 0, code + 1)  # special with code 0 is the sync input: a photon
-        ticks = np.where(overflow, 0, count).astype(np.int64) + np.cumsum(turns) + self._wrapped
+        """Decode the next records, shape (n,), up to the first that cannot be."""
+        special = records >> 28 == 15 if self._pico else records >> 31 != 0
+        code, count, delay = self._fields(records)
+        bits = (delay if self._t3 else count) & 0xF if self._pico else code
+        overflow = special & ((delay if self._t3 else bits) == 0 if self._pico else code == 63)
+        turns = self._turns(overflow, count)
+        unknown = special & ~overflow & (bits > 15)
+        wrapped = np.cumsum(turns) + self._wrapped
+        if self._wrapped + float(turns.sum(dtype=np.float64)) > self._most:  # the sum of integers may be none
+            unknown |= np.cumsum(turns, dtype=np.float64) + self._wrapped > self._most
+        if unknown.any():
+            end = int(np.argmax(unknown))
+            before = self.decode(records[:end])
+            why = "lies beyond 53 days" if overflow[end] else f"is special, of unknown code {int(bits[end])}"
+            return Decoded(before.t, before.ch, before.marker, why)
+        if self._pico and not self._t3:
+            count = np.where(special, count & ~np.uint32(0xF), count)  # a marker's bits are no time
+        ticks = np.where(overflow, 0, count).astype(np.int64) + wrapped
         self._wrapped += int(turns.sum())
         marker = np.where(special, bits, 0).astype(np.int16)
         marker[overflow] = -1
-        delay = np.where(special, 0, delay).astype(np.int64)
-        t = (
-            ticks_to_ps(ticks, self._sync_ps) + ticks_to_ps(delay, self._unit_ps)
-            if t3
-            else ticks_to_ps(ticks, self._unit_ps)
-        )
+        # Special with code 0 is the sync input of T2: a photon on channel 0.
+        channel = code if self._pico else np.where(special, 0, code + 1)
+        t = ticks_to_ps(ticks, self._sync_ps if self._t3 else self._unit_ps)
+        if self._t3:
+            t += ticks_to_ps(np.where(special, 0, delay).astype(np.int64), self._unit_ps)
         return Decoded(t, channel.astype(np.uint8), marker)
+
+    def _fields(self, records: Words) -> tuple[Words, Words, Words]:
+        """Return channel or code, time or pulse number, and delay."""
+        if self._pico:
+            code = records >> 28
+            return (
+                (code, records & 0xFFFF, (records >> 16) & 0xFFF)
+                if self._t3
+                else (code, records & 0x0FFF_FFFF, records)
+            )
+        code = (records >> 25) & 0x3F
+        return (code, records & 0x3FF, (records >> 10) & 0x7FFF) if self._t3 else (code, records & 0x01FF_FFFF, records)
+
+    def _turns(self, overflow: NDArray[np.bool_], count: Words) -> NDArray[np.int64]:
+        """Return what each record adds to the time, or to the number of pulses."""
+        if self._pico:
+            return np.where(overflow, 65_536 if self._t3 else 210_698_240, 0).astype(np.int64)
+        wrap = 1024 if self._t3 else 33_552_000 if self._once else 1 << 25
+        times = np.ones_like(count) if self._once else np.maximum(count, 1)
+        return np.where(overflow, times.astype(np.int64) * wrap, 0)

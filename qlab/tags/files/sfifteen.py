@@ -8,13 +8,16 @@ bytes, a1X with the two halves exchanged.
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from qlab.errors import TagFileError
-from qlab.tags.files.streaming import CHUNK, Piece, in_order, read_records
+from qlab.tags.files.order import in_order
+from qlab.tags.files.streaming import CHUNK, Piece, Progress, read_records, unheard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +31,13 @@ __all__ = ["Spelling", "spelling_of", "stream_sfifteen"]
 Spelling = Literal["a0", "a1", "a1x", "a2"]
 _WORD = np.dtype([("event", "<u8")])
 _WRAP = 1 << 54
+_MOST_WRAPS = 100
+"""81 days; not much more fits into 64 bits of picoseconds."""
+_LONGEST_LINE = 64
 _DUMMY = np.uint64(16)
+_BITS = [[k for k in range(4) if pattern >> k & 1] or [-1] for pattern in range(16)]
+_HOW_MANY = np.array([len(bits) for bits in _BITS])
+_WHICH = np.array([(bits * 4)[:4] for bits in _BITS], np.int16)
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
@@ -58,7 +67,9 @@ def spelling_of(head: bytes) -> Spelling | None:
     return found[0] if len(found) == 1 else None
 
 
-def stream_sfifteen(path: Path | str, spelling: Spelling, chunk: int = CHUNK) -> Iterator[TagBlock]:
+def stream_sfifteen(
+    path: Path | str, spelling: Spelling, chunk: int = CHUNK, *, progress: Progress = unheard
+) -> Iterator[TagBlock]:
     """Yield the tags of a file; dummy events only carry time on.
 
     Raises
@@ -66,44 +77,65 @@ def stream_sfifteen(path: Path | str, spelling: Spelling, chunk: int = CHUNK) ->
     TagFileError
         After everything before the fault: a line that is no event, a cut record.
     """
-    events = _text_events(path, spelling, chunk) if spelling in ("a0", "a2") else _binary_events(path, spelling, chunk)
-    return in_order(_pieces(events), path)
+    read = _text_events if spelling in ("a0", "a2") else _binary_events
+    events = read(path, spelling, chunk, progress)
+    return in_order(_pieces(events, path), path)
 
 
-def _pieces(chunks: Iterator[NDArray[np.uint64]]) -> Iterator[Piece]:
-    wraps, before = 0, None
+def _pieces(chunks: Iterator[NDArray[np.uint64]], path: Path | str) -> Iterator[Piece]:
+    wraps, count, before = 0, 0, None
     for events in chunks:
         ticks = (events >> np.uint64(10)).astype(np.int64)
         first = ticks[:1] if before is None else np.array([before], np.int64)
         steps = np.diff(ticks, prepend=first)
         # A step back by more than half the range is a wrap; a smaller one is an event out of order.
         turns = wraps + np.cumsum((steps < -_WRAP // 2).astype(np.int64) - (steps > _WRAP // 2))
-        wraps, before = int(turns[-1]), int(ticks[-1])
+        beyond = np.flatnonzero(np.abs(turns) > _MOST_WRAPS)
+        if beyond.size:
+            events, ticks, turns = events[: beyond[0]], ticks[: beyond[0]], turns[: beyond[0]]
+        else:
+            wraps, before = int(turns[-1]), int(ticks[-1])
         ticks = ticks + turns * _WRAP
         t = (ticks >> 8) * 1000 + (((ticks & 255) * 1000 + 128) >> 8)  # 1/256 ns in ps, rounded
-        real = events & _DUMMY == 0
-        times, channels = [], []
-        for channel in range(4):
-            clicked = real & (events >> np.uint64(channel) & np.uint64(1) != 0)
-            times.append(t[clicked])
-            channels.append(np.full(int(clicked.sum()), channel, np.uint8))
-        yield Piece(np.concatenate(times), np.concatenate(channels), (), int(t.max()))
+        yield Piece(*_clicks(t, events))
+        count += events.size
+        if beyond.size:
+            msg = (
+                f"{path}: time wraps at event {count + 1} for the {_MOST_WRAPS + 1}th time; expected recordings of less than "
+                f"80 days; the {count} events before are sound"
+            )
+            raise TagFileError(msg)
 
 
-def _binary_events(path: Path | str, spelling: Spelling, chunk: int) -> Iterator[NDArray[np.uint64]]:
-    for records in read_records(path, _WORD, chunk=chunk):
+def _clicks(t: NDArray[np.int64], events: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
+    """Spread events of several detectors; one of none, as a dummy is, has channel -1."""
+    pattern = np.where(events & _DUMMY == 0, events & np.uint64(15), np.uint64(0)).astype(np.intp)
+    turns = _HOW_MANY[pattern]
+    if bool((turns == 1).all()):
+        return t, _WHICH[pattern, 0]
+    pattern, first = np.repeat(pattern, turns), np.repeat(np.cumsum(turns) - turns, turns)
+    return np.repeat(t, turns), _WHICH[pattern, np.arange(pattern.size) - first]
+
+
+def _binary_events(
+    path: Path | str, spelling: Spelling, chunk: int, progress: Progress
+) -> Iterator[NDArray[np.uint64]]:
+    for records in read_records(path, _WORD, 0, chunk, progress):
         events = records["event"].astype(np.uint64)
         yield _exchanged(events) if spelling == "a1x" else events
 
 
-def _text_events(path: Path | str, spelling: Spelling, chunk: int) -> Iterator[NDArray[np.uint64]]:
+def _text_events(path: Path | str, spelling: Spelling, chunk: int, progress: Progress) -> Iterator[NDArray[np.uint64]]:
     digits, halves = (16, 1) if spelling == "a2" else (8, 2)
     words: list[int] = []
     count = 0
     try:
         with Path(path).open("rb") as file:
-            for number, line in enumerate(file, 1):
+            size = os.fstat(file.fileno()).st_size
+            done = 0
+            for number, line in enumerate(iter(partial(file.readline, _LONGEST_LINE), b""), 1):
                 word = line.strip()
+                done += len(line)
                 if len(word) != digits or not set(word) <= _HEX:
                     yield from _events(words, halves)
                     msg = (
@@ -116,6 +148,7 @@ def _text_events(path: Path | str, spelling: Spelling, chunk: int) -> Iterator[N
                     count += len(words)
                     yield from _events(words, halves)
                     words = []
+                    progress(done, size)
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror}"
         raise TagFileError(msg) from error

@@ -11,12 +11,12 @@ from qlab.tags.files.id900 import looks_like_id900, stream_id900
 from qlab.tags.files.ptu import MAGIC, stream_ptu
 from qlab.tags.files.qutag import looks_like_qutag, stream_qutag
 from qlab.tags.files.sfifteen import spelling_of, stream_sfifteen
-from qlab.tags.files.streaming import whole
+from qlab.tags.files.streaming import Progress, unheard, up_to_fault, whole
 from qlab.tags.files.swabian import looks_like_swabian, stream_swabian
-from qlab.tags.files.text import looks_like_text, read_text
+from qlab.tags.files.text import looks_like_text, stream_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from qlab.tags.files.text import Columns
     from qlab.tags.stream import TagBlock
@@ -25,7 +25,7 @@ __all__ = ["FORMATS", "TagFormat", "open_tags", "sniff", "stream_tags"]
 
 TagFormat = Literal["qlab", "flat", "ptu", "qutag", "swabian", "a0", "a1", "a1x", "a2", "id900", "text"]
 FORMATS: tuple[TagFormat, ...] = get_args(TagFormat)
-_OPTIONS = {"qlab": {"rows"}, "flat": {"salvage"}, "ptu": {"salvage"}, "text": {"bin_ps", "columns"}}
+_OPTIONS = {"qlab": {"rows"}, "qutag": {"bin_ps"}, "text": {"bin_ps", "columns"}}
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HEAD = 4096
 
@@ -77,8 +77,9 @@ def stream_tags(
     bin_ps: float | None = None,
     columns: Columns | None = None,
     salvage: bool = False,
+    progress: Progress = unheard,
 ) -> Iterator[TagBlock]:
-    """Yield the tags of a file of any known format in adjoining blocks, in constant memory but for text.
+    """Yield the tags of a file of any known format in adjoining blocks, in constant memory.
 
     Parameters
     ----------
@@ -86,6 +87,8 @@ def stream_tags(
         The file, and what it is where its first bytes do not tell.
     bin_ps, columns, salvage:
         As for `open_tags`.
+    progress:
+        Told how much of the file has been read, and how much there is.
 
     Raises
     ------
@@ -94,22 +97,43 @@ def stream_tags(
     TagFileError
         The file is not what it seems to be; everything before the fault has been yielded.
     """
-    kind = _checked(path, format, bin_ps=bin_ps, columns=columns, salvage=salvage or None)
+    kind = _checked(path, format, bin_ps=bin_ps, columns=columns)
+    blocks = _stream(path, kind, 1 if bin_ps is None else bin_ps, columns, progress)
+    return up_to_fault(blocks) if salvage else blocks
+
+
+def _stream(
+    path: Path | str, kind: TagFormat, bin_ps: float, columns: Columns | None, progress: Progress
+) -> Iterator[TagBlock]:
     if kind == "qlab":
         from qlab.tags.files.hdf5_reader import iterate_tags
 
-        return iterate_tags(path)
+        return _in_time(iterate_tags(path, progress=progress), path)
     if kind == "text":
-        return iter((read_text(path, bin_ps=1 if bin_ps is None else bin_ps, columns=columns),))
+        return stream_text(path, bin_ps=bin_ps, columns=columns, progress=progress)
     if kind == "ptu":
-        return stream_ptu(path, salvage=salvage)
+        return stream_ptu(path, progress=progress)
     if kind == "flat":
-        return stream_flat(path, salvage=salvage)
+        return _in_time(stream_flat(path, progress=progress), path)
     if kind == "qutag":
-        return stream_qutag(path)
+        return stream_qutag(path, bin_ps=bin_ps, progress=progress)
     if kind == "swabian":
-        return stream_swabian(path)
-    return stream_id900(path) if kind == "id900" else stream_sfifteen(path, kind)
+        return stream_swabian(path, progress=progress)
+    if kind == "id900":
+        return stream_id900(path, progress=progress)
+    return stream_sfifteen(path, kind, progress=progress)
+
+
+def _in_time(blocks: Iterable[TagBlock], path: Path | str) -> Iterator[TagBlock]:
+    """Pass blocks on as long as they follow each other in time, as those of one acquisition after another do."""
+    last_ps, newest_ps = None, None
+    for block in blocks:
+        back = block.n and newest_ps is not None and int(block.t[0]) < newest_ps
+        if back or (last_ps is not None and block.start_ps < last_ps):
+            msg = f"{path}: a stretch from {block.start_ps} ps comes after one to {last_ps} ps; those before are sound"
+            raise TagFileError(msg)
+        yield block
+        last_ps, newest_ps = block.stop_ps, int(block.t[-1]) if block.n else newest_ps
 
 
 def open_tags(
@@ -128,9 +152,9 @@ def open_tags(
     path, format:
         The file, and what it is where its first bytes do not tell.
     bin_ps, columns:
-        Length of one time bin (default 1 ps) and order of the columns, for text, which says neither.
+        Length of one time bin (default 1 ps), for text and quTAU, and order of the columns, for text: neither says.
     salvage:
-        Take what is sound of a PTU or flat file that is cut or contradicts itself.
+        Take what is sound of a file that is cut or contradicts itself.
     rows:
         Rows of a qlab file: the first, and the one after the last.
 
@@ -141,11 +165,11 @@ def open_tags(
     TagFileError
         The file cannot be read as what it seems to be.
     """
-    kind = _checked(path, format, bin_ps=bin_ps, columns=columns, salvage=salvage or None, rows=rows)
-    if kind == "qlab":
+    kind = _checked(path, format, bin_ps=bin_ps, columns=columns, rows=rows)
+    if rows is not None:
         from qlab.tags.files.hdf5_reader import read_tags
 
-        return read_tags(path, *(rows or ()))
+        return read_tags(path, *rows)
     return whole(stream_tags(path, format=kind, bin_ps=bin_ps, columns=columns, salvage=salvage))
 
 

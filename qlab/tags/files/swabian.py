@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qlab.errors import TagFileError
-from qlab.tags.files.streaming import CHUNK, Piece, in_order, read_records
+from qlab.tags.files.order import in_order
+from qlab.tags.files.streaming import CHUNK, Piece, Progress, read_records, unheard
 from qlab.tags.stream import Gap
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def looks_like_swabian(head: bytes) -> bool:
     return bool((sane & quiet).all() and (time >= 0).all() and (np.diff(time) > -(10**9)).all())
 
 
-def stream_swabian(path: Path | str, chunk: int = CHUNK) -> Iterator[TagBlock]:
+def stream_swabian(path: Path | str, chunk: int = CHUNK, *, progress: Progress = unheard) -> Iterator[TagBlock]:
     """Yield the tags of a file; an overflow is a gap with the number of tags known to be lost.
 
     Raises
@@ -61,47 +62,71 @@ def stream_swabian(path: Path | str, chunk: int = CHUNK) -> Iterator[TagBlock]:
     TagFileError
         After everything before the fault: an unknown record, an error record, a channel beyond 127, a cut record.
     """
-    return in_order(_pieces(path, chunk), path)
+    return in_order(_pieces(path, chunk, progress), path)
 
 
-def _pieces(path: Path | str, chunk: int) -> Iterator[Piece]:
-    began: int | None = None
-    lost = count = last = 0
-    for records in read_records(path, SWABIAN, chunk=chunk):
-        bad = np.flatnonzero((records["type"] > _MISSED) | (records["type"] == _ERROR) | _beyond(records["channel"]))
+def _pieces(path: Path | str, chunk: int, progress: Progress) -> Iterator[Piece]:
+    overflows = _Overflows()
+    count = last = 0
+    for records in read_records(path, SWABIAN, 0, chunk, progress):
+        bad = np.flatnonzero(
+            (records["type"] > _MISSED) | (records["type"] == _ERROR) | _beyond(records["channel"], records["time"])
+        )
         sound = records[: int(bad[0])] if bad.size else records
-        gaps: list[Gap] = []
-        for record in sound[sound["type"] != _TAG]:
-            time = int(record["time"])
-            if record["type"] == _BEGIN:
-                began, lost = time, 0
-            elif record["type"] == _MISSED:
-                lost += int(record["missed"])
-            elif began is not None:
-                gaps.append(Gap(began, time, lost))
-                began, lost = None, 0
-            if began is None and lost:
-                gaps.append(Gap(time, time, lost))
-                lost = 0
-        tags = sound[sound["type"] == _TAG]
-        channel = tags["channel"]
-        ch = np.where(channel < 0, _FALLING - channel, channel).astype(np.uint8)
-        if sound.size:
-            last = int(sound["time"].max())
-            yield Piece(tags["time"].astype(np.int64), ch, tuple(gaps), last)
+        click = sound["type"] == _TAG
+        gaps, silent = overflows.take(sound, np.flatnonzero(~click))
+        channel = sound["channel"]
+        ch = np.where(click, np.where(channel < 0, _FALLING - channel, channel), -1).astype(np.int16)
+        kept = click
+        kept[silent] = True
+        yield Piece(sound["time"][kept].astype(np.int64), ch[kept], gaps)
         if bad.size:
             record = records[int(bad[0])]
             what = (
                 "an error of the instrument"
                 if record["type"] == _ERROR
-                else f"type {int(record['type'])} on channel {int(record['channel'])}"
+                else f"type {int(record['type'])} on channel {int(record['channel'])} at {int(record['time'])} ps"
             )
             msg = f"{path}: record {count + int(bad[0]) + 1} is {what}; the {count + int(bad[0])} records before are sound"
             raise TagFileError(msg)
         count += records.size
-    if began is not None:
-        yield Piece(np.empty(0, np.int64), np.empty(0, np.uint8), (Gap(began, max(last, began), lost),), last)
+        last = int(sound["time"].max())
+    if overflows.began_ps is not None:
+        gap = Gap(overflows.began_ps, max(last, overflows.began_ps), overflows.lost)
+        yield Piece(np.empty(0, np.int64), np.empty(0, np.uint8), (gap,), gap.stop_ps)
 
 
-def _beyond(channel: NDArray[np.int32]) -> NDArray[np.bool_]:
-    return np.asarray((channel >= _FALLING) | (channel <= -_FALLING))
+class _Overflows:
+    """The overflow that goes on, and the tags known to be lost in it."""
+
+    def __init__(self) -> None:
+        self.began_ps: int | None = None
+        self.lost = 0
+
+    def take(self, records: NDArray[np.void], where: NDArray[np.intp]) -> tuple[tuple[Gap, ...], list[int]]:
+        """Take the records that are no tags; return the gaps that ended, and which records carry time on.
+
+        Those inside an overflow do not, so that nothing is taken for watched before its end is known.
+        """
+        gaps: list[Gap] = []
+        carry: list[int] = []
+        few = records[where]
+        columns = (few["type"].tolist(), few["missed"].tolist(), few["time"].tolist())
+        for at, kind, missed, time in zip(where.tolist(), *columns, strict=True):
+            if kind == _MISSED:
+                self.lost += missed
+            elif kind == _BEGIN:
+                self.began_ps = time if self.began_ps is None else self.began_ps
+            elif self.began_ps is not None:
+                gaps.append(Gap(self.began_ps, max(time, self.began_ps), self.lost))
+                self.began_ps, self.lost = None, 0
+            if self.began_ps is None:
+                carry.append(at)
+                if self.lost:
+                    gaps.append(Gap(time, time, self.lost))
+                    self.lost = 0
+        return tuple(gaps), carry
+
+
+def _beyond(channel: NDArray[np.int32], time: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.asarray((channel >= _FALLING) | (channel <= -_FALLING) | (time >= 2**62) | (time <= -(2**62)))

@@ -1,0 +1,103 @@
+"""A fibre's polarisation wanders while data are taken; the error rate stays where it is compensated, and only there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from plans.tracking import track_polarisation
+from qlab.errors import PlanError
+from qlab.lab.build import open_lab
+from qlab.lab.load import shipped_labs
+from qlab.run.engine import Session
+from qlab.run.journal import find_run, read_run
+from qlab.run.options import RunOptions
+from qlab.run.report import render_report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FLOOR = (1.0 - 0.98 * (1.0 - 2e-3) ** 2) / 2.0
+"""Error rate of the lab's state behind splitters of 30 dB."""
+EPC = "  squeezers: {class: devices.polarisation.ozoptics_epc400.EPC400, node: bob, address: twin}\n"
+MPC = "  squeezers: {class: devices.polarisation.thorlabs_mpc320.MPC320, node: bob, address: twin}\n"
+SHORT = {"duration_s": 25.0, "data_s": 0.3, "probe_s": 0.2, "drift_rad_per_sqrt_s": 0.04}
+
+
+def lab_file(folder: Path, controller: str, kind: str) -> str:
+    """Write the lab `bell` with a controller behind Bob's fibre."""
+    text = shipped_labs()["bell"].read_text()
+    text = text.replace("  tagger:    ", f"{controller}  tagger:    ", 1)
+    text = text.replace(
+        "  alice_qwp_plate:", f"  squeeze: {{kind: {kind}, instrument: squeezers}}\n  alice_qwp_plate:", 1
+    )
+    path = folder / "lab.yaml"
+    path.write_text(text.replace("via: [bob_fibre, ", "via: [bob_fibre, squeeze, "))
+    return str(path)
+
+
+def track(folder: Path, lab_name: str = "bell", drift: float = 0.04, **arguments: Any) -> dict[str, Any]:
+    """Run the plan while Alice's fibre turns by so much in the root of a second about each axis."""
+    overrides = (
+        "instruments.oven.twin.tau_s=1",
+        "optics.crystal.brightness_hz_per_mw=400",
+        f"optics.alice_fibre.drift_rad_per_sqrt_s={drift}",
+    )
+    options = RunOptions(data_dir=folder)
+    with open_lab(lab_name, overrides=overrides, data_dir=folder) as lab, Session(lab, options) as session:
+        d = lab.devices
+        d["oven"].set(40.0).wait(30)
+        plan = track_polarisation(
+            d["tagger"], d["alice"], d["bob"], d["pump"], d.get("squeezers"), **{**SHORT, **arguments}
+        )
+        found: dict[str, Any] = session.run(plan)
+    return found
+
+
+def excess(found: dict[str, Any]) -> float:
+    """Return how much of the error rate comes of the turn."""
+    return (found["qber_z"] + found["qber_x"]) / 2.0 - FLOOR
+
+
+def test_wave_plates_follow_the_fibre_and_hold_the_error_rate(tmp_path: Path) -> None:
+    held, left = track(tmp_path / "held"), track(tmp_path / "left", compensate="nothing")
+    # An axis is probed every third round of 2 s and left alone for 4 s on average: (d_x^2 + d_y^2) / 4 of 0.04^2 rad^2 a s.
+    assert excess(held) < 0.0032 + 0.003
+    assert excess(left) > 2.0 * excess(held)
+    assert not left["round_made_rad"].any()
+    folder = tmp_path / "held"
+    page = render_report(read_run(find_run(folder / "runs", "-1")), folder / "report")
+    assert "Error rates and compensation" in page.read_text()
+    assert (folder / "report" / "tracking.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("controller", "kind", "more"),
+    [
+        (EPC, "squeezers", {"start": [0.0, 750.0, 0.0, 750.0]}),
+        (MPC, "paddles", {"start": [40.0, 80.0, 120.0], "step": 4.0, "approach": 0.0}),
+    ],
+    ids=["EPC-400", "MPC320"],
+)
+def test_a_controller_in_the_fibre_does_so_too(
+    controller: str, kind: str, more: dict[str, Any], tmp_path: Path
+) -> None:
+    lab_name = lab_file(tmp_path, controller, kind)
+    longer = {"duration_s": 120.0, "data_s": 1.0, "probe_s": 0.3, "drift_rad_per_sqrt_s": 0.02, **more}
+    held = track(tmp_path / "held", lab_name, 0.02, compensate="controller", **longer)
+    left = track(tmp_path / "left", lab_name, 0.02, compensate="nothing", **{**longer, "start": None})
+    assert excess(held) < 0.004
+    assert excess(left) > 2.0 * excess(held)
+    assert np.linalg.matrix_rank(held["response"], tol=1e-5) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [({"probe_s": 0.0}, "probe_s = 0"), ({"compensate": "controller"}, "no controller; name one")],
+)
+def test_a_wrong_wish_is_refused_before_anything_moves(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(PlanError, match=words):
+        track_polarisation(None, None, None, **arguments).send(None)
