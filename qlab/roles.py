@@ -204,8 +204,8 @@ class TimeTagger(Protocol):
 class KeyParties(Protocol):
     """Two parties of a lab that make keys: the lab file's section `qkd` with the devices that it names.
 
-    `alice_tagger` and `bob_tagger` are `TimeTagger`s, `light` a `PhotonSource` or None; `rules` is the section,
-    `folder` where both ledgers are.
+    `alice_tagger`, `bob_tagger` and `level_tagger` are `TimeTagger`s, the last or None; `light` is a `PhotonSource` or None;
+    `rules` is the section, `folder` where both ledgers are.
     """
 
     name: str
@@ -214,6 +214,7 @@ class KeyParties(Protocol):
     bob_tagger: TimeTagger
     light: PhotonSource | None
     folder: Path
+    level_tagger: TimeTagger | None
 
 
 @runtime_checkable
