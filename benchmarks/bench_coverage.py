@@ -4,8 +4,8 @@
 
 Each run has a seed of its own (the dip's are stretches of one world's time): a world is built, its tagger's tags are read as
 the plans read them, and counted and judged by the same functions.  The truth comes from the state, the splitters' extinction
-and the detectors by formulas that the world does not use (`qlab.analysis.prediction`, click statistics of a thermal mode), for
-the dip from the table of Fock states.  A number of successes of n runs is binomial: it should be within three times
+and the detectors by formulas that the world does not use (`qlab.analysis.prediction`, click statistics of a thermal mode),
+for the dip from the table of Fock states.  A number of successes of n runs is binomial: it should be within three times
 sqrt(n 0.683 0.317) of 0.683 n.
 """
 
