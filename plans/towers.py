@@ -19,7 +19,7 @@ def synchronise_towers(
     hours: float = 24.0,
     exposure_s: float = 1.1,
     every_s: float = 180.0,
-    order: Literal["in_turn", "neediest"] = "in_turn",
+    order: Literal["neediest", "in_turn"] = "neediest",
     limit_ns: float = 5.0,
     share: float = 0.95,
     outputs: list[int] | None = None,
@@ -47,7 +47,7 @@ def synchronise_towers(
         From one exposure's beginning to the next.  At first rounds follow each other faster, each twice as slow as the
         last, so that frequencies become known.
     order : str
-        "in_turn", or "neediest": always the tower whose clock is least certain.
+        "neediest": always the tower whose clock is least certain; or "in_turn".
     limit_ns, share : float
         The service level that is promised: a time error below the limit for a share of the time.
     outputs : list of int

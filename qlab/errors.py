@@ -36,7 +36,19 @@ class BadRequestError(QlabError, ValueError):
 
 
 class LimitError(BadRequestError):
-    """A value outside the limits of a signal; nothing was sent."""
+    """A value outside the limits of a signal; nothing was sent.
+
+    Parameters
+    ----------
+    message:
+        For a person.
+    signal:
+        Name of the signal within its device, where it is one.
+    """
+
+    def __init__(self, message: str, signal: str = "") -> None:
+        super().__init__(message)
+        self.signal = signal
 
 
 class LabFileError(QlabError):

@@ -37,6 +37,7 @@ __all__ = [
     "Cryostat",
     "DelayLine",
     "Detector",
+    "HoldingClock",
     "KeyParties",
     "Monitored",
     "NanowireSystem",
@@ -529,6 +530,14 @@ class PairClock(Protocol):
 
     def forget(self) -> None:
         """Forget what is known, so that the next comparison searches."""
+
+
+@runtime_checkable
+class HoldingClock(Clock, Protocol):
+    """A clock whose reference can be taken from it, to see what it does without."""
+
+    def hold_over(self, *, on: bool = True) -> Status:
+        """Let it run free, or follow its reference again; `wait_for_lock` then waits until it does."""
 
 
 @runtime_checkable

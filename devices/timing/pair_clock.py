@@ -109,6 +109,12 @@ class PairClock(Device):
         offset_ps = float(self.offset_ps.get())
         return None if math.isnan(offset_ps) else offset_ps * 1e-12
 
+    @property
+    def jitter_ps(self) -> float:
+        """Standard deviation of a pair's time difference, as the last search found it; NaN where nothing is known."""
+        tracker = self._follower.tracker
+        return math.nan if tracker is None else tracker.jitter_ps
+
     def trigger(self) -> WorkerStatus:
         """Compare the taggers' last acquisitions."""
         return run_in_thread(self.clock, f"{self.name} compare", self.compare)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qlab.clock import Clock, PacedClock, RealClock, SteppedClock
-from qlab.errors import LabFileError, LinkError, QlabError
+from qlab.errors import LabFileError, LimitError, LinkError, QlabError
 from qlab.lab.bench import LabBench
 from qlab.lab.check import Checked, check_lab
 from qlab.lab.classes import find_device_class, look_beside
@@ -140,12 +140,21 @@ class Lab:
         failures: list[str] = []
         for name in self.file.instruments:
             try:
-                self.devices[name].connect()
+                self.connect_one(name)
             except QlabError as error:
                 failures.append(str(error))
         if failures:
             what = "not all instruments are there:\n  " + "\n  ".join(failures)
             raise LinkError(what, device=self.file.name)
+
+    def connect_one(self, name: str) -> None:
+        """Connect an instrument; a setting beyond the instrument's limits is complained of where the lab file says it."""
+        try:
+            self.devices[name].connect()
+        except LimitError as error:
+            key = (error.signal,) if error.signal in self.file.instruments[name].settings else ()
+            place = ("instruments", name, "settings", *key)
+            raise LabFileError(self.loaded.source.complain(place, str(error))) from error
 
     def _device(self, name: str, checked: Checked) -> Any:
         instrument, cls = self.file.instruments[name], checked.devices[name]

@@ -31,7 +31,19 @@ __all__ = ["PartySession", "SessionResult", "facts_of", "outcomes_of", "policy_o
 
 
 def policy_of(model: QkdModel) -> QkdPolicy:
-    """Return the rules that a lab file gives."""
+    """Return the rules that a lab file gives.
+
+    Raises
+    ------
+    BadRequestError
+        Pieces are too short to find clocks that may be so far apart.
+    """
+    if model.piece_s < 2.5e-12 * model.clock_offset_ps:
+        msg = (
+            f"qkd: pieces of {model.piece_s:g} s with clocks up to {model.clock_offset_ps * 1e-12:g} s apart: expected "
+            f"pieces of at least {2.5e-12 * model.clock_offset_ps:g} s, so that both have enough photons in common"
+        )
+        raise BadRequestError(msg)
     return QkdPolicy(
         window_ps=model.window_ps,
         merge_ps=model.merge_ps,
@@ -126,6 +138,7 @@ class PartySession:
             facts = replace(facts, simultaneous_dead_time=True)
         self.party = Party(role, policy_of(model), ledger, entropy, facts)
         self.receiver = AlignedReceiver(tags, outcomes_of(model, mine), model.merge_ps, entropy, blind_ps=blind_ps)
+        self.receiver.clock_offset_ps = model.clock_offset_ps
         self.result = SessionResult()
         self._say = say
         self._patience_s = patience_s

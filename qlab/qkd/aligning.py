@@ -12,7 +12,7 @@ forged these messages no pairs would be found, or fewer: they are not signed, as
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
@@ -121,6 +121,8 @@ class AlignedReceiver:
         How this party's clock stands against the reference's; None: it is the same.
     blind_ps:
         Clicks within this time behind any other are dropped: no detector can click then while another one is blind.
+    clock_offset_ps:
+        Not 0: each piece begins, on either side, within this time; times count from there, and each piece is found anew.
     """
 
     tags: Tags
@@ -130,6 +132,7 @@ class AlignedReceiver:
     delays_ps: dict[int, int] = field(default_factory=dict)
     lock: ClockLock | None = None
     blind_ps: int = 0
+    clock_offset_ps: int = 0
     lag_ps: float = 0.0
     """Mean time by which this party's detections came later than predicted, as followed since the alignment."""
 
@@ -142,9 +145,26 @@ class AlignedReceiver:
         block = self.tags.finish()
         if block is None:
             return None
-        common = on_clock_of(self.lock, block).shifted(self.delays_ps)
+        common = on_clock_of(self.lock, self.begun(block)).shifted(self.delays_ps)
         moved = common.moved(-round(self.lag_ps))
         return detections(moved, self.outcomes, self.merge_ps, self.entropy, self.blind_ps)
+
+    def begun(self, block: TagBlock) -> TagBlock:
+        """Return a piece whose times count from its beginning, where only these can be compared."""
+        return block.moved(-block.start_ps) if self.clock_offset_ps else block
+
+    def locate(self, found: Detections, theirs_ps: NDArray[np.int64]) -> Detections:
+        """Return a piece on the peer's clock: where both began it at unknown times, its pairs are searched.
+
+        A piece without pairs is returned as it is; nothing of it will coincide.
+        """
+        if not self.clock_offset_ps or found.t_ps.size < 2:
+            return found
+        span_s = float(found.t_ps[-1] - found.t_ps[0]) * 1e-12
+        lock = acquire(theirs_ps, found.t_ps, Search(self.clock_offset_ps, 1e-12, span_s=span_s))
+        if not isinstance(lock, ClockLock):
+            return found
+        return replace(found, t_ps=found.t_ps - round(lock.offset_at(lock.reference_ps)))
 
     def detectors(self) -> dict[int, int]:
         """Return channels by number of the detector."""
@@ -191,7 +211,7 @@ def align_reference(party: Party, receiver: AlignedReceiver) -> Conversation[Ali
         msg = "alignment: there are no photons to align with"
         yield from talk.say(GiveUp(msg.encode()))
         raise KeyRefusedError(msg)
-    mine = _by_detector(receiver, block)
+    mine = _by_detector(receiver, receiver.begun(block))
     yield from talk.say(AlignOffer(mine.t, mine.ch.tobytes()))
     answer = yield from talk.hear(AlignAnswer)
     if answer.delays.size != _DETECTORS:
@@ -259,7 +279,7 @@ def _solve(
     policy: QkdPolicy, receiver: AlignedReceiver, theirs: TagBlock, block: TagBlock
 ) -> tuple[dict[int, int], AlignReport]:
     """Set the receiver's clock and delays; returns the delays of all detectors and what was seen with them."""
-    mine = _by_detector(receiver, block)
+    mine = _by_detector(receiver, receiver.begun(block))
     if policy.clock_offset_ps:
         search = Search(policy.clock_offset_ps, policy.clock_frequency or 1e-12, span_s=mine.live_s)
         lock = acquire(theirs.t, mine.t, search)

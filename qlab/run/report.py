@@ -10,7 +10,7 @@ from urllib.parse import urlparse
 
 import numpy as np
 
-from qlab.errors import BadRequestError, QlabError
+from qlab.errors import BadRequestError, QlabError, StorageError
 from qlab.run.pictures import draw_pictures
 
 if TYPE_CHECKING:
@@ -36,17 +36,23 @@ def render_report(record: RunRecord, folder: Path) -> Path:
         msg = "reports need matplotlib: pip install 'qlab[lab]'"
         raise BadRequestError(msg) from error
     mpl.use("Agg")
-    folder.mkdir(parents=True, exist_ok=True)
     results = record.events.get("analysis", [{}])[-1]
+    files: dict[str, bytes] = {}
     pictures: list[tuple[str, str]] = []
     for title, name, figure in draw_pictures(record, results):
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=130)
-        (folder / f"{name}.png").write_bytes(buffer.getvalue())
+        files[f"{name}.png"] = buffer.getvalue()
         pictures.append((title, base64.b64encode(buffer.getvalue()).decode()))
-    page = folder / "report.html"
-    page.write_text(_page(record, results, pictures), encoding="utf-8")
-    return page
+    files["report.html"] = _page(record, results, pictures).encode()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        msg = f"cannot write the report to {folder}: {error.strerror or error}; name another folder with --output"
+        raise StorageError(msg) from error
+    return folder / "report.html"
 
 
 def _page(record: RunRecord, results: dict[str, Any], pictures: list[tuple[str, str]]) -> str:

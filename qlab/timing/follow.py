@@ -108,13 +108,20 @@ class ClockFollower:
         start_ps, stop_ps:
             What both taggers listened to, each on its own clock.
         """
+        report: ClockReport | None
         if self._tracker is not None:
             report = self._follow(self._tracker, t_a, t_b, start_ps, stop_ps)
-            if report.status != "lost":
+            if report.status == "tracking":
                 return report
-            self._tracker = None
+            if report.status == "lost":
+                self._tracker = None
+        else:
+            report = None
+        # Also in a fade: there may be pairs elsewhere, because a clock or the way has stepped.
         found = acquire(t_a, t_b, self._search)
         if isinstance(found, NoLock):
+            if report is not None and report.status == "faded":
+                return report
             return ClockReport(stop_ps, 0.0, FAR_PS, 0.0, self._search.max_frequency, "lost", 0.0, reason=found.reason)
         self._tracker = ClockTracker(
             found, noise=self._noise, step_s=self._step_s, max_half_ps=self._max_half_ps
@@ -122,7 +129,10 @@ class ClockFollower:
         self._tracker.expect_drift(self._search.max_drift_per_s)
         # The search's estimate holds in the middle of the acquisition; the rest is followed.
         self._tracker.feed(t_a, t_b, stop_ps)
-        return self._report(self._tracker, found.pair_rate_hz)
+        report_now = self._report(self._tracker, found.pair_rate_hz)
+        if report is None or report.status == "lost":
+            return report_now
+        return replace(report_now, foreseen_ps=report.foreseen_ps, foreseen_sigma_ps=report.foreseen_sigma_ps)
 
     def predict(self, at_ps: int) -> tuple[float, float, float]:
         """Return time difference, its standard error (ps) and the frequency difference at a later time of the first clock.

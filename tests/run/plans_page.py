@@ -25,7 +25,7 @@ __all__ = ["page_estimates", "plan_table"]
 
 HEAD = "| plan | what it measures | needs | may use | stops when | further parameters | estimate |"
 ERROR_BARS = ("sigma", "dark_sigma", "sigma_ps", "resolution_ps", "target_ps")
-ENOUGH = ("clicks", "pairs", "points", "wanted_bits", "blocks", "order", "duration_s", "hours")
+ENOUGH = ("clicks", "pairs", "points", "wanted_bits", "blocks", "duration_s", "hours")
 LIMITS = ("max_rounds", "max_points", "max_acquisitions", "max_suspensions", "most_repeats", "max_s", "max_duration_s")
 
 
