@@ -159,6 +159,7 @@ class Ledger:
             "foreseen_sigma_ps": float(tower.foreseen_sigma_ps.get()),
             "offset_ps": float(tower.offset_ps.get()),
             "sigma_ps": float(tower.sigma_ps.get()),
+            "frequency": float(tower.frequency.get()),
         }
         self.rows.append(list(values.values()))
         self._seen.add(k)
