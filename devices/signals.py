@@ -69,7 +69,7 @@ class _LabSignal(Signal):
         if limits is not None and not limits[0] <= value <= limits[1]:
             found = f"{self.parent.name}: {self.attr_name} = {value!r} {self.units}".rstrip()
             msg = f"{found} is outside its limits, {limits[0]:g} to {limits[1]:g} {self.units}".rstrip()
-            raise LimitError(msg)
+            raise LimitError(msg, self.attr_name)
 
     def remember(self, value: Any) -> None:
         """Take a value that came by another way."""

@@ -92,7 +92,8 @@ class WorkerStatus:
         return True
 
     def __repr__(self) -> str:
-        return f"WorkerStatus({self.name}, done={self.done}, success={self.success})"
+        # The run engine writes it into the stop document of a run that failed: a person reads why.
+        return f"{self.name}: {self._exception or ('done' if self.done else 'at work')}"
 
 
 class _Outcome:

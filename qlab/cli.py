@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from qlab import __version__
 from qlab.commands import keys, labs, runs, tags, twins
 from qlab.errors import BadRequestError, QlabError
+from qlab.run.farewell import farewell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.parameters += more
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
-        return command(arguments)
+        with farewell():
+            return command(arguments)
     except BadRequestError as error:
         print(f"qlab: {error}", file=sys.stderr)
         return 2
@@ -45,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away, as in `qlab ... | head`
         return 0
+    except OSError as error:
+        print(f"qlab: the system refused: {error}; check space, permissions and names", file=sys.stderr)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
     from ophyd import Signal
     from ophyd.status import Status
 
+    from qlab.lab.qkd_model import QkdModel
     from qlab.tags.stream import TagBlock
 
 __all__ = [
@@ -36,6 +38,8 @@ __all__ = [
     "DelayLine",
     "Detector",
     "HoldingClock",
+    "KeyParties",
+    "Monitored",
     "NanowireSystem",
     "Oven",
     "PairClock",
@@ -197,6 +201,22 @@ class TimeTagger(Protocol):
 
 
 @runtime_checkable
+class KeyParties(Protocol):
+    """Two parties of a lab that make keys: the lab file's section `qkd` with the devices that it names.
+
+    `alice_tagger` and `bob_tagger` are `TimeTagger`s, `light` a `PhotonSource` or None; `rules` is the section,
+    `folder` where both ledgers are.
+    """
+
+    name: str
+    rules: QkdModel
+    alice_tagger: TimeTagger
+    bob_tagger: TimeTagger
+    light: PhotonSource | None
+    folder: Path
+
+
+@runtime_checkable
 class PowerMeter(Protocol):
     """Measures optical power in watts, a signal; `trigger` takes one averaged sample, in milliseconds to a second."""
 
@@ -331,6 +351,22 @@ class Wellness(Protocol):
     """Signals `ok` (1 or 0), `reason` and `since` of an instrument; reading them asks nobody."""
 
     name: str
+    ok: Signal
+    reason: Signal
+
+
+@runtime_checkable
+class Monitored(Protocol):
+    """Any instrument that tells whether it is well.
+
+    `trigger` fetches its state, `health` says what is wrong; a status that fails has told it to `health` before.
+    """
+
+    name: str
+    health: Wellness
+
+    def trigger(self) -> Status:
+        """Fetch what there is to see."""
 
 
 @runtime_checkable

@@ -6,23 +6,37 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
-from qlab.twin.scpi import ScpiTwin, command, query
+from qlab.twin.scpi import ScpiError, ScpiTwin, command, query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from qlab.clock import Clock
     from qlab.twin.conversation import Script
-    from qlab.twin.scpi_status import ScpiError
+    from qlab.twin.scpi import Reply
 
 __all__ = ["SrsErrorList", "SrsLastErrors"]
 
 LAST_COMMAND_ERRORS: Mapping[int, int] = {-113: 2, -109: 5, -108: 6, -103: 7, -104: 9, -224: 14, -222: 0}
 """[V1] SRS's common table: 2 undefined, 5 missing, 6 extra, 7 null parameter, 9 bad float, 14 unknown token."""
 ILLEGAL = 1
-LISTED: Mapping[int, int] = {-113: 111, -109: 116, -108: 115, -103: 114, -104: 118, -222: 10, -224: 10, -200: 15}
-"""[V2] Codes of `LERR?`: 111 undefined, 116 missing, 115 extra, 114 null, 118 bad float, 10 illegal value, 15 not allowed."""
-ILLEGAL_COMMAND, TOO_MANY = 110, 254
+LISTED: Mapping[int, int] = {
+    -113: 111,
+    -109: 116,
+    -108: 115,
+    -103: 114,
+    -104: 118,
+    -120: 118,
+    -131: 118,
+    -102: 126,
+    -222: 10,
+    -224: 10,
+    -200: 15,
+}
+"""[V2] Codes of `LERR?`: 111 undefined, 116 missing, 115 extra, 114 null, 118 bad float, 126 syntax, 10 illegal value, 15
+not allowed."""
+ILLEGAL_COMMAND, ILLEGAL_QUERY, ILLEGAL_SET, TOO_MANY = 110, 112, 113, 254
+UNDEFINED = -113
 DEPTH = 20  # [INF] of the list
 QUESTION = re.compile(rb"\?(?=[^\s;])")
 
@@ -72,6 +86,22 @@ class SrsErrorList(ScpiTwin):
     def answer(self, message: bytes) -> Script:
         """Carry out one message; a parameter may follow the question mark at once."""
         yield from super().answer(QUESTION.sub(b"? ", message))
+
+    def _scpi_call(self, header: str, tokens: list[str], arguments: list[str]) -> Reply:
+        try:
+            return super()._scpi_call(header, tokens, arguments)
+        except ScpiError as error:
+            asks = header.endswith("?")
+            if error.code == UNDEFINED and self._knows(tokens, is_query=not asks):
+                raise ScpiError(ILLEGAL_QUERY if asks else ILLEGAL_SET) from error
+            raise
+
+    def _knows(self, tokens: list[str], *, is_query: bool) -> bool:
+        try:
+            self._scpi_find(tokens, is_query=is_query)
+        except ScpiError:
+            return False
+        return True
 
     def fail(self, error: ScpiError) -> None:
         """Add to the list; SCPI's codes are translated, positive ones are the instrument's own."""

@@ -63,6 +63,7 @@ class ID900(TaggingInstrument):
     wire = "zmq"
     further_links = {"datalink": {}}
     speaks_in_files = True
+    connectors = INPUTS + 1  # START
 
     class Settings(InstrumentSettings):
         """What the lab file may set."""

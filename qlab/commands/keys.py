@@ -39,6 +39,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             "--channel", metavar="NAME=X,...", default="", help="worsen what is sent: latency_s, loss ..."
         )
         party.add_argument("--tls", metavar="FILE", nargs=3, type=Path, help="certificate, key and authority, as PEM")
+        party.add_argument("--control", type=int, metavar="PORT", help="step the time of served twins, piece by piece")
         party.add_argument(
             "--patience-s", type=float, default=60.0, metavar="S", help="with a silent peer (default 60)"
         )
@@ -67,6 +68,7 @@ def _party(arguments: argparse.Namespace) -> int:
         arguments.channel,
         None if arguments.tls is None else tuple(arguments.tls),
         arguments.patience_s,
+        arguments.control,
     )
 
     def tell(text: str) -> None:

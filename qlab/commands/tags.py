@@ -1,4 +1,4 @@
-"""Commands about recorded time tags: `tags info`, `coincidences`, `convert`, `clocks`."""
+"""Commands about recorded time tags: `tags info`, `histogram`, `plot`, `coincidences`, `convert`, `clocks`."""
 
 from __future__ import annotations
 
@@ -6,38 +6,51 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qlab.commands.bar import Bar
 from qlab.commands.options import say
 from qlab.errors import BadRequestError
 
 if TYPE_CHECKING:
     import argparse
 
+    from qlab.tags.histograms import TagsHistogram
+
 __all__ = ["add"]
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the parsers of these commands."""
-    tags = commands.add_parser("tags", help="look into a file of time tags").add_subparsers(
+    tags = commands.add_parser("tags", help="look into files of time tags, count and convert them").add_subparsers(
         required=True, metavar="TASK"
     )
-    info = tags.add_parser("info", help="format, channels, rates, gaps")
-    _tag_options(info)
-    info.set_defaults(command=_tags_info)
+    info = tags.add_parser("info", help="format, tick, channels, rates, gaps, and where a file is broken")
+    _file_options(info)
+    info.set_defaults(command=_info)
+    histogram = tags.add_parser("histogram", help="delays between channels")
+    _file_options(histogram)
+    _delay_options(histogram)
+    histogram.add_argument("--out", type=Path, metavar="FILE", help="write the counts as .csv or .npz")
+    histogram.set_defaults(command=_histogram)
+    plot = tags.add_parser("plot", help="a picture: rates over time, delays between channels")
+    _file_options(plot)
+    _delay_options(plot)
+    plot.add_argument("--out", type=Path, metavar="FILE", help="the picture (default: FILE with .png behind its name)")
+    plot.set_defaults(command=_plot)
     coincidences = tags.add_parser("coincidences", help="delays, coincidence matrix and error rates of two parties")
-    _tag_options(coincidences)
+    _file_options(coincidences)
     coincidences.add_argument("--window-ps", type=float, metavar="PS", help="full width of the coincidence window")
     coincidences.add_argument("--alice", metavar="CHANNELS", help="Alice's channels as H,V,A,D (default 0,1,2,3)")
     coincidences.add_argument("--bob", metavar="CHANNELS", help="Bob's channels as H,V,A,D (default 4,5,6,7)")
-    coincidences.set_defaults(command=_tags_coincidences)
+    coincidences.set_defaults(command=_coincidences)
     convert = tags.add_parser("convert", help="write one file or several, merged by time, in another format")
     convert.add_argument("files", nargs="+", metavar="FILE", help="what there is, and last the new file")
     convert.add_argument("--to", metavar="FORMAT", help="of the new file, where its suffix does not say")
     convert.add_argument("--format", metavar="FORMAT", help="of what there is, where its first bytes do not tell")
-    convert.add_argument("--bin-ps", type=float, metavar="PS", help="length of one time bin, for text")
+    convert.add_argument("--bin-ps", type=float, metavar="PS", help="length of one time bin, for text and quTAU")
     convert.add_argument(
         "--channel-step", type=int, default=0, metavar="N", help="raise each further file's channels by N"
     )
-    convert.set_defaults(command=_tags_convert)
+    convert.set_defaults(command=_convert)
     clocks = tags.add_parser("clocks", help="offset and frequency between two recordings' clocks, from photon pairs")
     clocks.add_argument("first", metavar="FILE")
     clocks.add_argument("second", metavar="FILE", help="of the other party; may be the same file")
@@ -47,18 +60,73 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     clocks.add_argument("--max-ppm", type=float, default=100.0, metavar="PPM", help="either way (default 100)")
     clocks.add_argument("--bin-ps", type=float, metavar="PS", help="length of one time bin, for text")
     clocks.add_argument("--json", action="store_true", help="print JSON")
-    clocks.set_defaults(command=_tags_clocks)
+    clocks.set_defaults(command=_clocks)
 
 
-def _tags_info(arguments: argparse.Namespace) -> int:
-    from qlab.tags.commands import tags_info
+def _file_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", type=Path)
+    parser.add_argument("--format", metavar="FORMAT", help="of the file, where its first bytes do not tell")
+    parser.add_argument(
+        "--bin-ps", type=float, metavar="PS", help="length of one time bin, for formats that do not say it"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
-    result = tags_info(arguments.file, bin_ps=arguments.bin_ps)
-    say(result.to_json() if arguments.json else result.render())
-    return 0
+
+def _delay_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pairs", metavar="A-B,...", help="pairs of channels, such as 0-4,1-5 (default: all)")
+    parser.add_argument("--range-ns", type=float, default=50.0, metavar="NS", help="delays either way (default 50)")
+    parser.add_argument("--width-ps", type=int, metavar="PS", help="width of a bin (default: whole ticks, about 100)")
+    parser.add_argument("--delays", metavar="C=PS,...", help="delays of channels, subtracted, such as 4=1200,5=-300")
 
 
-def _tags_coincidences(arguments: argparse.Namespace) -> int:
+def _info(arguments: argparse.Namespace) -> int:
+    from qlab.tags.info import tags_info
+
+    with Bar() as bar:
+        result = tags_info(arguments.file, arguments.bin_ps, format=arguments.format, progress=bar)
+    return _shown(result.to_json() if arguments.json else result.render(), result.fault)
+
+
+def _histogram(arguments: argparse.Namespace) -> int:
+    result = _counted(arguments)
+    if arguments.out is not None:
+        result.write(arguments.out)
+    return _shown(result.to_json() if arguments.json else result.render(), result.fault)
+
+
+def _plot(arguments: argparse.Namespace) -> int:
+    from qlab.tags.picture import draw_tags
+
+    result = _counted(arguments)
+    path = arguments.out or arguments.file.with_name(arguments.file.name + ".png")
+    draw_tags(result, path)
+    return _shown(result.to_json() if arguments.json else f"{result.render()}\n{path}", result.fault)
+
+
+def _counted(arguments: argparse.Namespace) -> TagsHistogram:
+    from qlab.tags.histograms import tags_histogram
+
+    with Bar() as bar:
+        return tags_histogram(
+            arguments.file,
+            _pairs(arguments.pairs),
+            range_ps=round(arguments.range_ns * 1000),
+            width_ps=arguments.width_ps,
+            delays_ps=_delays(arguments.delays),
+            format=arguments.format,
+            bin_ps=arguments.bin_ps,
+            progress=bar,
+        )
+
+
+def _shown(text: str, fault: str) -> int:
+    say(text)
+    if fault:
+        print(f"qlab: {fault}", file=sys.stderr)
+    return 1 if fault else 0
+
+
+def _coincidences(arguments: argparse.Namespace) -> int:
     from qlab.tags.commands import tags_coincidences
 
     result = tags_coincidences(
@@ -72,7 +140,7 @@ def _tags_coincidences(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _tags_clocks(arguments: argparse.Namespace) -> int:
+def _clocks(arguments: argparse.Namespace) -> int:
     from qlab.timing.acquire import ClockLock, Search
     from qlab.timing.commands import clocks_of_files
 
@@ -87,32 +155,21 @@ def _tags_clocks(arguments: argparse.Namespace) -> int:
     return 0 if isinstance(result.found, ClockLock) else 1
 
 
-def _tags_convert(arguments: argparse.Namespace) -> int:
+def _convert(arguments: argparse.Namespace) -> int:
     from qlab.tags.convert import convert_tags
 
     *sources, target = arguments.files
-    shown = sys.stderr.isatty()
-    done = convert_tags(
-        sources,
-        target,
-        kind=arguments.to,
-        source_format=arguments.format,
-        bin_ps=arguments.bin_ps,
-        channel_step=arguments.channel_step,
-        progress=lambda tags: print(f"\r{tags:,} tags", end="", file=sys.stderr) if shown else None,
-    )
-    say(f"{target}: {done.tags} tags as {done.target}")
-    if done.fault:
-        print(f"qlab: {done.fault}", file=sys.stderr)
-    return 1 if done.fault else 0
-
-
-def _tag_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", type=Path)
-    parser.add_argument(
-        "--bin-ps", type=float, metavar="PS", help="length of one time bin, for formats that do not say it"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    with Bar() as bar:
+        done = convert_tags(
+            sources,
+            target,
+            kind=arguments.to,
+            source_format=arguments.format,
+            bin_ps=arguments.bin_ps,
+            channel_step=arguments.channel_step,
+            progress=bar,
+        )
+    return _shown(f"{target}: {done.tags} tags as {done.target}", done.fault)
 
 
 def _channels(text: str | None, option: str) -> tuple[int, ...] | None:
@@ -122,4 +179,24 @@ def _channels(text: str | None, option: str) -> tuple[int, ...] | None:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         msg = f"{option} {text!r}: expected channel numbers separated by commas, for example 0,1,2,3"
+        raise BadRequestError(msg) from error
+
+
+def _pairs(text: str | None) -> list[tuple[int, int]] | None:
+    if text is None:
+        return None
+    try:
+        return [(int(a), int(b)) for a, b in (part.split("-") for part in text.split(","))]
+    except ValueError as error:
+        msg = f"--pairs {text!r}: expected pairs of channels separated by commas, for example 0-4,1-5"
+        raise BadRequestError(msg) from error
+
+
+def _delays(text: str | None) -> dict[int, int] | None:
+    if text is None:
+        return None
+    try:
+        return {int(c): int(ps) for c, ps in (part.split("=") for part in text.split(","))}
+    except ValueError as error:
+        msg = f"--delays {text!r}: expected channels and whole ps, for example 4=1200,5=-300"
         raise BadRequestError(msg) from error

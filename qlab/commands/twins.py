@@ -45,6 +45,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     serve.add_argument("--stepped", action="store_true", help="time stands still but for `qlab twin step`")
     serve.add_argument("--port", type=int, default=0, help="port of the control channel (default: any free one)")
     serve.add_argument("--write", type=Path, metavar="FILE", help="write a lab file with the twins' addresses")
+    serve.add_argument("--serial-tcp", action="store_true", help="serial twins on TCP, as behind a serial server")
     serve.set_defaults(command=_serve)
     for task, text in _CONTROL.items():
         ask = twin.add_parser(task, help=text)
@@ -64,6 +65,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         speed=arguments.speed,
         stepped=arguments.stepped,
         port=arguments.port,
+        serial_tcp=arguments.serial_tcp,
         write=arguments.write,
         say=lambda text: print(text, flush=True),
     )

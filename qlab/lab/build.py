@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qlab.clock import Clock, PacedClock, RealClock, SteppedClock
-from qlab.errors import LabFileError, LinkError, QlabError
+from qlab.errors import LabFileError, LimitError, LinkError, QlabError
 from qlab.lab.bench import LabBench
 from qlab.lab.check import Checked, check_lab
 from qlab.lab.classes import find_device_class, look_beside
+from qlab.lab.key_parties import lab_parties
 from qlab.lab.load import load_lab, shipped_labs
 from qlab.lab.mounting import TwinRack
 from qlab.lab.replaying import replay_feeds
@@ -38,6 +39,7 @@ def open_lab(
     clock: Clock | None = None,
     data_dir: Path | None = None,
     connect: bool = True,
+    serial_tcp: bool = False,
 ) -> Lab:
     """Open the lab of a file or a shipped one.
 
@@ -51,6 +53,8 @@ def open_lab(
         Where data go; by default what the lab file says, or `./qlab-data`.
     connect:
         Whether to connect all instruments; if some fail, one `LinkError` lists them.
+    serial_tcp:
+        Whether the serial twins are on TCP, as behind a serial server, instead of on pseudo-terminals.
 
     Raises
     ------
@@ -58,7 +62,7 @@ def open_lab(
         With every mistake in the file, one a line.
     """
     loaded = load_lab(name, overrides)
-    lab = Lab(loaded, clock, data_dir or loaded.lab.data_directory or Path("qlab-data"))
+    lab = Lab(loaded, clock, data_dir or loaded.lab.data_directory or Path("qlab-data"), serial_tcp=serial_tcp)
     try:
         lab.build()
         if connect:
@@ -88,7 +92,7 @@ class Lab:
         By instrument name; a further port of an instrument as NAME.PORT.
     """
 
-    def __init__(self, loaded: Loaded, clock: Clock | None, data_dir: Path) -> None:
+    def __init__(self, loaded: Loaded, clock: Clock | None, data_dir: Path, *, serial_tcp: bool = False) -> None:
         self.loaded = loaded
         self.file = loaded.lab
         self.path = loaded.path
@@ -106,6 +110,7 @@ class Lab:
         self.mounts: dict[str, Mount] = {}
         self._links: dict[str, Link] = {}
         self._closed = False
+        self._serial_tcp = serial_tcp
 
     def build(self) -> None:
         """Build everything without connecting; raises `LabFileError` with every mistake at once."""
@@ -118,13 +123,16 @@ class Lab:
         if any(instrument.is_twin for instrument in self.file.instruments.values()):
             self.host = TwinHost(self.clock, seed=self.seed)
             self.bench = LabBench(checked, self.wiring, self.clock, replay_feeds(self.loaded))
-            rack = TwinRack(checked, self.host)
+            rack = TwinRack(checked, self.host, serial_tcp=self._serial_tcp)
             self.twins, self.mounts = rack.twins, rack.mounts
             rack.build(self.bench)
         for name in self.file.instruments:
             self.devices[name] = self._device(name, checked)
         self._analysers(checked)
         self._pair_clocks(checked)
+        parties = lab_parties(checked, self.devices, self.data_dir / "keys")
+        if parties is not None:
+            self.devices[parties.name] = parties
         checked.raise_problems()
 
     def connect(self) -> None:
@@ -132,12 +140,21 @@ class Lab:
         failures: list[str] = []
         for name in self.file.instruments:
             try:
-                self.devices[name].connect()
+                self.connect_one(name)
             except QlabError as error:
                 failures.append(str(error))
         if failures:
             what = "not all instruments are there:\n  " + "\n  ".join(failures)
             raise LinkError(what, device=self.file.name)
+
+    def connect_one(self, name: str) -> None:
+        """Connect an instrument; a setting beyond the instrument's limits is complained of where the lab file says it."""
+        try:
+            self.devices[name].connect()
+        except LimitError as error:
+            key = (error.signal,) if error.signal in self.file.instruments[name].settings else ()
+            place = ("instruments", name, "settings", *key)
+            raise LabFileError(self.loaded.source.complain(place, str(error))) from error
 
     def _device(self, name: str, checked: Checked) -> Any:
         instrument, cls = self.file.instruments[name], checked.devices[name]

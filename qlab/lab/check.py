@@ -230,6 +230,10 @@ def _names(checked: Checked) -> None:
             checked.complain(key, f"an instrument is called {name!r} as well; choose another name")
         for role, instrument in (("hwp", analyser.hwp), ("qwp", analyser.qwp), ("tagger", analyser.tagger)):
             checked.instrument(instrument, (*key, role))
+        most = getattr(checked.devices.get(analyser.tagger), "channels", None)
+        for role, number in (("transmitted", analyser.transmitted), ("reflected", analyser.reflected)):
+            if most is not None and number > most:
+                checked.complain((*key, role), f"found input {number}; {analyser.tagger} has inputs 1 to {most}")
         if analyser.transmitted == analyser.reflected:
             checked.complain((*key, "reflected"), f"found {analyser.reflected}, which is the transmitted input as well")
         if analyser.hwp == analyser.qwp:

@@ -380,6 +380,9 @@ def _cables(checked: Checked, wiring: Wiring, trains: TrainBuilder) -> None:
                 text = f"{cable.from_!r} is no single-photon detector{checked.channels_text(instrument)}"
                 checked.complain((*key, "from"), text)
             continue  # a real one: its clicks never come to a twin
+        most = getattr(checked.devices.get(tagger), "connectors", None)
+        if most is not None and int(number) > most:
+            checked.complain((*key, "to"), f"found input {number}; {tagger} has inputs 1 to {most}")
         inputs = wiring.inputs.setdefault(tagger, {})
         if int(number) - 1 in inputs:
             checked.complain((*key, "to"), f"two cables end at input {number} of {tagger}")

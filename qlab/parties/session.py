@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from qlab.errors import BadRequestError, KeyRefusedError, PeerError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from qlab.lab.qkd_model import PartyModel, QkdModel
     from qlab.parties.channel import PartyChannel
     from qlab.qkd.accounting import BlockStatement
-    from qlab.qkd.aligning import Tags
+    from qlab.qkd.aligning import AlignReport, Tags
     from qlab.qkd.authentication import Role
     from qlab.qkd.ledger import KeyLedger
 
@@ -31,7 +31,19 @@ __all__ = ["PartySession", "SessionResult", "facts_of", "outcomes_of", "policy_o
 
 
 def policy_of(model: QkdModel) -> QkdPolicy:
-    """Return the rules that a lab file gives."""
+    """Return the rules that a lab file gives.
+
+    Raises
+    ------
+    BadRequestError
+        Pieces are too short to find clocks that may be so far apart.
+    """
+    if model.piece_s < 2.5e-12 * model.clock_offset_ps:
+        msg = (
+            f"qkd: pieces of {model.piece_s:g} s with clocks up to {model.clock_offset_ps * 1e-12:g} s apart: expected "
+            f"pieces of at least {2.5e-12 * model.clock_offset_ps:g} s, so that both have enough photons in common"
+        )
+        raise BadRequestError(msg)
     return QkdPolicy(
         window_ps=model.window_ps,
         merge_ps=model.merge_ps,
@@ -118,20 +130,31 @@ class PartySession:
         patience_s: float = 60.0,
     ) -> None:
         mine = model.alice if role == "reference" else model.bob
-        self.party = Party(role, policy_of(model), ledger, entropy, facts_of(mine))
-        self.receiver = AlignedReceiver(tags, outcomes_of(model, mine), model.merge_ps, entropy)
+        facts = facts_of(mine)
+        blind_ps = 0
+        if facts.dead_time_ps and not facts.simultaneous_dead_time:
+            # Dropping what clicks while another detector may be blind makes the assumption true, for some detections.
+            blind_ps = max(facts.dead_time_ps)
+            facts = replace(facts, simultaneous_dead_time=True)
+        self.party = Party(role, policy_of(model), ledger, entropy, facts)
+        self.receiver = AlignedReceiver(tags, outcomes_of(model, mine), model.merge_ps, entropy, blind_ps=blind_ps)
+        self.receiver.clock_offset_ps = model.clock_offset_ps
         self.result = SessionResult()
         self._say = say
         self._patience_s = patience_s
         self._aligned = False
 
-    async def align(self, channel: PartyChannel) -> None:
+    async def align(self, channel: PartyChannel) -> AlignReport:
         """Find delays and clocks; raises `KeyRefusedError` where there are no pairs."""
         conversation = align_reference if self.party.role == "reference" else align_corrector
-        await hold_conversation(conversation(self.party, self.receiver), channel, self._patience_s)
+        report = await hold_conversation(conversation(self.party, self.receiver), channel, self._patience_s)
         self._aligned = True
         delays = ", ".join(f"{c + 1}: {d}" for c, d in sorted(self.receiver.delays_ps.items()))
-        self._say(f"aligned; delays in ps of inputs {delays}")
+        self._say(
+            f"aligned with {report.pairs} pairs, {report.key_error_rate:.2%} wrong in the key basis and "
+            f"{report.test_error_rate:.2%} in the test basis; delays in ps of inputs {delays}"
+        )
+        return report
 
     async def block(self, channel: PartyChannel) -> BlockStatement | None:
         """Make one block; None where the peer broke off, and the reason is among the failures."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qlab.analysis.qber import binary_entropy
-from qlab.errors import KeyRefusedError
+from qlab.errors import KeyRefusedError, TooManyErrorsError
 from qlab.qkd.authentication import forgery_probability
 from qlab.qkd.finite_key import phase_error_bound, secret_bits
 from qlab.qkd.verification import tag_bits_for
@@ -14,6 +14,7 @@ from qlab.qkd.verification import tag_bits_for
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qlab.errors import PeerError
     from qlab.qkd.assumptions import Assumptions
     from qlab.qkd.conversation import Talk
     from qlab.qkd.epsilons import EpsilonBudget
@@ -68,7 +69,7 @@ def estimate(policy: QkdPolicy, n_key: int, n_test: int, test_errors: int) -> Es
             f"no key: {test_errors} of {n_test} test bits differ, {test_errors / n_test:.2%}; tolerated are "
             f"{policy.tolerance:.2%}; look for an eavesdropper, or for misaligned analysers"
         )
-        raise KeyRefusedError(msg)
+        raise TooManyErrorsError(msg, test_errors / n_test)
     tail = policy.target.sampling_tail
     phase_error = phase_error_bound(n_key, n_test, policy.tolerance, tail, policy.bound)
     tag_bits = tag_bits_for(n_key, policy.target.eps_cor)
@@ -104,6 +105,8 @@ class BlockStatement:
         Messages of both sides by kind; bytes of all messages of this side.
     assumptions, budget:
         Of the proof, and all epsilons, if it came to a key.
+    excess_error_rate:
+        Error rate of the test basis where it was too high.
     """
 
     block: int
@@ -117,12 +120,14 @@ class BlockStatement:
     bytes_said: int = 0
     assumptions: Assumptions | None = None
     budget: EpsilonBudget | None = None
+    excess_error_rate: float | None = None
 
     @classmethod
-    def refused(cls, block: int, reason: str, talk: Talk) -> BlockStatement:
+    def refused(cls, block: int, error: KeyRefusedError | PeerError, talk: Talk) -> BlockStatement:
         """Return the statement of a block without a key."""
         counted = dict(talk.disclosed), dict(talk.messages), talk.bytes_said
-        return cls(block, 0, 0, reason, None, 0, *counted)
+        excess = error.rate if isinstance(error, TooManyErrorsError) else None
+        return cls(block, 0, 0, str(error), None, 0, *counted, excess_error_rate=excess)
 
     @classmethod
     def of_key(

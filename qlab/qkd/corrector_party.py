@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,13 +52,13 @@ def corrector_block(party: Party, receiver: Receiver) -> Conversation[BlockState
         block = yield from _open(party, talk)
         return (yield from _make_key(party, talk, receiver, block))
     except PeerGaveUpError as error:
-        return BlockStatement.refused(block, str(error), talk)
+        return BlockStatement.refused(block, error, talk)
     except PeerWentOnError as error:
         party.heard_early = error.data
-        return BlockStatement.refused(block, str(error), talk)
+        return BlockStatement.refused(block, error, talk)
     except KeyRefusedError as error:
         yield from talk.say(GiveUp(str(error).encode()))
-        return BlockStatement.refused(block, str(error), talk)
+        return BlockStatement.refused(block, error, talk)
     except (PeerError, LedgerError) as error:
         yield from talk.say(GiveUp(str(error).encode()))
         raise
@@ -102,7 +103,9 @@ def _collect(party: Party, talk: Talk, receiver: Receiver) -> Conversation[SiftT
         if not isinstance(theirs[0], SiftOffer):
             msg = f"{type(theirs[0]).__name__} came where SiftOffer was expected; the block is given up"
             raise PeerError(msg)
-        reply, kept, lags_ps = answer_with_lags(found, theirs[0], party.policy.window_ps)
+        offer = theirs[0]
+        found = yield from long_work(partial(receiver.locate, found, offer.times))
+        reply, kept, lags_ps = answer_with_lags(found, offer, party.policy.window_ps)
         receiver.follow(lags_ps)
         yield from talk.say(reply)
         tally.add(found, kept)

@@ -44,6 +44,10 @@ class Receiver(Protocol):
         """Wait for the end of the piece, and return what was detected; None: there is nothing more to come."""
         ...
 
+    def locate(self, found: Detections, theirs_ps: NDArray[np.int64]) -> Detections:
+        """Return a piece on the peer's clock, now that the times of its detections are known."""
+        ...
+
     def follow(self, lags_ps: NDArray[np.int64]) -> None:
         """Take how much later than the peer's this party's detections of the last piece came, pair by pair."""
         ...

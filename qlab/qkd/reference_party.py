@@ -76,10 +76,10 @@ def reference_block(party: Party, receiver: Receiver) -> Conversation[BlockState
         block = yield from _open(party, talk)
         return (yield from _make_key(party, talk, receiver, block))
     except PeerGaveUpError as error:
-        return BlockStatement.refused(block, str(error), talk)
+        return BlockStatement.refused(block, error, talk)
     except KeyRefusedError as error:
         yield from talk.say(GiveUp(str(error).encode()))
-        return BlockStatement.refused(block, str(error), talk)
+        return BlockStatement.refused(block, error, talk)
     except (PeerError, LedgerError) as error:
         yield from talk.say(GiveUp(str(error).encode()))
         raise

@@ -95,7 +95,11 @@ class Sifted:
 
 
 def detections(
-    block: TagBlock, outcomes: Mapping[int, Outcome], merge_ps: int, entropy: Callable[[int], bytes]
+    block: TagBlock,
+    outcomes: Mapping[int, Outcome],
+    merge_ps: int,
+    entropy: Callable[[int], bytes],
+    blind_ps: int = 0,
 ) -> Detections:
     """Turn the clicks of one party into detections.
 
@@ -113,6 +117,8 @@ def detections(
         At least the coincidence window, and below the dead time.
     entropy:
         Returns so many random bytes; `os.urandom` outside of tests.
+    blind_ps:
+        Detections within this time behind any earlier click are dropped.
     """
     if merge_ps < 0 or not outcomes or not all(0 <= channel <= 255 for channel in outcomes):
         msg = (
@@ -127,6 +133,11 @@ def detections(
     if not starts.size:
         return Detections(clicks.t[:0], flags[:0], SecretBits(flags[:0]), 0, 0)
     seen = np.bitwise_or.reduceat(flags[clicks.ch], starts)
+    if blind_ps:
+        # The click before a detection is the last one of the detection before.
+        rested = np.ones(starts.size, dtype=np.bool_)
+        rested[1:] = clicks.t[starts[1:]] - clicks.t[starts[1:] - 1] > blind_ps
+        starts, seen = starts[rested], seen[rested]
     in_key, in_test = seen & 3, seen >> 2
     cross = (in_key > 0) & (in_test > 0)
     which = np.where(in_test > 0, in_test, in_key)[~cross]

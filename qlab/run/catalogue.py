@@ -34,7 +34,7 @@ DEFAULT = "default"
 NONE = "none"
 """What `--catalogue` says instead of an address."""
 _NEEDED = ("tiled", "bluesky_tiled_plugins", "adbc_driver_sqlite", "hdf5plugin", "obstore", "uvicorn")
-START_S, STOP_S = 60.0, 10.0
+START_S, STOP_S = 120.0, 10.0
 """Wall seconds that our own server may take to start and to end."""
 
 
@@ -162,7 +162,10 @@ class EmbeddedCatalogue(Catalogue):
         command = [sys.executable, "-m", "qlab.run.catalogue_server", str(self.folder), str(data_dir / "tags")]
         data_dir.mkdir(parents=True, exist_ok=True)
         with (data_dir / "catalogue.log").open("wb") as log:
-            self._server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+            # In a session of its own: Ctrl-C, and a terminal that closes, are for us and not for the server.
+            self._server = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+            )
         try:
             key = secrets.token_hex(16)
             self._say(key)

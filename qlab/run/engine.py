@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from qlab import __version__
+from qlab.errors import StorageError
 from qlab.run.journal import Journal
 
 if TYPE_CHECKING:
@@ -50,7 +51,13 @@ class Session:
 
         self.lab = lab
         self.data_dir = (options.data_dir or lab.data_dir).resolve()
-        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self.catalogue: Any = None  # opened first: where it cannot be, no engine's thread is left behind
+        if options.catalogue_uri is not None:
+            from qlab.run.catalogue import choose_catalogue, open_catalogue
+
+            uri = choose_catalogue(options.catalogue_uri, lab.file.catalogue)
+            if uri is not None:
+                self.catalogue = open_catalogue(uri, self.data_dir)
         self.journal = Journal(self.data_dir / "runs")
         main = threading.current_thread() is threading.main_thread()
         engine: Any = RunEngine  # untyped by its makers
@@ -61,21 +68,18 @@ class Session:
             context_managers=None if main else [],  # outside the main thread no signal handler can be set
         )
         self._hold: Hold | None = None
+        self._reason = ""
         self.RE.register_command("sleep", self._sleep)
+        self.RE.register_command("close_run", self._close_run)
         self.RE.state_hook = self._state_changed
         self.RE.waiting_hook = self._waiting
         self.RE.subscribe(self.journal)
-        self.catalogue: Any = None
-        if options.catalogue_uri is not None:
-            from qlab.run.catalogue import choose_catalogue, open_catalogue
-
-            uri = choose_catalogue(options.catalogue_uri, lab.file.catalogue)
-            if uri is not None:
-                self.catalogue = open_catalogue(uri, self.data_dir)
-                self.RE.subscribe(self.catalogue.writer)
+        if self.catalogue is not None:
+            self.RE.subscribe(self.catalogue.writer)
 
     def run(self, plan: Generator[Any, Any, Any], **md: Any) -> Any:
         """Run a plan; returns its result.  Whatever ends it, the instruments are left safe."""
+        self._reason = ""
         try:
             return self.RE(plan, **md).plan_result
         finally:
@@ -89,7 +93,11 @@ class Session:
             self._make_safe()
 
     def abort(self, reason: str) -> None:
-        """End a paused plan: its finalisers run, its run is marked as aborted, the instruments are left safe."""
+        """End a plan: its finalisers run, its run is marked as aborted, the instruments are left safe.
+
+        Of a paused plan everything is over when this returns; a running one goes on to its end in the engine's thread.
+        """
+        self._reason = reason
         try:
             self.RE.abort(reason)
         finally:
@@ -135,6 +143,12 @@ class Session:
     async def _sleep(self, msg: Any) -> None:
         await self.lab.clock.sleep_async(float(msg.args[0]), self._hold)
 
+    async def _close_run(self, msg: Any) -> Any:
+        # The preprocessors of bluesky close an aborted run without telling why.
+        if msg.kwargs.get("exit_status") == "abort" and not msg.kwargs.get("reason"):
+            msg = msg._replace(kwargs={**msg.kwargs, "reason": self._reason})
+        return await self.RE._close_run(msg)  # noqa: SLF001
+
     def _state_changed(self, new: str, old: str) -> None:
         del old
         if new == "running" and self._hold is None:
@@ -175,6 +189,13 @@ class Session:
     def _next_scan_id(self, md: dict[str, Any]) -> int:
         del md
         path = self.data_dir / "scan_id.json"
-        number = int(json.loads(path.read_text())) + 1 if path.exists() else 1
-        path.write_text(json.dumps(number))
+        try:
+            number = int(json.loads(path.read_text())) + 1
+        except (FileNotFoundError, ValueError):  # the first, or a disk was full
+            number = sum(1 for _ in self.journal.folder.glob("*.jsonl")) + 1
+        try:
+            path.write_text(json.dumps(number))
+        except OSError as error:
+            msg = f"cannot write {path}: {error.strerror or error}; check free space and permissions"
+            raise StorageError(msg) from error
         return number

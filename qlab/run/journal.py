@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qlab.errors import BadRequestError
+from qlab.errors import BadRequestError, StorageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 __all__ = ["Journal", "RunRecord", "find_run", "read_run"]
 
@@ -20,17 +22,22 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        with _storing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         self._file: Any = None
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        """Take one document."""
+        """Take one document; raises `StorageError` where it cannot be written."""
         if name == "start":
             self.close()
-            self._file = (self.folder / f"{doc['uid']}.jsonl").open("w", encoding="utf-8")
+            path = self.folder / f"{doc['uid']}.jsonl"
+            with _storing(path):
+                self._file = path.open("wb", buffering=0)
         if self._file is not None:
-            self._file.write(json.dumps([name, doc], default=_plain) + "\n")
-            self._file.flush()
+            line = json.dumps([name, doc], default=_plain).encode() + b"\n"
+            with _storing(Path(self._file.name)):
+                while line:  # a nearly full disk takes a part
+                    line = line[self._file.write(line) :]
         if name == "stop":
             self.close()
 
@@ -39,6 +46,18 @@ class Journal:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+@contextmanager
+def _storing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        msg = (
+            f"cannot write the documents of runs to {path}: {error.strerror or error}; "
+            "check free space and permissions, or choose another folder with --data-dir"
+        )
+        raise StorageError(msg) from error
 
 
 class RunRecord:
@@ -101,8 +120,8 @@ def read_run(path: Path) -> RunRecord:
         except json.JSONDecodeError:
             break
         documents.append((name, doc))
-    if not documents:
-        msg = f"{path} holds no documents"
+    if not any(name == "start" for name, _ in documents):
+        msg = f"{path} holds no run: its first line is no start document"
         raise BadRequestError(msg)
     return RunRecord(documents)
 

@@ -17,7 +17,7 @@ from qlab.errors import BadRequestError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["bind_parameters", "find_plan", "find_plans"]
+__all__ = ["bind_parameters", "find_plan", "find_plans", "try_out"]
 
 _ROLE_OF = {
     "tagger": roles.TimeTagger,
@@ -25,11 +25,14 @@ _ROLE_OF = {
     "source": roles.PhotonSource,
     "alice": roles.PolarisationAnalyser,
     "bob": roles.PolarisationAnalyser,
+    "analysers": roles.PolarisationAnalyser,
+    "parties": roles.KeyParties,
     "meter": roles.PowerMeter,
     "bias": roles.NanowireSystem,
     "modules": roles.RepeaterModule,
     "counters": roles.Counter,
     "detectors": roles.Detector,
+    "watched": roles.Monitored,
     "oven": roles.Oven,
     "generator": roles.PulseGenerator,
     "controller": roles.PolarisationController,
@@ -44,9 +47,19 @@ _ROLE_OF = {
     "oscillator": roles.SteeredClock,
     "switch": roles.Switch,
 }
-_LISTS = ("clocks", "pair_clocks", "sources", "taggers", "modules", "counters", "detectors")
+_LISTS = (
+    "analysers",
+    "clocks",
+    "counters",
+    "detectors",
+    "modules",
+    "pair_clocks",
+    "sources",
+    "taggers",
+    "watched",
+)
 """Where all fitting devices are meant, in the order of the lab file, unless some are named."""
-_PIECES = ("correlations", "stubs")
+_PIECES = ("correlations", "stubs", "suspending")
 """Modules with pieces of plans; elsewhere every generator function of `__all__` is a plan."""
 
 
@@ -114,6 +127,13 @@ def bind_parameters(
                 msg = f"{plan.__name__}: {name} = {texts[name]!r}: {error.errors()[0]['msg'].lower()}"
                 raise BadRequestError(msg) from error
     return arguments
+
+
+def try_out(plan: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Let a plan check its parameters, up to its first message, and give it up: nothing has been done by then."""
+    probe = plan(**arguments)
+    next(probe, None)
+    probe.close()
 
 
 def _role(parameter: inspect.Parameter) -> Any:

@@ -10,7 +10,7 @@ from urllib.parse import urlparse
 
 import numpy as np
 
-from qlab.errors import BadRequestError, QlabError
+from qlab.errors import BadRequestError, QlabError, StorageError
 from qlab.run.clock_figures import clock_figures, clock_headline
 from qlab.run.pictures import draw_pictures
 
@@ -37,17 +37,23 @@ def render_report(record: RunRecord, folder: Path) -> Path:
         msg = "reports need matplotlib: pip install 'qlab[lab]'"
         raise BadRequestError(msg) from error
     mpl.use("Agg")
-    folder.mkdir(parents=True, exist_ok=True)
     results = record.events.get("analysis", [{}])[-1]
+    files: dict[str, bytes] = {}
     pictures: list[tuple[str, str]] = []
     for title, name, figure in [*draw_pictures(record, results), *clock_figures(results)]:
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=130)
-        (folder / f"{name}.png").write_bytes(buffer.getvalue())
+        files[f"{name}.png"] = buffer.getvalue()
         pictures.append((title, base64.b64encode(buffer.getvalue()).decode()))
-    page = folder / "report.html"
-    page.write_text(_page(record, results, pictures), encoding="utf-8")
-    return page
+    files["report.html"] = _page(record, results, pictures).encode()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        msg = f"cannot write the report to {folder}: {error.strerror or error}; name another folder with --output"
+        raise StorageError(msg) from error
+    return folder / "report.html"
 
 
 def _page(record: RunRecord, results: dict[str, Any], pictures: list[tuple[str, str]]) -> str:
@@ -72,6 +78,9 @@ def _page(record: RunRecord, results: dict[str, Any], pictures: list[tuple[str, 
         parts.append(f"<p class=big>{html.escape(headline)}</p>")
     parts += [f'<h2>{title}</h2><img alt="{title}" src="data:image/png;base64,{data}">' for title, data in pictures]
     parts.append("<h2>Results</h2>" + _table(_flat(results)))
+    by_input = _inputs(results)
+    if by_input:
+        parts.append("<h2>By input</h2>" + by_input)
     if "chsh_counts" in results:
         parts.append("<h2>Counts</h2>" + _counts(results))
     conditions: dict[str, Any] = {
@@ -113,6 +122,36 @@ def _flat(results: dict[str, Any]) -> dict[str, str]:
         elif isinstance(value, (int, str)):
             shown[key] = str(value)
     return shown
+
+
+def _inputs(results: dict[str, Any]) -> str:
+    """Return a table of all results that have one number for each of the inputs of `..._channels`."""
+    key = next((k for k in results if k.endswith("_channels")), None)
+    if key is None:
+        return ""
+    channels, prefix = np.asarray(results[key]), key.removesuffix("channels")
+    rows = []
+    for name, value in results.items():
+        array = np.asarray(value)
+        if name == key or name.endswith(("_sigma", "_low", "_high")) or array.dtype.kind not in "if":
+            continue
+        if array.shape != channels.shape:
+            continue
+        sigma = np.asarray(results.get(f"{name}_sigma", np.full(array.shape, np.nan)), dtype=np.float64)
+        cells = "".join(f"<td class=n>{_number(v, s)}</td>" for v, s in zip(array.astype(float), sigma, strict=True))
+        rows.append(f"<tr><td>{html.escape(name.removeprefix(prefix))}</td>{cells}</tr>")
+    head = "".join(f"<th>input {int(c) + 1}</th>" for c in channels)
+    return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>" if rows else ""
+
+
+def _number(value: float, sigma: float) -> str:
+    """Return a number to as many digits as its uncertainty allows, two of which are shown."""
+    if np.isnan(value):
+        return "-"
+    if not sigma > 0 or not np.isfinite(sigma):
+        return f"{value:.6g}"
+    places = max(1 - int(np.floor(np.log10(sigma))), 0)
+    return f"{value:.{places}f} ± {sigma:.{places}f}"
 
 
 def _counts(results: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from qlab.errors import BadRequestError, QlabError
 from qlab.lab.build import open_lab
 from qlab.run.commands import say
 from qlab.run.engine import Session
+from qlab.run.farewell import farewell
 from qlab.run.loader import find_plans
 from qlab.run.progress import Progress
 
@@ -56,5 +57,6 @@ def shell(lab_name: str, options: RunOptions) -> int:
         logging.getLogger("bluesky").setLevel(logging.CRITICAL)  # it would print the traceback that we spare a person
         prompt = InteractiveShellEmbed(banner1=banner, user_ns=names)
         prompt.set_custom_exc((QlabError, FailedStatus), _one_message)
-        prompt()
+        with farewell(session, also=prompt.ask_exit):
+            prompt()
     return 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qlab.errors import BadRequestError
-from qlab.tags.coincidence import histogram
+from qlab.tags.accumulators.histogram import DelayHistogram
 from qlab.tags.stream import TagBlock
 
 if TYPE_CHECKING:
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Echo", "dead_time_filtered", "find_echo", "without_echoes"]
+__all__ = ["ECHO_BIN_PS", "ECHO_RANGE_PS", "Echo", "dead_time_filtered", "echo_in", "find_echo", "without_echoes"]
+
+ECHO_RANGE_PS, ECHO_BIN_PS = 200_000, 1000
+"""How far behind a click echoes are looked for, and in which bins."""
 
 # A peak must stand out from Poisson noise by this many standard deviations ...
 _SIGNIFICANCE = 8.0
@@ -58,7 +61,9 @@ class Echo:
     fraction: float
 
 
-def find_echo(block: TagBlock, channel: int, *, range_ps: int = 200_000, bin_ps: int = 1000) -> Echo | None:
+def find_echo(
+    block: TagBlock, channel: int, *, range_ps: int = ECHO_RANGE_PS, bin_ps: int = ECHO_BIN_PS
+) -> Echo | None:
     """Look for an echo in the lags of a channel with itself.
 
     Parameters
@@ -76,10 +81,29 @@ def find_echo(block: TagBlock, channel: int, *, range_ps: int = 200_000, bin_ps:
     -------
     The strongest echo, or None.
     """
-    one = block.select([channel])
     n_bins = -(-range_ps // bin_ps)
-    _, counts = histogram(one, channel, channel, n_bins * bin_ps, bin_ps)
-    counts = counts[n_bins:]  # lags of a channel with itself are positive
+    lags = DelayHistogram([(channel, channel)], 0, n_bins * bin_ps, bin_ps)
+    one = block.select([channel])
+    lags.feed(one)
+    return echo_in(lags.result().counts[0], channel, one.n, bin_ps=bin_ps)
+
+
+def echo_in(counts: NDArray[np.int64], channel: int, n: int, *, bin_ps: int = ECHO_BIN_PS) -> Echo | None:
+    """Look for an echo in the histogram of a channel's positive lags with itself.
+
+    Parameters
+    ----------
+    counts:
+        Of the bins from lag 0 on, shape (bins,).
+    channel, n:
+        The channel, and how many tags it has.
+    bin_ps:
+        Width of a bin.
+
+    Returns
+    -------
+    The strongest echo, or None.
+    """
     # Most bins are background: their median resists the peak; a rate too low for it gives the mean's floor.
     background = max(float(np.median(counts)), 1.0)
     high = counts > background + _SIGNIFICANCE * np.sqrt(background)
@@ -97,7 +121,7 @@ def find_echo(block: TagBlock, channel: int, *, range_ps: int = 200_000, bin_ps:
         return None
     excess = counts[first : last + 1] - background
     count = round(float(excess.sum()))
-    originals = one.n - count
+    originals = n - count
     if originals <= 0 or count < _LEAST_FRACTION * originals:
         return None
     centres = (np.arange(first, last + 1) + 0.5) * bin_ps

@@ -1,4 +1,4 @@
-"""What `qlab tags` does: look into a file of time tags, and find two parties' delays, coincidences and error rates."""
+"""What `qlab tags coincidences` does: two parties' delays, coincidences and error rates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from qlab.errors import BadRequestError
 from qlab.tags.clean import Echo, find_echo, without_echoes
 from qlab.tags.coincidence import coincidence_matrix
 from qlab.tags.delays import find_delays
-from qlab.tags.files.sniff import open_tags, sniff
+from qlab.tags.files.sniff import open_tags
+from qlab.tags.info import echo_text
 from qlab.tags.one_to_one import one_to_one_matrix
 
 if TYPE_CHECKING:
@@ -25,58 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BasisErrors",
-    "ChannelInfo",
     "TagsCoincidences",
-    "TagsInfo",
     "count_parties",
     "tags_coincidences",
-    "tags_info",
 ]
 
 _BASES = ("HV", "AD")
 _OUTCOMES = ("H", "V", "A", "D")
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelInfo:
-    """One channel of a recording; `shortest_gap_ps` shows its dead time, `echo` what electronics add."""
-
-    channel: int
-    count: int
-    rate_hz: float
-    shortest_gap_ps: int | None
-    echo: Echo | None
-
-
-@dataclass(frozen=True, slots=True)
-class TagsInfo:
-    """What a file of time tags holds."""
-
-    path: str
-    format: str
-    n: int
-    start_ps: int
-    stop_ps: int
-    live_s: float
-    gaps: int
-    missed: int
-    channels: tuple[ChannelInfo, ...]
-
-    def render(self) -> str:
-        """Return a table for people."""
-        lines = [
-            f"{self.path}: {self.format}, {self.n} tags in {(self.stop_ps - self.start_ps) * 1e-12:.6g} s"
-            f" ({self.live_s:.6g} s live, {self.gaps} gaps, {self.missed} tags known to be missed)",
-            "channel      tags      rate/Hz  shortest gap/ns  echo",
-        ]
-        for c in self.channels:
-            gap = "-" if c.shortest_gap_ps is None else f"{c.shortest_gap_ps / 1000:.3f}"
-            lines.append(f"{c.channel:7d} {c.count:9d} {c.rate_hz:12.1f} {gap:>16s}  {_echo_text(c.echo)}")
-        return "\n".join(lines)
-
-    def to_json(self) -> str:
-        """Return JSON for programs."""
-        return json.dumps(asdict(self), indent=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +77,7 @@ class TagsCoincidences:
         names = dict(zip((*self.alice, *self.bob), _OUTCOMES * 2, strict=False)) if len(self.alice) == 4 else {}
         label = {c: f"{c} {names[c]}" if c in names else str(c) for c in (*self.alice, *self.bob)}
         lines = [f"{self.path}: {self.total} coincidences with |dt| <= {self.window_ps / 2000:.4g} ns, all pairs"]
-        lines += [f"echo of channel {e.channel}: {_echo_text(e)}; removed" for e in self.echoes]
+        lines += [f"echo of channel {e.channel}: {echo_text(e)}; removed" for e in self.echoes]
         lines.append("delays/ns: " + ", ".join(f"{c}: {d / 1000:.3f}" for c, d in self.delays_ps.items()))
         if len(self.groups) > 1:
             groups = " | ".join(",".join(map(str, group)) for group in self.groups)
@@ -145,36 +101,6 @@ class TagsCoincidences:
     def to_json(self) -> str:
         """Return JSON for programs."""
         return json.dumps(asdict(self), indent=2)
-
-
-def tags_info(path: Path | str, bin_ps: float | None = None) -> TagsInfo:
-    """Describe a file of time tags.
-
-    Parameters
-    ----------
-    path:
-        The file.
-    bin_ps:
-        Length of one time bin, for text.
-    """
-    block = open_tags(path, bin_ps=bin_ps)
-    channels = []
-    for channel in np.unique(block.ch).tolist():
-        t = block.t[block.ch == channel]
-        shortest = int(np.diff(t).min()) if t.size > 1 else None
-        rate_hz = t.size / block.live_s if block.live_s else 0.0
-        channels.append(ChannelInfo(channel, t.size, rate_hz, shortest, find_echo(block, channel)))
-    return TagsInfo(
-        str(path),
-        sniff(path),
-        block.n,
-        block.start_ps,
-        block.stop_ps,
-        block.live_s,
-        len(block.gaps),
-        sum(g.missed for g in block.gaps),
-        tuple(channels),
-    )
 
 
 def tags_coincidences(
@@ -295,9 +221,3 @@ def _basis_errors(name: str, counts: np.ndarray[tuple[int, ...], np.dtype[np.int
     sigma = (rate * (1 - rate) / total) ** 0.5 if total else 0.0
     relation = "correlated" if 2 * same >= total else "anticorrelated"
     return BasisErrors(name, relation, total, errors, rate, sigma)
-
-
-def _echo_text(echo: Echo | None) -> str:
-    if echo is None:
-        return "none"
-    return f"{echo.lag_ps / 1000:.1f} ns after {100 * echo.fraction:.0f} % of clicks"

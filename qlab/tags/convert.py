@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from qlab.errors import BadRequestError, StorageError, TagFileError
+from qlab.tags.counting import unclosed
 from qlab.tags.files.merging import merge_streams
-from qlab.tags.files.sniff import stream_tags
+from qlab.tags.files.sniff import sniff, stream_tags
+from qlab.tags.files.streaming import Progress, unheard
 from qlab.tags.files.swabian import SWABIAN
+from qlab.tags.files.tick import TICK, tick_of_file
 from qlab.tags.stream import TagBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from qlab.tags.files.sniff import TagFormat
 
@@ -53,7 +56,7 @@ def convert_tags(
     source_format: TagFormat | None = None,
     bin_ps: float | None = None,
     channel_step: int = 0,
-    progress: Callable[[int], None] = lambda tags: None,
+    progress: Progress = unheard,
 ) -> Converted:
     """Write the tags of one file, or of several merged by time, into a new file.
 
@@ -66,7 +69,7 @@ def convert_tags(
     channel_step:
         Added to the channels of the second file, twice to those of the third, and so on.
     progress:
-        Called with the number of tags so far.
+        Told how many bytes of all files have been read.
 
     Raises
     ------
@@ -84,22 +87,44 @@ def convert_tags(
     if target.exists():
         msg = f"{target} exists; choose another name"
         raise BadRequestError(msg)
+    told = _Told([Path(path) for path in sources], progress)
     streams = [
-        _raised(stream_tags(path, format=source_format, bin_ps=bin_ps), i * channel_step)
+        _raised(stream_tags(path, format=source_format, bin_ps=bin_ps, progress=told.of(i)), i * channel_step)
         for i, path in enumerate(sources)
     ]
+    kinds = [source_format or sniff(path) for path in sources]
+    ticks = {tick_of_file(path, kind, bin_ps) for path, kind in zip(sources, kinds, strict=True)}
+    metadata: dict[str, object] = {"sources": [Path(path).name for path in sources]}
+    if len(ticks) == 1:
+        metadata[TICK] = ticks.pop()
     blocks = streams[0] if len(streams) == 1 else merge_streams(streams)
     tags, fault = 0, ""
     with ExitStack() as stack:
-        write = stack.enter_context(_WRITERS[chosen](target))
+        write = stack.enter_context(_WRITERS[chosen](target, metadata))
         try:
             for block in blocks:
                 write(block)
                 tags += block.n
-                progress(tags)
         except TagFileError as error:
             fault = str(error)  # what was sound is written
-    return Converted(chosen, tags, fault)
+    left = (unclosed(path, kind) for path, kind in zip(sources, kinds, strict=True))
+    return Converted(chosen, tags, fault or next(filter(None, left), ""))
+
+
+class _Told:
+    """Adds up the progress of several files."""
+
+    def __init__(self, paths: Sequence[Path], progress: Progress) -> None:
+        self._sizes = [path.stat().st_size if path.exists() else 0 for path in paths]
+        self._done = [0.0] * len(paths)
+        self._progress = progress
+
+    def of(self, number: int) -> Progress:
+        def tell(done: int, total: int) -> None:
+            self._done[number] = self._sizes[number] * done / max(total, 1)
+            self._progress(round(sum(self._done)), sum(self._sizes))
+
+        return tell
 
 
 def _kind_of(target: Path) -> Target:
@@ -119,23 +144,24 @@ def _raised(blocks: Iterable[TagBlock], step: int) -> Iterator[TagBlock]:
 
 
 @contextmanager
-def _qlab(path: Path) -> Iterator[Callable[[TagBlock], object]]:
+def _qlab(path: Path, metadata: Mapping[str, object]) -> Iterator[Callable[[TagBlock], object]]:
     from qlab.tags.files.hdf5 import TagWriter
 
-    with TagWriter(path) as writer:
+    with TagWriter(path, metadata=metadata) as writer:
         yield writer.append
 
 
 @contextmanager
-def _flat(path: Path) -> Iterator[Callable[[TagBlock], object]]:
+def _flat(path: Path, metadata: Mapping[str, object]) -> Iterator[Callable[[TagBlock], object]]:
     from qlab.tags.files.flat import FlatWriter
 
-    with FlatWriter(path) as writer:
+    with FlatWriter(path, metadata) as writer:
         yield writer.append
 
 
 @contextmanager
-def _swabian(path: Path) -> Iterator[Callable[[TagBlock], object]]:
+def _swabian(path: Path, metadata: Mapping[str, object]) -> Iterator[Callable[[TagBlock], object]]:
+    del metadata
     with _binary(path) as write:
 
         def append(block: TagBlock) -> None:
@@ -147,7 +173,8 @@ def _swabian(path: Path) -> Iterator[Callable[[TagBlock], object]]:
 
 
 @contextmanager
-def _text(path: Path) -> Iterator[Callable[[TagBlock], object]]:
+def _text(path: Path, metadata: Mapping[str, object]) -> Iterator[Callable[[TagBlock], object]]:
+    del metadata
     comma = path.suffix.lower() == ".csv"
     with _binary(path) as write:
         write(b"channel,time_ps\n" if comma else b"# channel  time in ps\n")
@@ -161,7 +188,8 @@ def _text(path: Path) -> Iterator[Callable[[TagBlock], object]]:
 
 
 @contextmanager
-def _parquet(path: Path) -> Iterator[Callable[[TagBlock], object]]:
+def _parquet(path: Path, metadata: Mapping[str, object]) -> Iterator[Callable[[TagBlock], object]]:
+    del metadata
     from qlab.tags.files.export import ParquetWriter
 
     with ParquetWriter(path) as writer:
@@ -169,7 +197,8 @@ def _parquet(path: Path) -> Iterator[Callable[[TagBlock], object]]:
 
 
 @contextmanager
-def _photon_hdf5(path: Path) -> Iterator[Callable[[TagBlock], object]]:
+def _photon_hdf5(path: Path, metadata: Mapping[str, object]) -> Iterator[Callable[[TagBlock], object]]:
+    del metadata
     from qlab.tags.files.export import PhotonHdf5Writer
 
     with PhotonHdf5Writer(path) as writer:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LATEST_PS", "bounds", "ps_to_ticks", "tick_of", "ticks_to_ps"]
 
-LATEST_PS = 2**63 - 2**42
-"""Times end here: 106 days and 18 hours."""
+LATEST_PS = 2**62
+"""Times end here: 53 days and 9 hours, so that differences of two have room."""
 _INT64 = 2**63
 
 
@@ -45,7 +45,7 @@ def bounds(bin_ps: float | Fraction) -> tuple[int, int]:
     """Return the least and the greatest number of ticks that picoseconds can hold."""
     length = tick_of(bin_ps)
     last = int(LATEST_PS / length) - 1
-    return -min(last, 2**63 - 1), min(last, 2**63 - 1)
+    return -min(last, 2**62), min(last, 2**62)
 
 
 def ticks_to_ps(ticks: NDArray[np.int64], bin_ps: float | Fraction) -> NDArray[np.int64]:
@@ -54,12 +54,12 @@ def ticks_to_ps(ticks: NDArray[np.int64], bin_ps: float | Fraction) -> NDArray[n
     Raises
     ------
     BadRequestError
-        A tick that is not positive, or times beyond 106 days.
+        A tick that is not positive, or times beyond 53 days.
     """
     length = tick_of(bin_ps)
     least, most = bounds(length)
     if ticks.size and (int(ticks.min()) < least or int(ticks.max()) > most):
-        msg = f"time tags of bins of {bin_ps} ps reach beyond 106 days; check the length of the bin and the columns"
+        msg = f"time tags of bins of {bin_ps} ps reach beyond 53 days; check the length of the bin and the columns"
         raise BadRequestError(msg)
     numerator, denominator = length.numerator, length.denominator
     if denominator == 1:

@@ -68,7 +68,7 @@ STOP = 6 * CELL_PS
 WHOLE = digest(make()[0], [0, STOP])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(10**9, 10**12))
 def test_tags_do_not_depend_on_the_polling_interval(step_ps: int) -> None:
     assert digest(make()[0], edges_of(step_ps, STOP)) == WHOLE
@@ -90,7 +90,7 @@ def test_an_unrelated_instrument_changes_nothing_and_another_seed_everything() -
     assert digest(make(seed=8)[0], [0, STOP]) != WHOLE
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(st.integers(1, 3 * CELL_PS), min_size=1, max_size=4, unique=True), st.integers(10**9, 10**11))
 def test_settings_in_mid_cell_give_the_same_tags_for_any_polling(times: list[int], step_ps: int) -> None:
     def run(step: int) -> str:
@@ -111,7 +111,7 @@ def test_settings_in_mid_cell_give_the_same_tags_for_any_polling(times: list[int
     assert run(step_ps) == run(4 * CELL_PS)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     st.lists(
         st.tuples(st.integers(1, 10 * CELL_PS), st.sampled_from(["dark", "afterpulse", "efficiency"])), max_size=4

@@ -134,7 +134,9 @@ def test_plans_are_listed_with_their_parameters(capsys: pytest.CaptureFixture[st
         (["measure_chsh", "aquisition_s=1"], "did you mean 'acquisition_s'?"),
         (["measure_chsh", "acquisition_s=long"], "acquisition_s = 'long'"),
         (["measure_chsh", "tagger=tager"], "did you mean 'tagger'?"),
-        (["measure_chsh", "acquisition_s"], "expected NAME=VALUE"),
+        (["measure_chsh", "acquisition_s"], "'acquisition_s' is no plan, and as a parameter of measure_chsh it wants"),
+        (["acquisition_s=1", "measure_chsh"], "stands before any plan"),
+        (["--estimate", "record_tags", "measure_chsh"], "--estimate takes one plan at a time"),
     ],
 )
 def test_a_typing_mistake_gets_one_line(
@@ -144,6 +146,26 @@ def test_a_typing_mistake_gets_one_line(
     text = capsys.readouterr().err
     assert piece in text
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "piece"),
+    [
+        (["record_tags", "duration_s=1", "align_polarisation", "target=phi"], "target 'phi'; expected one of phi+"),
+        (["measure_visibility", "points=3"], "points = 3"),
+        (["record_tags", "--data-dir", "{file}"], "cannot write the documents of runs to {file}/runs: Not a directory"),
+    ],
+)
+def test_what_a_plan_cannot_do_is_said_before_anything_warms_up(
+    arguments: list[str], piece: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    words = [word.format(file=file) for word in arguments]
+    assert main(["run", "--catalogue", "none", "--data-dir", str(tmp_path / "data"), *words]) == 1
+    said = capsys.readouterr()
+    assert piece.format(file=file) in said.err
+    assert not said.out
 
 
 def test_a_source_is_characterised_as_the_lab_file_has_it(session: Session) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import bluesky.plan_stubs as bps
@@ -90,6 +91,11 @@ def test_everything_is_in_one_folder_and_nothing_was_refused(kept: tuple[Session
 
     assert {path.name for path in catalogue.folder.iterdir()} >= {"catalog.db", "data", "tables.db"}
     assert not list(session.data_dir.glob("unsent/*"))
+
+
+def test_ctrl_c_and_a_closing_terminal_do_not_reach_the_server(kept: tuple[Session, EmbeddedCatalogue]) -> None:
+    _, catalogue = kept
+    assert os.getsid(catalogue._server.pid) != os.getsid(0)
 
 
 def test_a_served_catalogue_takes_the_documents_too(kept: tuple[Session, EmbeddedCatalogue], tmp_path: Path) -> None:

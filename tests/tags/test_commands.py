@@ -10,9 +10,10 @@ import pytest
 
 from qlab.errors import BadRequestError
 from qlab.tags.clean import find_echo, without_echoes
-from qlab.tags.commands import tags_coincidences, tags_info
+from qlab.tags.commands import tags_coincidences
 from qlab.tags.files.hdf5 import TagWriter
 from qlab.tags.files.sniff import open_tags
+from qlab.tags.info import tags_info
 from qlab.tags.one_to_one import one_to_one_matrix
 from qlab.tags.replay import ReplayFeed
 from qlab.tags.stream import Gap, TagBlock, merge

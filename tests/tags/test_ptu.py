@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from qlab.errors import TagFileError
-from qlab.tags.coincidence import differences
 from qlab.tags.files.ptu import _Ptu, read_ptu, stream_ptu
 from qlab.tags.files.streaming import whole
 
@@ -199,20 +198,9 @@ def test_every_truncation_is_an_error_of_ours(tmp_path: Path) -> None:
             read_ptu(path)
 
 
-def test_real_recording_agrees_with_eta_but_for_the_pairs_that_eta_loses(recording: Callable[[str], Path]) -> None:
-    """ETA's two histograms are +lags and -lags of inputs 1 and 2 in 10,000 bins of 16 ps.
-
-    Its recipe is known to lose about 1 % of all pairs; none of our bins may hold fewer than its own.
-    """
+def test_the_real_recording_has_the_tags_its_header_gives_rates_of(recording: Callable[[str], Path]) -> None:
     found = read_ptu(recording("hydraharp_t2_320MHz_hbt.ptu"))
     assert found.record_type == "HydraHarp 2 T2"
     assert found.block.counts(3).tolist() == [0, 159_298, 224_721]
+    assert found.block.counts(3)[1:].tolist() == pytest.approx([153_080, 217_680], rel=0.05)  # TTResult_InputRate
     assert found.block.live_s == pytest.approx(1.0)
-    reference = np.load(recording("hydraharp_t2_320MHz_hbt_g2.npz"))
-    for name, a, b in (("hist1", 1, 2), ("hist2", 2, 1)):
-        lags = differences(found.block, a, b, 160_000)
-        ours = np.bincount(lags[(lags >= 0) & (lags < 160_000)] // 16, minlength=10_000)
-        lost = ours - reference[name]
-        assert (lost >= 0).all()
-        assert lost.sum() < 0.01 * ours.sum()
-        assert lost.max() <= 3

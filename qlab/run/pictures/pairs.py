@@ -14,11 +14,11 @@ from qlab.run.pictures.axes import BLUE, DARK, ORANGE, new_axes
 if TYPE_CHECKING:
     from qlab.run.journal import RunRecord
 
-__all__ = ["draw_correlations", "draw_fringes", "draw_histogram", "draw_matrix", "draw_state"]
+__all__ = ["draw_correlations", "draw_fringes", "draw_histogram", "draw_matrix", "draw_process", "draw_state"]
 
 
 def draw_histogram(record: RunRecord, results: dict[str, Any]) -> Any:
-    """Draw the coincidences of both parties over their lag; None without tags or delays."""
+    """Draw the coincidences of both parties over their lag; None without delays, or tags of these channels."""
     from qlab.tags.coincidence import histogram
     from qlab.tags.files.hdf5_reader import read_tags
 
@@ -38,6 +38,8 @@ def draw_histogram(record: RunRecord, results: dict[str, Any]) -> Any:
         for b in channels[half:]:
             edges, counts = histogram(block, a, b, 5_000, 50, named)
             total = counts if total is None else total + counts
+    if total is None or not total.any():  # the channels are on another tagger
+        return None
     figure, axes = new_axes()
     axes.stairs(total, np.append(edges, 5_000) / 1000.0, fill=True, color=BLUE)
     window = results.get("chsh_window_ps", 2000) / 2000.0
@@ -92,6 +94,22 @@ def draw_matrix(results: dict[str, Any]) -> Any:
     axes.set_yticks(range(3), ["X", "Y", "Z"])
     axes.set(xlabel="Bob", ylabel="Alice")
     figure.colorbar(picture, ax=axes, label="correlation")
+    return figure
+
+
+def draw_process(results: dict[str, Any]) -> Any:
+    """Draw the Mueller matrix of a link."""
+    figure, axes = new_axes(4.8, 4.0)
+    mueller = np.asarray(results["process_mueller"])
+    picture = axes.imshow(mueller, cmap="RdBu", vmin=-1, vmax=1)
+    for (i, j), value in np.ndenumerate(mueller):
+        axes.text(j, i, f"{value:+.3f}", ha="center", va="center", color="white" if abs(value) > 0.6 else DARK)
+    names = ["S0", "H/V", "D/A", "R/L"]
+    axes.set_xticks(range(4), names)
+    axes.set_yticks(range(4), names)
+    fidelity, sigma = results["process_fidelity"], results["process_fidelity_sigma"]
+    axes.set(xlabel="in", ylabel="out", title=f"fidelity with a unitary: {fidelity:.4f} ± {sigma:.4f}")
+    figure.colorbar(picture, ax=axes)
     return figure
 
 

@@ -76,7 +76,7 @@ class RecordDecoder:
         self._once = kind in _ONCE
         self._unit_ps = unit_ps
         self._sync_ps = sync_ps
-        self._most = bounds(sync_ps if self._t3 else unit_ps)[1] // 2
+        self._most = bounds(sync_ps if self._t3 else unit_ps)[1] - (1 << 28)  # times go on from the last overflow
         self._wrapped = 0
 
     @property

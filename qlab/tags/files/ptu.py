@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["MAGIC", "PtuRecording", "read_ptu", "stream_ptu"]
+__all__ = ["MAGIC", "PtuRecording", "ptu_tick_ps", "read_ptu", "stream_ptu"]
 
 MAGIC = TAGS
 _PS_PER_MS = 10**9
@@ -72,8 +72,8 @@ class _Ptu:
         self.record_type = RECORDS[kind]
         sync_ps = decimal(self.path, self.header, "MeasDesc_GlobalResolution")
         t3 = self.record_type.endswith("T3")
-        unit_ps = decimal(self.path, self.header, "MeasDesc_Resolution") if t3 else sync_ps
-        self._decoder = RecordDecoder(kind, unit_ps, sync_ps)
+        self.tick_ps = decimal(self.path, self.header, "MeasDesc_Resolution") if t3 else sync_ps
+        self._decoder = RecordDecoder(kind, self.tick_ps, sync_ps)
         self.promised = integer(self.path, self.header, "TTResult_NumberOfRecords")
         stop_after = self.header.get("TTResult_StopAfter")
         self._stop_after_ms = stop_after if isinstance(stop_after, int) and stop_after > 0 else 0
@@ -127,6 +127,11 @@ class _Ptu:
         """How long the measurement lasted by its own account, or 0."""
         duration_ps = self._stop_after_ms * _PS_PER_MS
         return duration_ps if duration_ps < 2**62 else 0
+
+
+def ptu_tick_ps(path: Path | str) -> float:
+    """Return the unit of the times of T2 or of the delays of T3."""
+    return _Ptu(path).tick_ps
 
 
 def stream_ptu(

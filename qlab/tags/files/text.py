@@ -168,7 +168,7 @@ class _Table:
             at = int(np.argmax(bad))
             number = self._tags + at
             if 0 <= ch[at] <= 255:
-                what = f"time {int(t[at])} of tag {number + 1}: beyond 106 days; check the length of the bin and the columns"
+                what = f"time {int(t[at])} of tag {number + 1}: beyond 53 days; check the length of the bin and the columns"
             else:
                 what = f"channel {int(ch[at])} of tag {number + 1}: expected 0 to 255"
             t, ch, fault = t[:at], ch[:at], f"{self._path}: {what}; the {number} tags before are sound"
