@@ -525,7 +525,7 @@ class PairClock(Protocol):
 
     Attributes
     ----------
-    offset_ps, sigma_ps, frequency, sigma_frequency, lock, at_s:
+    offset_ps, sigma_ps, frequency, sigma_frequency, lock, at_s, pair_rate_hz:
         What is known, as signals; NaN and infinite where nothing is.  `at_s` is on the first clock.
     error_ps, foreseen_sigma_ps:
         How far the last comparison found the clock from what had been foreseen of it, and how well that was thought known.
@@ -542,9 +542,14 @@ class PairClock(Protocol):
     error_ps: Signal
     foreseen_sigma_ps: Signal
     at_s: Signal
+    pair_rate_hz: Signal
 
     def trigger(self) -> Status:
         """Compare the taggers' last acquisitions."""
+
+    @property
+    def jitter_ps(self) -> float:
+        """Standard deviation of a pair's time difference; NaN where nothing is known."""
 
     def predict(self, at_s: float) -> tuple[float, float, float]:
         """Return offset and its standard error in ps, and frequency, at a later time of the first clock."""
