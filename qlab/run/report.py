@@ -11,6 +11,7 @@ from urllib.parse import urlparse
 import numpy as np
 
 from qlab.errors import BadRequestError, QlabError, StorageError
+from qlab.run.clock_figures import clock_figures, clock_headline
 from qlab.run.pictures import draw_pictures
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def render_report(record: RunRecord, folder: Path) -> Path:
         results = {**results, "theory_s": theory.s, "theory_e": theory.e}
     files: dict[str, bytes] = {}
     pictures: list[tuple[str, str]] = []
-    for title, name, figure in draw_pictures(record, results):
+    for title, name, figure in [*draw_pictures(record, results), *clock_figures(results)]:
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=130)
         files[f"{name}.png"] = buffer.getvalue()
@@ -80,6 +81,9 @@ def _page(record: RunRecord, results: dict[str, Any], pictures: list[tuple[str, 
                 f"<p>Theory from the lab file's state and splitters and the measured rates' accidentals: {theory:.4f} "
                 f"(measured {z:+.1f} σ away).</p>"
             )
+    headline = clock_headline(results)
+    if headline is not None:
+        parts.append(f"<p class=big>{html.escape(headline)}</p>")
     parts += [f'<h2>{title}</h2><img alt="{title}" src="data:image/png;base64,{data}">' for title, data in pictures]
     parts.append("<h2>Results</h2>" + _table(_flat(results)))
     by_input = _inputs(results)
