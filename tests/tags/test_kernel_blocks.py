@@ -130,3 +130,25 @@ def test_lags_are_divided_exactly(bin_ps: int) -> None:
     for lag in (*edges[:-1].tolist(), *(edges[1:] - 1).tolist()):
         assert not inverse or (lag * inverse) >> 40 == lag // bin_ps
     assert inverse or bin_ps * bin_ps * n_bins >= 1 << 40
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 5000])
+@pytest.mark.parametrize("channels", [[7], [0, 3, 255, 9], list(range(16, 0, -1)), list(range(200))])
+def test_singles_are_counted_by_lanes(engine: str, n: int, channels: list[int]) -> None:
+    ch = np.random.default_rng(n).integers(0, 256, n).astype(np.uint8)
+    ch.flags.writeable = False
+    counts = kernels_of(engine).singles(ch, Lanes.of(channels))
+    assert counts.tolist() == [ch.tolist().count(c) for c in channels]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("spread_ps", [1, 40, 5000, 10**6])
+def test_delays_are_taken_off_in_order(engine: str, spread_ps: int) -> None:
+    t, ch = stream(400)
+    lanes = Lanes.of([0, 1, 2, 3], {0: spread_ps, 1: -3, 2: spread_ps // 2})
+    moved, channels = kernels_of(engine).realign(t, ch, lanes)
+    expected = t - lanes.delays_ps[ch]
+    assert (np.diff(moved) >= 0).all()
+    for channel in range(4):
+        np.testing.assert_array_equal(moved[channels == channel], expected[ch == channel])
