@@ -41,6 +41,7 @@ class QRMTwin(TimeTable):
         self.programme = Programme(self.module)
         self._faults: set[str] = set()
         self._stored: dict[int, list[tuple[object, ...]]] = {}
+        self.reference = bench.oscillator(name)
         self.tick_hz, self.internal_clock_error = parameters.tick_hz, parameters.internal_clock_error
         self.synchronise(self.clock.now_ps())
 

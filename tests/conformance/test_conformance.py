@@ -215,7 +215,7 @@ def test_random_bytes_never_crash_the_twin_and_a_power_cycle_always_heals_it(
     expected = reply(hello)
     assert expected
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, suppress_health_check=list(HealthCheck))
     @given(NOISE)
     def bombard(noise: list[bytes | tuple[int, int, bytes]]) -> None:
         conversation = twin.connect()

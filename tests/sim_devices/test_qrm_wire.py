@@ -11,6 +11,7 @@ import pytest
 from qlab.errors import TwinError
 from qlab.physics.arm import Port
 from qlab.physics.midpoint import LinkEnd, Midpoint
+from qlab.physics.oscillator import Oscillator
 from qlab.physics.register import BELL_KETS
 from sim_devices.repeaters.qrm import QRMTwin
 
@@ -332,6 +333,18 @@ def test_time_goes_on_with_its_own_clock_and_is_set_to_a_new_epoch(visa: Callabl
     assert wire.say(b"TIME:NOW?;LOCK?\n") == b"10000010000000;1\n"
     wire.talk(wait_s=0.25)
     assert wire.say(b"TIME:SYNC;EPOC?;NOW?\n") == b"1767225647;250000000000\n"
+
+
+def test_its_reference_is_its_nodes_clock(visa: Callable[..., Wire], table: FakeBench) -> None:
+    """2 ppm fast and 3 s ahead: so is what it counts, from the reference's running second on."""
+    table.oscillators["bob"] = Oscillator(3 * 10**12 + 5, 2e-6)
+    wire = visa(QRMTwin.build("bob", table, {"internal_clock_error": 1e-6}))
+    wire.talk(wait_s=1.0)
+    assert wire.say(b"TIME:EPOC?;NOW?\n") == b"1767225640;1000002000005\n"
+    wire.talk(b"TIME:SOUR INT\n", wait_s=1.0)
+    assert wire.say(b"TIME:NOW?\n") == b"2000003000005\n"
+    wire.talk(b"TIME:SOUR EXT\n", wait_s=1.0)
+    assert wire.say(b"TIME:NOW?\n") == b"3000005000005\n"
 
 
 def test_the_event_fifo_says_when_it_lost_something(visa: Callable[..., Wire], table: FakeBench) -> None:

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
     from qlab.tags.stream import TagBlock
 
-__all__ = ["FILLER", "ROW", "Row", "decode_rows", "encode_rows"]
+__all__ = ["FILLER", "ROW", "Row", "decode_rows", "encode_rows", "full_rows", "row_checks"]
 
 ROW = 65536
 FILLER = 255
 _LONGEST_PS = 2**32 - 1
 # 4096 fillers bridge 17.6 s; a new row is cheaper beyond.
 _MOST_FILLERS = 4096
+_WEIGHTS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5], np.uint64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,57 @@ def _bridged(t: NDArray[np.int64], ch: NDArray[np.uint8]) -> Iterator[Row]:
         yield Row(int(times[start]), piece, channel[start : start + ROW])
 
 
+def row_checks(
+    t0: NDArray[np.int64], valid: NDArray[np.integer], gap: NDArray[np.uint32], channel: NDArray[np.uint8]
+) -> NDArray[np.uint64]:
+    """Return the checksums of whole rows: sums of 64-bit words modulo 2^64, each weighted with an odd number of its own.
+
+    A flipped bit changes a sum by a power of two, which no odd weight takes to a multiple of 2^64: every one is caught.
+
+    Parameters
+    ----------
+    t0, valid, gap, channel:
+        As for `decode_rows`; what lies behind the valid entries counts too.
+
+    Returns
+    -------
+    uint64, shape (rows,).
+    """
+    parts = (
+        np.ascontiguousarray(gap).view(np.uint64).sum(axis=1, dtype=np.uint64),
+        np.ascontiguousarray(channel).view(np.uint64).sum(axis=1, dtype=np.uint64),
+        t0.astype(np.int64).view(np.uint64),
+        valid.astype(np.uint64),
+    )
+    total = np.zeros(t0.size, np.uint64)
+    for weight, part in zip(_WEIGHTS, parts, strict=True):
+        total += part * weight  # arrays of unsigned integers wrap
+    return total
+
+
+def full_rows(
+    block: TagBlock,
+) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint8]]:
+    """Return the rows of a block as arrays: base times, entries in use, gaps and channels, the last two (rows, ROW)."""
+    gaps = np.zeros(block.n, dtype=np.int64)
+    np.subtract(block.t[1:], block.t[:-1], out=gaps[1:])
+    if not block.n or int(gaps.min()) < 0 or int(gaps.max()) >= _LONGEST_PS or int(block.ch.max()) == FILLER:
+        rows = list(encode_rows(block))
+        gap, channel = np.zeros((len(rows), ROW), np.uint32), np.zeros((len(rows), ROW), np.uint8)
+        for k, row in enumerate(rows):
+            gap[k, : row.gap.size], channel[k, : row.gap.size] = row.gap, row.channel
+        t0 = np.array([row.t0_ps for row in rows], dtype=np.int64)
+        return t0, np.array([row.gap.size for row in rows], dtype=np.uint32), gap, channel
+    # No silence to bridge: all rows at once.
+    n_rows = -(-block.n // ROW)
+    gap, channel = np.zeros((n_rows, ROW), np.uint32), np.zeros((n_rows, ROW), np.uint8)
+    gap.reshape(-1)[: block.n], channel.reshape(-1)[: block.n] = gaps, block.ch
+    gap[:, 0] = 0
+    valid = np.full(n_rows, ROW, dtype=np.uint32)
+    valid[-1] = block.n - (n_rows - 1) * ROW
+    return block.t[::ROW].copy(), valid, gap, channel
+
+
 def decode_rows(
     t0: NDArray[np.int64], gap: NDArray[np.uint32], channel: NDArray[np.uint8], valid: NDArray[np.uint32]
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
@@ -91,7 +143,11 @@ def decode_rows(
     gap, channel:
         Shape (rows, ROW).
     """
-    times = np.cumsum(gap, axis=1, dtype=np.int64)
-    times += t0[:, np.newaxis]
+    times = np.empty(gap.shape, dtype=np.int64)
+    for k in range(gap.shape[0]):  # row by row, so that a row is in the cache when its base is added
+        np.cumsum(gap[k], dtype=np.int64, out=times[k])
+        times[k] += t0[k]
+    if times.size and int(valid.min()) == gap.shape[1] and int(channel.max()) < FILLER:
+        return times.reshape(-1), channel.reshape(-1)
     keep = (np.arange(gap.shape[1]) < valid[:, np.newaxis]) & (channel != FILLER)
     return times[keep], channel[keep]

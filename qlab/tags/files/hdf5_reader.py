@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import h5py
 import numpy as np
 
+from qlab.alive import has_writer
 from qlab.errors import BadRequestError, TagFileError
-from qlab.tags.files.gapblocks import ROW, decode_rows
+from qlab.tags.files.gapblocks import ROW, decode_rows, row_checks
 from qlab.tags.files.hdf5 import FORMAT, VERSION
 from qlab.tags.files.streaming import Progress, unheard
-from qlab.tags.stream import Gap, TagBlock, concat
+from qlab.tags.stream import Gap, TagBlock, clipped, concat
+from qlab.tags.ticks import LATEST_PS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-__all__ = ["TagReader", "iterate_tags", "read_tags"]
+__all__ = ["TagReader", "iterate_tags", "left_open", "read_tags"]
+
+_DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
+"""What h5py raises where a file is damaged."""
 
 
 class TagReader:
@@ -35,10 +43,21 @@ class TagReader:
         self.path = Path(path)
         self._file = _open(self.path)
         try:
-            self._check()
+            with self._ours("cannot be opened as a tag file"):
+                self._check()
         except BaseException:
             self.close()
             raise
+
+    @contextmanager
+    def _ours(self, what: str) -> Iterator[None]:
+        """Turn what h5py raises of a damaged file into an error of ours."""
+        try:
+            yield
+        except _DAMAGE as error:
+            reason = str(error).strip("'\"").split("\n", maxsplit=1)[0] or type(error).__name__
+            msg = f"{self.path}: {what}: {reason}"
+            raise TagFileError(msg) from error
 
     def _check(self) -> None:
         if self._file.attrs.get("format") != FORMAT:
@@ -51,6 +70,11 @@ class TagReader:
         for name in ("gap", "channel"):
             if name not in self._file or self._file[name].shape[1:] != (ROW,):
                 msg = f"{self.path}: dataset /{name} is missing or not made of rows of {ROW} entries"
+                raise TagFileError(msg)
+            _know_filters(self._file[name], self.path)
+        for name in ("block_t0", "valid", "acquisitions", "blind"):
+            if name not in self._file or self._file[name].ndim != 1:
+                msg = f"{self.path}: dataset /{name} is missing or no list; an archive that was not finished? write it anew"
                 raise TagFileError(msg)
 
     @property
@@ -69,10 +93,27 @@ class TagReader:
         return cast("dict[str, object]", json.loads(self._file.attrs["metadata"]))
 
     def acquisitions(self) -> list[tuple[int, int, int, int, int]]:
-        """Return (start_ps, stop_ps, row_start, row_stop, missed) of each complete acquisition."""
-        return [
-            cast("tuple[int, int, int, int, int]", tuple(int(x) for x in row)) for row in self._file["acquisitions"]
-        ]
+        """Return (start_ps, stop_ps, row_start, row_stop, missed) of each complete acquisition.
+
+        Raises
+        ------
+        TagFileError
+            The table is damaged.
+        """
+        with self._ours("its table of acquisitions cannot be read"):
+            found = [
+                cast("tuple[int, int, int, int, int]", tuple(int(x) for x in row)) for row in self._file["acquisitions"]
+            ]
+        at = 0
+        for number, (start, stop, first, last, _) in enumerate(found, 1):
+            if not (start <= stop and at <= first < last <= self.rows):
+                msg = (
+                    f"{self.path}: acquisition {number} claims {start} to {stop} ps, rows {first} to {last} of {self.rows}, "
+                    f"which cannot be; the {number - 1} before are sound"
+                )
+                raise TagFileError(msg)
+            at = last
+        return found
 
     def refresh(self) -> int:
         """Look at the file again and return the number of rows."""
@@ -94,6 +135,8 @@ class TagReader:
         pieces = [self._piece(*part) for part in self._parts(row_start, row_stop)]
         if not pieces:
             return TagBlock(np.empty(0, np.int64), np.empty(0, np.uint8), 0, 0)
+        if len(pieces) == 1:
+            return pieces[0]
         try:
             return concat(*pieces)
         except BadRequestError as error:
@@ -105,7 +148,14 @@ class TagReader:
         for start, stop, first, last in self._parts(0, self.rows):
             del start, stop
             for row in range(first, last, rows):
-                yield self.read(row, min(row + rows, last))
+                end = min(row + rows, last)
+                try:
+                    block = self.read(row, end)
+                except _RowError as error:
+                    if error.row > row:
+                        yield self.read(row, error.row)
+                    raise
+                yield block
 
     def _parts(self, row_start: int, row_stop: int) -> list[tuple[int | None, int | None, int, int]]:
         """Cut a range of rows at acquisitions: (start_ps, stop_ps, row_start, row_stop), None for a cut inside one."""
@@ -124,17 +174,15 @@ class TagReader:
     def _piece(self, start_ps: int | None, stop_ps: int | None, row_start: int, row_stop: int) -> TagBlock:
         t0, valid, gap, channel = self._arrays(row_start, row_stop)
         t, ch = decode_rows(t0, gap, channel, valid)
+        first = start_ps is not None
         if start_ps is None:
             start_ps = int(t0[0])
         if stop_ps is None:
             following = int(self._file["block_t0"][row_stop]) if row_stop < self.rows else None
             stop_ps = following if following is not None else int(t[-1]) + 1 if t.size else start_ps
-        gaps = [
-            Gap(max(a, start_ps), min(b, stop_ps), missed)
-            for a, b, missed in (map(int, row) for row in self._file["blind"])
-            if a < stop_ps and b > start_ps
-        ]
-        return TagBlock(t, ch, start_ps, max(stop_ps, start_ps), tuple(gaps))
+        with self._ours("its table of gaps cannot be read"):
+            gaps = [Gap(*(int(x) for x in row)) for row in self._file["blind"]]
+        return TagBlock(t, ch, start_ps, max(stop_ps, start_ps), clipped(gaps, start_ps, stop_ps, first=first))
 
     def _arrays(
         self, row_start: int, row_stop: int
@@ -145,16 +193,20 @@ class TagReader:
         np.ndarray[tuple[int, int], np.dtype[np.uint8]],
     ]:
         rows = slice(row_start, row_stop)
-        try:
+        with self._ours(f"rows {row_start} to {row_stop} cannot be read; rows before may be sound"):
             t0, valid = self._file["block_t0"][rows], self._file["valid"][rows]
             gap, channel = self._file["gap"][rows], self._file["channel"][rows]
-        except OSError as error:
-            msg = f"{self.path}: rows {row_start} to {row_stop} cannot be read ({error}); rows before may be sound"
-            raise TagFileError(msg) from error
+            checks = self._file["check"][rows] if "check" in self._file else None  # older files have none
         n = row_stop - row_start
-        if not len(t0) == len(valid) == len(gap) == len(channel) == n or (n and int(valid.max()) > ROW):
+        if not len(t0) == len(valid) == len(gap) == len(channel) == n:
             msg = f"{self.path}: rows {row_start} to {row_stop} contradict themselves; the rows before are sound"
             raise TagFileError(msg)
+        bad = (valid > ROW) | (t0 > LATEST_PS) | (t0 < -LATEST_PS)
+        if checks is not None and len(checks) == n:
+            bad |= row_checks(t0, valid, gap, channel) != checks
+        if bad.any():
+            at = row_start + int(np.argmax(bad))
+            raise _RowError(self.path, at)
         return t0, valid, gap, channel
 
     def close(self) -> None:
@@ -168,6 +220,31 @@ class TagReader:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _RowError(TagFileError):
+    """A row whose checksum is wrong."""
+
+    def __init__(self, path: Path, row: int) -> None:
+        super().__init__(f"{path}: row {row} has a wrong checksum; the {row} rows before are sound")
+        self.row = row
+
+
+def left_open(path: Path | str) -> str:
+    """Say what the writer of a file that was never closed has left; empty where it was closed, or is being written.
+
+    HDF5 keeps in the superblock (version 3, byte 11) that a writer has the file open; a killed writer leaves that mark.
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        head = file.read(12)
+    if len(head) < 12 or head[8] != 3 or not head[11] & 0b101 or has_writer(path):
+        return ""
+    with TagReader(path) as reader:
+        found = reader.acquisitions()
+        rows, ended = reader.rows, found[-1][3] if found else 0
+    last = f", of which the last {rows - ended} are of an acquisition without an end" if rows > ended else ""
+    return f"{path}: its writer was killed before it closed the file; what it wrote is sound: {rows} rows{last}"
 
 
 def read_tags(path: Path | str, row_start: int = 0, row_stop: int | None = None) -> TagBlock:
@@ -184,6 +261,18 @@ def iterate_tags(path: Path | str, rows: int = 16, *, progress: Progress = unhea
             yield block
             done = min(done + rows, reader.rows)
             progress(done, reader.rows)
+
+
+def _know_filters(data: h5py.Dataset, path: Path) -> None:
+    """Load what compressed rows need to be read."""
+    plan = data.id.get_create_plist()
+    for k in range(plan.get_nfilters()):
+        number = int(plan.get_filter(k)[0])
+        if not h5py.h5z.filter_avail(number):
+            if find_spec("hdf5plugin") is None:
+                msg = f"{path}: compressed by HDF5 filter {number}, which needs hdf5plugin: pip install 'qlab[lab]'"
+                raise TagFileError(msg)
+            import_module("hdf5plugin")
 
 
 def _open(path: Path) -> h5py.File:
