@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,8 +35,9 @@ def stream(step_ps: int) -> tuple[Ints, NDArray[np.uint8]]:
     return np.cumsum(gaps), rng.integers(0, 4, 20_000).astype(np.uint8)
 
 
-def neighbours(t: Ints, reach_ps: int) -> list[tuple[int, int]]:
-    times = t.tolist()
+@cache
+def neighbours(step_ps: int, reach_ps: int) -> list[tuple[int, int]]:
+    times = stream(step_ps)[0].tolist()
     found = []
     for i, now in enumerate(times):
         for j in range(i + 1, len(times)):
@@ -54,7 +56,7 @@ def test_kernels_equal_a_plain_loop(engine: str, block: int, step_ps: int, monke
     late = t - lanes.delays_ps[ch]
     reach = 20 + lanes.spread_ps
     lags, pairs = np.zeros((3, N_BINS), dtype=np.int64), np.zeros((4, 4), dtype=np.int64)
-    for i, j in neighbours(t, reach):
+    for i, j in neighbours(step_ps, reach):
         a, b = int(ch[i]), int(ch[j])
         dt = int(late[j] - late[i])
         pairs[a, b] += abs(dt) <= HALF_PS
@@ -75,7 +77,10 @@ def test_kernels_equal_a_plain_loop(engine: str, block: int, step_ps: int, monke
         np.testing.assert_array_equal(kernels.pair_counts(t, ch, lanes, HALF_PS, reach), pairs)
 
 
-def folds_by_a_plain_loop(late: Ints, ch: NDArray[np.uint8]) -> list[int]:
+@cache
+def folds_by_a_plain_loop(step_ps: int) -> list[int]:
+    t, ch = stream(step_ps)
+    late = t - Lanes.of([0, 1, 2, 3], DELAYS).delays_ps[ch]
     order = np.argsort(late, kind="stable")
     times, channels = late[order].tolist(), ch[order].tolist()
     counts = [0] * len(MASKS)
@@ -100,7 +105,7 @@ def test_folds_equal_a_plain_loop(engine: str, block: int, step_ps: int, monkeyp
     t, ch = stream(step_ps)
     masks = np.array([sum(1 << lane for lane in lanes_of) for lanes_of in MASKS])
     counts = kernels_of(engine).fold_counts(t, ch, lanes, masks, SPAN_PS, SPAN_PS + lanes.spread_ps)
-    assert counts.tolist() == folds_by_a_plain_loop(t - lanes.delays_ps[ch], ch)
+    assert counts.tolist() == folds_by_a_plain_loop(step_ps)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
