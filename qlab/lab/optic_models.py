@@ -11,6 +11,7 @@ __all__ = [
     "OPTIC_KINDS",
     "AttenuatorModel",
     "DelayLineModel",
+    "EavesdropperModel",
     "FibreModel",
     "GateModel",
     "InterferometerModel",
@@ -22,6 +23,7 @@ __all__ = [
     "PbsModel",
     "PulsedModel",
     "SplitterModel",
+    "SplittingModel",
     "SqueezersModel",
     "StateModel",
     "SwitchModel",
@@ -81,6 +83,22 @@ class LevelModel(_Model):
     share: float = Field(1.0, ge=0, description="how often it is chosen, against the other levels")
 
 
+class SplittingModel(_Model):
+    """Photon-number splitting: Eve keeps a photon of pulses that have several and blocks single ones."""
+
+    fraction: float = Field(0.0, ge=0, le=1, description="share of the pulses, until somebody changes it")
+    line_db: float = Field(0.0, ge=0, description="loss of the line that she replaces by one without")
+
+
+class EavesdropperModel(_Model):
+    """Eve in the light's way."""
+
+    kind: Literal["eavesdropper"]
+    attack: Literal["intercept_resend", "faked_states"] = "intercept_resend"
+    fraction: float = Field(0.0, ge=0, le=1, description="share of the photons, until somebody changes it")
+    bases: Literal["both", "HV", "DA", "breidbart"] = Field("both", description="in which she measures")
+
+
 class WeakSourceModel(_Model):
     """A laser that pulses at a trigger, behind an intensity and a polarisation modulator; a path begins at NAME."""
 
@@ -103,6 +121,7 @@ class WeakSourceModel(_Model):
     state_extinction_db: float | None = Field(None, ge=0, description="of the state modulator; infinite without it")
     misalignment_deg: float = Field(0.0, description="all states are turned by so much")
     pattern: list[str] = Field([], description="LEVEL.STATE, sent in turn; without it, at random")
+    splitting: SplittingModel | None = Field(None, description="an eavesdropper who counts photons")
 
 
 class PairSourceModel(_Model):
@@ -257,6 +276,7 @@ Optic = Annotated[
     | TapModel
     | FibreModel
     | AttenuatorModel
+    | EavesdropperModel
     | WavePlateModel
     | PbsModel
     | SplitterModel
@@ -276,6 +296,7 @@ OPTIC_KINDS: dict[str, type[BaseModel]] = {
     "tap": TapModel,
     "fibre": FibreModel,
     "attenuator": AttenuatorModel,
+    "eavesdropper": EavesdropperModel,
     "wave_plate": WavePlateModel,
     "pbs": PbsModel,
     "beam_splitter": SplitterModel,

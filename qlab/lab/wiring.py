@@ -10,7 +10,13 @@ from qlab.errors import BadRequestError
 from qlab.lab.arms import ArmBuilder, stable_id
 from qlab.lab.meetings import MeetingBuilder, meeting_outputs
 from qlab.lab.node_clocks import ClockBuilder
-from qlab.lab.optic_models import InterferometerModel, MidpointModel, PairSourceModel, WeakSourceModel
+from qlab.lab.optic_models import (
+    EavesdropperModel,
+    InterferometerModel,
+    MidpointModel,
+    PairSourceModel,
+    WeakSourceModel,
+)
 from qlab.lab.pulsing import TrainBuilder, build_weak_source, drive_signals
 from qlab.lab.source import nearest
 from qlab.physics.arm import Path, Port
@@ -123,6 +129,7 @@ def build_wiring(checked: Checked) -> Wiring:
     for name in wiring.ends:
         wiring.detectors.setdefault(name, Detector(efficiency=Knob(0.0)))  # a real one: the world's light ends there
     _cables(checked, wiring, trains)
+    _eavesdroppers(checked)
     if not checked.problems:
         by_id = {stable_id(name): detector for name, detector in wiring.detectors.items()}
         signals = {stable_id(place): signal for place, signal in wiring.signals.items()}
@@ -364,6 +371,19 @@ def _weak_source(
         if optic.modulator in wiring.sent:
             checked.complain(("optics", name, "modulator"), f"{optic.modulator} drives another source as well")
         wiring.sent[optic.modulator] = source
+
+
+def _eavesdroppers(checked: Checked) -> None:
+    """Complain of an eavesdropper where photons interfere: that what she sends on has lost its phase is not followed."""
+    optics = checked.lab.optics
+    meets = any(
+        isinstance(one, InterferometerModel)
+        or (isinstance(one, PairSourceModel) and one.pulsed and one.pulsed.stimulated)
+        for one in optics.values()
+    )
+    for name, optic in optics.items():
+        if meets and isinstance(optic, EavesdropperModel):
+            checked.complain(("optics", name), "an eavesdropper cannot stand in a lab whose photons interfere")
 
 
 def _cables(checked: Checked, wiring: Wiring, trains: TrainBuilder) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FedTags", "TaggerTags"]
 
+_STEP_S, _MARGIN_S = 0.1, 0.5
+
 
 class _Tagger(Protocol):
     """What is asked of a tagger beside its role (`qlab.roles.TimeTagger`)."""
@@ -51,7 +53,9 @@ class TaggerTags:
     def finish(self) -> TagBlock | None:
         """Return the acquisition's tags when it has ended."""
         if self._step is not None:
-            self._step(self._piece_s)
+            while not self._status.done:
+                self._step(_STEP_S)
+            self._step(_MARGIN_S)  # the peer may have begun later
         self._status.wait()
         return self._tagger.last_block
 

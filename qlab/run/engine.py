@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qlab import __version__
 from qlab.errors import StorageError
+from qlab.run.conditions import conditions
 from qlab.run.journal import Journal
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Session:
         self.RE.register_command("close_run", self._close_run)
         self.RE.state_hook = self._state_changed
         self.RE.waiting_hook = self._waiting
+        self.RE.preprocessors.append(self._with_conditions)
         self.RE.subscribe(self.journal)
         if self.catalogue is not None:
             self.RE.subscribe(self.catalogue.writer)
@@ -179,12 +181,25 @@ class Session:
         return {
             "lab": self.lab.file.name,
             "lab_file": str(self.lab.path.name),
+            "lab_path": str(self.lab.path.resolve()),
+            "lab_overrides": list(self.lab.loaded.overrides),
             "lab_sha256": self.lab.sha256,
             "seed": self.lab.seed,
             "clock_mode": self.lab.clock.mode,
             "data_dir": str(self.data_dir),
             "versions": versions,
         }
+
+    def _with_conditions(self, plan: Any) -> Any:
+        """Have each run of a plan begin with who the instruments are, and the settings that they were last known to have."""
+        from bluesky.preprocessors import msg_mutator
+
+        def look(message: Any) -> Any:
+            if message.command != "open_run":
+                return message
+            return message._replace(kwargs={"instruments": conditions(self.lab), **message.kwargs})
+
+        return (yield from msg_mutator(plan, look))
 
     def _next_scan_id(self, md: dict[str, Any]) -> int:
         del md

@@ -1,7 +1,4 @@
-"""Twin of QRM, a repeater module with memory: the command table of protocol sheet 22, of which it is the reference.
-
-Left out: purification (`DIST`, optional in the sheet).
-"""
+"""Twin of QRM, a repeater module with memory: the command table of protocol sheet 22, of which it is the reference."""
 
 from __future__ import annotations
 

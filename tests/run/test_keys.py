@@ -118,3 +118,36 @@ def test_no_secret_is_in_what_a_run_leaves_behind(tmp_path: Path) -> None:
             )
             assert not any(form in text for text in texts for form in forms)
     assert not list(tmp_path.rglob("*.h5"))  # tags with their outcomes are the raw key
+
+
+@pytest.mark.parametrize(("fraction", "tolerance"), [(0.2, 0.03), (1.0, 0.4)])
+def test_intercept_resend_raises_the_error_rate_as_theory_says_and_no_key_comes_out(
+    fraction: float, tolerance: float, tmp_path: Path
+) -> None:
+    attack = (f"optics.eve.fraction={fraction}", f"qkd.tolerance={tolerance}", "qkd.key_bits=10000")
+    with lab(tmp_path, *attack) as (opened, session):
+        parties, seen = opened.devices["parties"], []
+        session.subscribe(lambda kind, doc: seen.append(doc["data"]) if kind == "event" else None)
+        if fraction == 1.0:
+            made = session.run(qkd_bbm92(parties))["statements"][0]
+            assert made.key_bits == 0
+            assert "phase errors may reach 4" in made.reason  # whatever error rate the parties tolerate
+            return
+        with pytest.raises(PlanError, match="look for an eavesdropper"):
+            session.run(qkd_bbm92(parties, recheck_s=0.1, max_suspensions=2))
+        for data in seen:
+            # Each of both bases: Eve adds a quarter of what she touches to what the state lacks anyway.
+            q = (1 - VISIBILITY * (1 - fraction / 2)) / 2
+            assert data["suspended_error_rate"] == pytest.approx(q, abs=4 * math.sqrt(q / 2500))
+
+
+def test_blinded_detectors_go_unnoticed_unless_somebody_watches(tmp_path: Path) -> None:
+    """Faked states make no errors: a key comes out that Eve knows, unless the key is refused for want of a watch."""
+    attack = ("optics.eve.fraction=1", "optics.eve.attack=faked_states", "qkd.key_bits=10000")
+    attack += ("optics.alice_basis.transmittance=0.5", "optics.bob_basis.transmittance=0.5")
+    for watched in (True, False):
+        facts = f"qkd.bob.facts.blinding_watched={str(watched).lower()}"
+        with lab(tmp_path / str(watched), *attack, facts) as (opened, session):
+            (made,) = session.run(qkd_bbm92(opened.devices["parties"]))["statements"]
+        assert (made.key_bits > 0) == watched
+        assert watched or "no-blinding (not watched)" in made.reason
