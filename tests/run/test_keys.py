@@ -42,7 +42,9 @@ def model(kilometres: float) -> PairLink:
     return bare.with_loss(0.2 * kilometres)
 
 
-@pytest.mark.parametrize(("kilometres", "key_bits"), [(0, 20_000), (20, 15_000), (40, 9_000)])
+@pytest.mark.parametrize(
+    ("kilometres", "key_bits"), [(0, 20_000), pytest.param(20, 15_000, marks=pytest.mark.slow), (40, 9_000)]
+)
 def test_keys_come_at_the_rate_of_the_model(kilometres: int, key_bits: int, tmp_path: Path) -> None:
     fibres = [f"optics.{side}_fibre.length_m={kilometres * 500}" for side in ("alice", "bob")]
     with lab(tmp_path, *fibres, f"qkd.key_bits={key_bits}") as (opened, session):
@@ -141,6 +143,7 @@ def test_intercept_resend_raises_the_error_rate_as_theory_says_and_no_key_comes_
             assert data["suspended_error_rate"] == pytest.approx(q, abs=4 * math.sqrt(q / 2500))
 
 
+@pytest.mark.slow
 def test_blinded_detectors_go_unnoticed_unless_somebody_watches(tmp_path: Path) -> None:
     """Faked states make no errors: a key comes out that Eve knows, unless the key is refused for want of a watch."""
     attack = ("optics.eve.fraction=1", "optics.eve.attack=faked_states", "qkd.key_bits=10000")
