@@ -1,4 +1,4 @@
-"""Two parties as processes that meet the same twins: `qlab twin serve`, in paced time and stepped by Alice."""
+"""Two parties as processes that meet the same twins: `qlab twin serve`, in paced time and stepped by both."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_two_processes_make_a_key_on_one_served_world(stepped: bool, tmp_path: P
         parties = {}
         for side in ("alice", "bob"):
             own = ["--ledger", str(tmp_path / side), "--preshared", str(tmp_path / "psk"), *SETS]
-            steps = ["--control", port] if stepped and side == "alice" else []
+            steps = ["--control", port] if stepped else []
             parties[side] = qlab("qkd", side, str(path), *own, *steps, "--address", "127.0.0.1:17441")
         said = {side: process.communicate(timeout=280)[0] for side, process in parties.items()}
         world.send_signal(signal.SIGINT)
@@ -62,11 +62,7 @@ def test_twins_of_this_process_alone_are_refused(tmp_path: Path) -> None:
     options = PartyOptions(tmp_path / "a", tmp_path / "psk")
     with pytest.raises(BadRequestError, match="serve them: qlab twin serve"):
         run_party("alice", "bbm92", (), options, print)
+    (tmp_path / "tags.txt").write_text("0 10\n1 20000\n")
+    recorded = PartyOptions(tmp_path / "a", tags=tmp_path / "tags.txt", bin_ps=1.0)
     with pytest.raises(BadRequestError, match="expected pieces of at least 1 s"):
-        run_party(
-            "alice",
-            "replay",
-            ("qkd.clock_offset_ps=400000000000",),
-            PartyOptions(tmp_path / "a", tags=tmp_path / "x"),
-            print,
-        )
+        run_party("alice", "replay", ("qkd.clock_offset_ps=400000000000",), recorded, print)
