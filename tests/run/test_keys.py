@@ -15,7 +15,9 @@ from qlab.qkd.cw_model import PairLink
 from qlab.qkd.finite_key import phase_error_bound, secret_bits
 from qlab.qkd.ledger import KeyLedger
 from qlab.run.engine import Session
+from qlab.run.journal import find_run, read_run
 from qlab.run.options import RunOptions
+from qlab.run.report import render_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,6 +121,11 @@ def test_no_secret_is_in_what_a_run_leaves_behind(tmp_path: Path) -> None:
                 ", ".join(map(str, piece)).encode(),
             )
             assert not any(form in text for text in texts for form in forms)
+    page = render_report(read_run(find_run(tmp_path / "runs", "-1")), tmp_path / "report")
+    report = page.read_text()
+    assert "NOT MET, accepted      no-cross-clicks" in report  # the report states every assumption
+    assert not any(secret[:8].hex() in report for secret in secrets)
+    assert (tmp_path / "report" / "keys.png").stat().st_size > 5000
     assert not list(tmp_path.rglob("*.h5"))  # tags with their outcomes are the raw key
 
 
