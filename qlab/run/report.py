@@ -27,7 +27,7 @@ STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2430}
 h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.1rem;margin-top:2rem}.big{font-size:1.6rem}
 table{border-collapse:collapse}td,th{padding:.2rem .9rem .2rem 0;text-align:left;border-bottom:1px solid #dde3ea}
-td.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}.dim{color:#667}
+td.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}pre{white-space:pre-wrap;font-size:.8rem}.dim{color:#667}
 """
 
 
@@ -91,6 +91,9 @@ def _page(record: RunRecord, results: dict[str, Any], pictures: list[tuple[str, 
         parts.append("<h2>By input</h2>" + by_input)
     if "chsh_counts" in results:
         parts.append("<h2>Settings</h2>" + _settings(record, results))
+    statements = [event["key_statement"] for event in record.events.get("keys", []) if "key_statement" in event]
+    if statements:
+        parts.append("<h2>What each key rests on</h2>" + "".join(f"<pre>{html.escape(s)}</pre>" for s in statements))
     conditions: dict[str, Any] = {
         key: start[key]
         for key in ("lab_path", "lab_overrides", "lab_sha256", "seed", "clock_mode", "data_dir")
