@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from qlab.errors import BadRequestError, LinkClosedError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -80,17 +81,21 @@ class Catalogue:
     """
 
     def __init__(self, uri: str, unsent: Path) -> None:
-        TiledWriter, from_uri = import_client()  # noqa: N806
+        self._writer_class, from_uri = import_client()
+        self._unsent = unsent
         import httpx
 
         try:
             self.client: Any = from_uri(uri)
-            # 0: every array goes to a file of its own.  Small ones would become list columns, which SQLite has not.
-            self.writer: Any = TiledWriter(self.client, backup_directory=str(unsent), max_array_size=0)
+            self.writer: Any = self._new_writer()
         except (httpx.HTTPError, OSError) as error:
             what = f"the catalogue at {uri.partition('?')[0]} cannot be reached"
             hint = "start it, or run without --catalogue: documents are kept in the data folder in any case"
             raise LinkClosedError(what, device="catalogue", found=str(error), hint=hint) from error
+
+    def _new_writer(self) -> Any:
+        # 0: every array goes to a file of its own.  Small ones would become list columns, which SQLite has not.
+        return self._writer_class(self.client, backup_directory=str(self._unsent), max_array_size=0)
 
     def get(self, run: str | int) -> Any:
         """Return a run by uid or its beginning, scan id, or -1, -2 ... from the end.
@@ -115,6 +120,15 @@ class Catalogue:
             msg = f"{text!r} names {'no run' if not hits else f'{len(hits)} runs'} of the {len(uids)} in the catalogue"
             raise BadRequestError(msg)
         return self.client[hits[0]]
+
+    def replace(self, documents: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Write a run anew from all its documents; files that it refers to stay where they are."""
+        uid = documents[0][1]["uid"]
+        if uid in self.client:
+            self.client.delete_contents(uid, recursive=True, external_only=False)
+        writer = self._new_writer()
+        for name, doc in documents:
+            writer(name, doc)
 
     def runs(self) -> list[str]:
         """Return the uids of all runs, the oldest first."""

@@ -17,6 +17,7 @@ from qlab.run.estimate import estimate_plan, recall_estimate, remember_estimate
 from qlab.run.journal import find_run, read_run
 from qlab.run.loader import bind_parameters, find_plan, find_plans
 from qlab.run.progress import Progress
+from qlab.run.recovery import incomplete
 from qlab.run.warming import warm_up
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from qlab.run.options import RunOptions
 
-__all__ = ["list_plans", "report_run", "run_plan", "run_to_its_end", "say", "say_estimate"]
+__all__ = ["list_plans", "report_run", "run_plan", "run_to_its_end", "say", "say_estimate", "say_killed"]
 
 
 def say(text: str) -> None:
@@ -51,6 +52,7 @@ def run_plan(
         Session(lab, options) as session,
     ):
         arguments = bind_parameters(plan, texts, lab.devices, light=lab.file.world.replay is None)
+        say_killed(session)
         session.subscribe(Progress(lab.clock))
         if lab.file.world.replay is None:
             warm_up(lab, say)
@@ -59,6 +61,12 @@ def run_plan(
         if report:
             write_report(session.data_dir, "-1", None)
     return 0
+
+
+def say_killed(session: Session) -> None:
+    """Say which runs of the data folder were found killed."""
+    for killed in session.killed:
+        say(killed.render())
 
 
 def say_estimate(lab_name: str, plan_name: str, texts: Mapping[str, str], options: RunOptions) -> int:
@@ -116,6 +124,9 @@ def write_report(data_dir: Path, run: str, output: Path | None) -> Path:
     record = read_run(find_run(data_dir / "runs", run))
     page = render_report(record, output or data_dir / "reports" / record.uid[:8])
     say(f"report: {page}")
+    fault = incomplete(record)
+    if fault:
+        say(f"INCOMPLETE: {fault}")
     return page
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qlab import __version__
 from qlab.run.journal import Journal
+from qlab.run.recovery import mark_killed_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -43,6 +44,8 @@ class Session:
         The run engine.
     catalogue:
         The catalogue, None without one.
+    killed:
+        Runs of the data folder whose process was killed, which this session has marked.
     """
 
     def __init__(self, lab: Lab, options: RunOptions) -> None:
@@ -73,6 +76,7 @@ class Session:
             if uri is not None:
                 self.catalogue = open_catalogue(uri, self.data_dir)
                 self.RE.subscribe(self.catalogue.writer)
+        self.killed = mark_killed_runs(self.journal.folder, self.catalogue)
 
     def run(self, plan: Generator[Any, Any, Any], **md: Any) -> Any:
         """Run a plan; returns its result.  Whatever ends it, the instruments are left safe."""
