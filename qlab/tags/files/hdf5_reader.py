@@ -139,10 +139,10 @@ class TagReader:
             msg = f"{self.path}: acquisitions are not in order of time ({error}); read them one at a time"
             raise TagFileError(msg) from error
 
-    def iterate(self, rows: int = 16) -> Iterator[TagBlock]:
-        """Yield the file in blocks of at most `rows` rows, so that memory stays bounded."""
+    def iterate(self, rows: int = 16, *, first_row: int = 0, last_row: int | None = None) -> Iterator[TagBlock]:
+        """Yield the file, or its rows from the first to the one before the last, in blocks of at most `rows` rows."""
         blind = self._blind()
-        for start, stop, first, last in self._parts(0, self.rows):
+        for start, stop, first, last in self._parts(first_row, self.rows if last_row is None else last_row):
             for row in range(first, last, rows):
                 begin, end = start if row == first else None, min(row + rows, last)
                 try:
