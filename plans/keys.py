@@ -157,6 +157,8 @@ def _make_keys(name, parties, goal, recheck_s, max_suspensions, channel, md):
                 name, hands, suspended, max_suspensions, statement.excess_error_rate, recheck_s
             )
             report = yield from hands.align()
+        if keys:
+            yield from hands.summarise(keys)
         result.append(_summary(keys, bits, clock.now_s() - begun_s, hands.lit_s))
 
     try:
@@ -297,6 +299,27 @@ class _Hands:
             "statement": str(statement),
         }
         yield from publish("keys", self._blocks, values, self._clock.now_s())
+
+    def summarise(self, keys):
+        """Emit all blocks as one event of the stream `analysis`, for reports."""
+        from qlab.run.results import publish
+
+        known = [statement.estimated for statement in keys]
+        values = {
+            "bits": np.array([statement.key_bits for statement in keys], dtype=np.int64),
+            "net_bits": np.array([statement.net_bits for statement in keys], dtype=np.int64),
+            "key_error_rate": np.array(
+                [s.corrected_bits / k.n_key if k else np.nan for s, k in zip(keys, known, strict=True)], dtype=float
+            ),
+            "test_error_rate": np.array(
+                [k.test_error_rate if k else s.excess_error_rate or np.nan for s, k in zip(keys, known, strict=True)],
+                dtype=float,
+            ),
+            "phase_error": np.array([k.phase_error if k else np.nan for k in known], dtype=float),
+            "total_net_bits": sum(statement.net_bits for statement in keys),
+            "light_s": self.lit_s,
+        }
+        yield from publish("analysis", "keys", values, self._clock.now_s(), {"light_s": "s"})
 
     def say_suspended(self, rate, number):
         """Emit an event of the stream `suspensions`."""

@@ -88,6 +88,7 @@ class SplittingModel(_Model):
 
     fraction: float = Field(0.0, ge=0, le=1, description="share of the pulses, until somebody changes it")
     line_db: float = Field(0.0, ge=0, description="loss of the line that she replaces by one without")
+    behind_db: float = Field(0.0, ge=0, description="loss between source and Eve, which makes the pulses weak")
 
 
 class EavesdropperModel(_Model):

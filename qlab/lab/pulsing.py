@@ -126,7 +126,9 @@ def build_weak_source(
     )
     splitting = None
     if optic.splitting is not None:
-        splitting = PhotonNumberSplitting(knob(name, "fraction", optic.splitting.fraction), optic.splitting.line_db)
+        splitting = PhotonNumberSplitting(
+            knob(name, "fraction", optic.splitting.fraction), optic.splitting.line_db, optic.splitting.behind_db
+        )
     return WeakSource(train, photons, power, optic.pulse_fwhm_ps, modulation, splitting)
 
 

@@ -111,20 +111,24 @@ class PhotonNumberSplitting:
         Knob of the share of pulses that she does this to.
     line_db:
         Loss of the line that she replaces by one without.
+    behind_db:
+        Loss between the source and her: the attenuator that makes pulses weak.
     """
 
     fraction: Knob
     line_db: float = 0.0
+    behind_db: float = 0.0
 
     def forwarded(self, mean_photons: float, t_ps: int) -> float:
-        """Return the mean photon number that leaves, counted as if the line still had its loss.
+        """Return the mean photon number that leaves the source, counted as if Eve were not there and did the same.
 
         Of n >= 2 photons n - 1 go on: their mean is mu - 1 + exp(-mu).  What a detector sees of them is taken as Poissonian,
         which is right as long as it seldom sees more than one.
         """
         fraction = min(max(self.fraction.value(t_ps), 0.0), 1.0)
-        kept = mean_photons + math.expm1(-mean_photons)
-        without_loss: float = kept * 10.0 ** (self.line_db / 10.0)
+        weak = mean_photons * 10.0 ** (-self.behind_db / 10.0)
+        kept = weak + math.expm1(-weak)
+        without_loss: float = kept * 10.0 ** ((self.line_db + self.behind_db) / 10.0)
         return (1.0 - fraction) * mean_photons + fraction * without_loss
 
 

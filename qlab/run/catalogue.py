@@ -16,7 +16,7 @@ from qlab.errors import BadRequestError, LinkClosedError
 from qlab.run.catalogue_server import FLUSH, LENGTH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -114,6 +114,15 @@ class Catalogue:
             msg = f"{text!r} names {'no run' if not hits else f'{len(hits)} runs'} of the {len(uids)} in the catalogue"
             raise BadRequestError(msg)
         return client[hits[0]]
+
+    def replace(self, documents: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Write a run anew from all its documents; files that it refers to stay where they are."""
+        client, uid = self.client, documents[0][1]["uid"]
+        if uid in client:
+            client.delete_contents(uid, recursive=True, external_only=False)
+        writer = _writer(client)
+        for name, doc in documents:
+            writer(name, doc)
 
     def runs(self) -> list[str]:
         """Return the uids of all runs, the oldest first."""
@@ -266,9 +275,13 @@ def open_client(uri: str) -> Any:
 def open_writer(uri: str, unsent: Path | None = None) -> tuple[Any, Any]:
     """Return the client of a server and what writes documents to it; what it does not take goes to the folder `unsent`."""
     client = open_client(uri)
+    return client, _writer(client, unsent)
+
+
+def _writer(client: Any, unsent: Path | None = None) -> Any:
     writer, _ = import_client()
     # 0: every array goes to a file of its own.  Small ones would become list columns, which SQLite has not.
-    return client, writer(client, backup_directory=None if unsent is None else str(unsent), max_array_size=0)
+    return writer(client, backup_directory=None if unsent is None else str(unsent), max_array_size=0)
 
 
 def import_client() -> tuple[Any, Any]:

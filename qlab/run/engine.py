@@ -11,6 +11,7 @@ from qlab import __version__
 from qlab.errors import StorageError
 from qlab.run.conditions import conditions
 from qlab.run.journal import Journal
+from qlab.run.recovery import mark_killed_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -45,6 +46,8 @@ class Session:
         The run engine.
     catalogue:
         The catalogue, None without one.
+    killed:
+        Runs of the data folder whose process was killed, which this session has marked.
     """
 
     def __init__(self, lab: Lab, options: RunOptions) -> None:
@@ -52,14 +55,20 @@ class Session:
 
         self.lab = lab
         self.data_dir = (options.data_dir or lab.data_dir).resolve()
-        self.catalogue: Any = None  # opened first: where it cannot be, no engine's thread is left behind
+        self.journal = Journal(self.data_dir / "runs")
+        self.catalogue: Any = None  # opened before the engine: where it cannot be, no engine's thread is left behind
         if options.catalogue_uri is not None:
             from qlab.run.catalogue import choose_catalogue, open_catalogue
 
             uri = choose_catalogue(options.catalogue_uri, lab.file.catalogue)
             if uri is not None:
                 self.catalogue = open_catalogue(uri, self.data_dir)
-        self.journal = Journal(self.data_dir / "runs")
+        try:
+            self.killed = mark_killed_runs(self.journal.folder, self.catalogue)
+        except BaseException:
+            if self.catalogue is not None:
+                self.catalogue.close()
+            raise
         main = threading.current_thread() is threading.main_thread()
         engine: Any = RunEngine  # untyped by its makers
         self.RE = engine(

@@ -5,18 +5,19 @@ from __future__ import annotations
 import base64
 import html
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
+from urllib.parse import unquote, urlparse
 
 import numpy as np
 
 from qlab.errors import BadRequestError, QlabError, StorageError
 from qlab.run.clock_figures import clock_figures, clock_headline
 from qlab.run.pictures import draw_pictures
+from qlab.run.recovery import incomplete
+from qlab.tags.files.hdf5_reader import TagReader
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from qlab.lab.predict import Prediction
     from qlab.run.journal import RunRecord
 
@@ -27,7 +28,7 @@ STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2430}
 h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.1rem;margin-top:2rem}.big{font-size:1.6rem}
 table{border-collapse:collapse}td,th{padding:.2rem .9rem .2rem 0;text-align:left;border-bottom:1px solid #dde3ea}
-td.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}.dim{color:#667}
+td.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}pre{white-space:pre-wrap;font-size:.8rem}.dim{color:#667}.bad{font-size:1.2rem;color:#a32020}
 """
 
 
@@ -68,6 +69,9 @@ def _page(record: RunRecord, results: dict[str, Any], pictures: list[tuple[str, 
         f"<p class=dim>run {record.uid}, scan {start.get('scan_id')}, lab {html.escape(str(start.get('lab')))}, "
         f"{html.escape(str(stop.get('exit_status', 'not ended')))}</p>",
     ]
+    fault = incomplete(record)
+    if fault:
+        parts.append(f"<p class=bad>INCOMPLETE: {html.escape(fault)}</p>{_table(_announced(record))}")
     if "chsh_s" in results:
         s, sigma = results["chsh_s"], results["chsh_s_sigma"]
         parts.append(
@@ -91,6 +95,9 @@ def _page(record: RunRecord, results: dict[str, Any], pictures: list[tuple[str, 
         parts.append("<h2>By input</h2>" + by_input)
     if "chsh_counts" in results:
         parts.append("<h2>Settings</h2>" + _settings(record, results))
+    statements = [event["key_statement"] for event in record.events.get("keys", []) if "key_statement" in event]
+    if statements:
+        parts.append("<h2>What each key rests on</h2>" + "".join(f"<pre>{html.escape(s)}</pre>" for s in statements))
     conditions: dict[str, Any] = {
         key: start[key]
         for key in ("lab_path", "lab_overrides", "lab_sha256", "seed", "clock_mode", "data_dir")
@@ -106,6 +113,18 @@ def _page(record: RunRecord, results: dict[str, Any], pictures: list[tuple[str, 
     body = "\n".join(parts)
     head = f'<meta charset="utf-8"><title>qlab report</title><style>{STYLE}</style>'
     return f'<!doctype html><html lang="en">{head}{body}</html>'
+
+
+def _announced(record: RunRecord) -> dict[str, str]:
+    """Return how much there is of a run without an end: events of each stream, and rows of its tag files."""
+    rows = {f"events of {stream}": str(len(events)) for stream, events in record.events.items()}
+    for path in dict.fromkeys(urlparse(doc["uri"]).path for doc in record.resources):
+        try:
+            with TagReader(unquote(path)) as reader:
+                rows[f"rows of {Path(path).name}"] = str(reader.rows)
+        except QlabError as error:
+            rows[f"rows of {Path(path).name}"] = f"none: {error}"
+    return rows
 
 
 def _theory(record: RunRecord, results: dict[str, Any]) -> Prediction | None:

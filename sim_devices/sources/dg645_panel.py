@@ -11,8 +11,10 @@ __all__ = ["PanelTable"]
 INTERFACE = ("1", "9600", "1", "15", "1", "1", "1", "1", "1", "1", "1", "127.0.0.1", "255.0.0.0", "127.0.0.1")
 """[V2] By number: RS-232, baud, GPIB, its address, TCP/IP, DHCP, auto-IP, static, bare socket, telnet, VXI-11, then IP,
 mask and gateway."""
-INSB, ESB, MSS, BUSY = 0x01, 0x20, 0x40, 0x80
-"""[V2] Of `*STB?`; [INF] that the seventh bit is BUSY."""
+INSB, ESB, MSS = 0x01, 0x20, 0x40
+"""[V2] Of `*STB?`."""
+BUSY, BURST = 0x02, 0x04
+"""[V1] As SRS's own driver has them; the sheet infers BUSY at bit 7."""
 INTERNAL_TIME_BASE = 0  # [V1]
 
 
@@ -22,6 +24,7 @@ class PanelTable(StepTable):
     status_enable = parameter("INSE", 0, limits=(0, 255))
     display_on = parameter("SHDP", 1, limits=(0, 1))
     _status: int
+    burst: int
     _interface: tuple[str, ...] = INTERFACE
     _display = (0, 0)
     _psc = 1
@@ -34,7 +37,7 @@ class PanelTable(StepTable):
         """Return the status byte."""
         bits = CommonCommands.status_byte(self) & ESB
         bits |= INSB if self._status & int(self.status_enable) else 0
-        bits |= BUSY if self.busy() else 0
+        bits |= (BUSY | (BURST if self.burst else 0)) if self.busy() else 0
         return bits | (MSS if bits & self.sre & ~MSS else 0)
 
     @command("IFCF", integer(0, 13), word)

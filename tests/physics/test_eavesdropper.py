@@ -67,4 +67,6 @@ def test_splitting_lets_through_what_is_left_of_pulses_with_several_photons() ->
     expected = sum((n - 1) * math.exp(-mu) * mu**n / math.factorial(n) for n in range(2, 40))
     eve = PhotonNumberSplitting(Knob(1.0), 3.0)
     assert eve.forwarded(mu, 0) == pytest.approx(expected * 10**0.3)
+    strong = PhotonNumberSplitting(Knob(1.0), 3.0, 30.0)  # the same pulse before its attenuator
+    assert strong.forwarded(1000 * mu, 0) == pytest.approx(1000 * expected * 10**0.3)
     assert PhotonNumberSplitting(Knob(0.0)).forwarded(mu, 0) == mu

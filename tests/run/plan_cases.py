@@ -49,6 +49,18 @@ class Case:
 CASES: dict[str, Case] = {
     "align_polarisation": Case(texts={"acquisition_s": "0.1"}),
     "calibrate_tagger": Case(texts={"acquisition_s": "0.3", "resolution_ps": "20"}, bound=COUNTED),
+    "characterise_oscillator": Case("timing", {"pair_clock": "by_rabbit", "points": "64"}, ()),
+    "compare_time_transfer": Case("timing", {"points": "16", "every_s": "4"}, ()),
+    "holdover_test": Case(
+        "timing",
+        {"pair_clock": "by_gps", "holding_clock": "bob_gps", "outage_s": "2400", "every_s": "600"},
+        (),
+        bound=COUNTED,
+    ),
+    "measure_ghz": Case("ghz", {"acquisition_s": "0.05", "search_s": "0.05", "sigma": "0.06"}, (), bound=COUNTED),
+    "transfer_time": Case(
+        "twoway", {"out": "out", "home": "home", "sources": "alice_pump,bob_pump", "duration_s": "4"}, (), bound=COUNTED
+    ),
     "characterise_detectors": Case(texts={"acquisition_s": "0.5", "clicks": "1000"}, bound=COUNTED),
     "characterise_source": Case(texts={"acquisition_s": "0.3", "dark_s": "0.3"}),
     "count_rates": Case(texts={"gate_s": "0.5", "points": "3"}),

@@ -88,13 +88,14 @@ def main(path: Path, *, anew: bool) -> None:
     """Write the table into a page."""
     text = path.read_text()
     estimates = page_estimates(text)
-    for name in CASES if anew else ():
-        estimates[name] = _estimate(name)
-        sys.stdout.write(f"{name}: {estimates[name]}\n")
-        sys.stdout.flush()
     before, _, rest = text.partition(HEAD)
     after = re.sub(r"\A[^\n]*\n(\|[^\n]*\n)*", "", rest)
     path.write_text(before + plan_table(estimates) + "\n" + after)
+    for name in [name for name in CASES if anew or estimates.get(name, "-") == "-"]:
+        estimates[name] = _estimate(name)
+        sys.stdout.write(f"{name}: {estimates[name]}\n")
+        sys.stdout.flush()
+        path.write_text(before + plan_table(estimates) + "\n" + after)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ from qlab.qkd.cw_model import PairLink
 from qlab.qkd.finite_key import phase_error_bound, secret_bits
 from qlab.qkd.ledger import KeyLedger
 from qlab.run.engine import Session
+from qlab.run.journal import find_run, read_run
 from qlab.run.options import RunOptions
+from qlab.run.report import render_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +44,9 @@ def model(kilometres: float) -> PairLink:
     return bare.with_loss(0.2 * kilometres)
 
 
-@pytest.mark.parametrize(("kilometres", "key_bits"), [(0, 20_000), (20, 15_000), (40, 9_000)])
+@pytest.mark.parametrize(
+    ("kilometres", "key_bits"), [(0, 20_000), pytest.param(20, 15_000, marks=pytest.mark.slow), (40, 9_000)]
+)
 def test_keys_come_at_the_rate_of_the_model(kilometres: int, key_bits: int, tmp_path: Path) -> None:
     fibres = [f"optics.{side}_fibre.length_m={kilometres * 500}" for side in ("alice", "bob")]
     with lab(tmp_path, *fibres, f"qkd.key_bits={key_bits}") as (opened, session):
@@ -117,6 +121,11 @@ def test_no_secret_is_in_what_a_run_leaves_behind(tmp_path: Path) -> None:
                 ", ".join(map(str, piece)).encode(),
             )
             assert not any(form in text for text in texts for form in forms)
+    page = render_report(read_run(find_run(tmp_path / "runs", "-1")), tmp_path / "report")
+    report = page.read_text()
+    assert "NOT MET, accepted      no-cross-clicks" in report  # the report states every assumption
+    assert not any(secret[:8].hex() in report for secret in secrets)
+    assert (tmp_path / "report" / "keys.png").stat().st_size > 5000
     assert not list(tmp_path.rglob("*.h5"))  # tags with their outcomes are the raw key
 
 
@@ -141,6 +150,7 @@ def test_intercept_resend_raises_the_error_rate_as_theory_says_and_no_key_comes_
             assert data["suspended_error_rate"] == pytest.approx(q, abs=4 * math.sqrt(q / 2500))
 
 
+@pytest.mark.slow
 def test_blinded_detectors_go_unnoticed_unless_somebody_watches(tmp_path: Path) -> None:
     """Faked states make no errors: a key comes out that Eve knows, unless the key is refused for want of a watch."""
     attack = ("optics.eve.fraction=1", "optics.eve.attack=faked_states", "qkd.key_bits=10000")
