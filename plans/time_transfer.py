@@ -61,6 +61,9 @@ def characterise_oscillator(
                 result = judge(one, mask)
                 key = mask.replace(".", "").replace(" ", "_").lower()  # bluesky's keys have no dots
                 found[key] = f"{'holds' if result.holds else 'FAILS'}, {result.worst_share:.2g} of the limit"
+        # n pairs of one jitter tell their middle to jitter / sqrt(n) at best, whatever is done with them.
+        pairs = float(pair_clock.pair_rate_hz.get()) * acquisition_s
+        found["bound_ps"] = pair_clock.jitter_ps / max(pairs, 1.0) ** 0.5
         slope = np.polyfit(np.arange(x_s.size) * every_s, x_s, 1)[0]
         found["frequency"] = float(slope)
         yield from publish("analysis", "oscillator", found, clock.now_s())

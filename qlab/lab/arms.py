@@ -83,6 +83,8 @@ class ArmBuilder:
     ----------
     used:
         The optics that were met.
+    light_nm:
+        Wavelength of the light whose arm is built; None where it may be several.
     """
 
     def __init__(self, checked: Checked, knob: KnobOf, end: Callable[[str, Key], Arm | None]) -> None:
@@ -90,6 +92,7 @@ class ArmBuilder:
         self._knob = knob
         self._end = end
         self.used: set[str] = set()
+        self.light_nm: float | None = None
 
     def build(self, via: Sequence[str], to: Target, key: Key, first: int = 0) -> Arm | None:
         """Return the arm through `via` to `to`, None after a complaint.
@@ -162,6 +165,7 @@ class ArmBuilder:
 
     def _fibre(self, name: str, optic: FibreModel, then: Arm, *, back: bool) -> Fibre:
         seed, number = self._checked.lab.seed, stable_id(name)
+        off_nm = 0.0 if optic.index_nm is None or self.light_nm is None else self.light_nm - optic.index_nm
         fibre = Fibre(
             then,
             length_m=optic.length_m,
@@ -173,6 +177,7 @@ class ArmBuilder:
             ps_per_km_k=optic.ps_per_km_k,
             ambient=Ambient(optic.swing_k, self._knob(name, "warm_k")),
             asymmetry_ps=optic.asymmetry_ps,
+            off_nm=off_nm,
             back=back,
             extra_ps=self._knob(name, "extra_ps.back" if back else "extra_ps.forth"),
             extra_db=self._knob(name, "extra_db"),

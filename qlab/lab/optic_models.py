@@ -159,6 +159,11 @@ class FibreModel(_Model):
     length_m: float = Field(ge=0)
     loss_db_per_km: float = Field(0.2, ge=0)
     group_index: float = Field(1.468, ge=1)
+    index_nm: float | None = Field(
+        None,
+        gt=0,
+        description="wavelength that group_index is of; light of another is later by dispersion; none: its own",
+    )
     dispersion_ps_nm_km: float = 0.0
     rotation_seed: int | None = Field(None, ge=0, description="draws the fixed rotation; without it there is none")
     drift_rad_per_sqrt_s: float = Field(0.0, ge=0, description="random walk of the rotation, rms after 1 s")

@@ -114,13 +114,14 @@ def build_wiring(checked: Checked) -> Wiring:
     arms = _photon_arms(checked, wiring, meetings)
     for name, optic in checked.lab.optics.items():
         if isinstance(optic, PairSourceModel):
-            two = {p: _arm(checked, arms, begins, f"{name}.{p}") for p in _PHOTONS}
+            colours = (optic.signal_nm, optic.idler_nm)
+            two = {p: _arm(checked, arms, begins, f"{name}.{p}", nm) for p, nm in zip(_PHOTONS, colours, strict=True)}
             meetings.enter(name, two)
             line = _source(checked, wiring, name, optic, two, trains)
             if line is not None:
                 meetings.add(name, optic, line)
         if isinstance(optic, WeakSourceModel):
-            _weak_source(checked, wiring, name, optic, _arm(checked, arms, begins, name), trains)
+            _weak_source(checked, wiring, name, optic, _arm(checked, arms, begins, name, optic.wavelength_nm), trains)
     exits = _photon_arms(checked, wiring, None)
     ways = {start: _arm(checked, exits, begins, start) for start in meeting_outputs(checked.lab)}
     wiring.lines += meetings.lines(ways)
@@ -296,12 +297,15 @@ def _photon_arms(checked: Checked, wiring: Wiring, meetings: MeetingBuilder | No
     return ArmBuilder(checked, wiring.knob, end)
 
 
-def _arm(checked: Checked, arms: ArmBuilder, begins: dict[str, int], start: str) -> Arm | None:
+def _arm(
+    checked: Checked, arms: ArmBuilder, begins: dict[str, int], start: str, light_nm: float | None = None
+) -> Arm | None:
     if start not in begins:
         checked.complain(("optics", start.partition(".")[0]), f"no path begins at {start}")
         return None
     key: Key = ("paths", begins[start])
     path = checked.lab.paths[begins[start]]
+    arms.light_nm = light_nm
     arm = arms.build(path.via, path.to, key)
     slowest_ps = max((outcome.delay_ps for outcome in arm.outcomes(0, Path())), default=0) if arm is not None else 0
     if slowest_ps > LONGEST_PS:

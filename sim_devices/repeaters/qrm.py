@@ -1,7 +1,4 @@
-"""Twin of QRM, a repeater module with memory: the command table of protocol sheet 22, of which it is the reference.
-
-Left out: purification (`DIST`, optional in the sheet).
-"""
+"""Twin of QRM, a repeater module with memory: the command table of protocol sheet 22, of which it is the reference."""
 
 from __future__ import annotations
 
@@ -44,6 +41,7 @@ class QRMTwin(TimeTable):
         self.programme = Programme(self.module)
         self._faults: set[str] = set()
         self._stored: dict[int, list[tuple[object, ...]]] = {}
+        self.reference = bench.oscillator(name)
         self.tick_hz, self.internal_clock_error = parameters.tick_hz, parameters.internal_clock_error
         self.synchronise(self.clock.now_ps())
 
