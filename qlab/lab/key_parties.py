@@ -41,8 +41,12 @@ def lab_parties(checked: Checked, devices: dict[str, Any], folder: Path) -> LabP
             checked.complain(("qkd", side, "inputs"), f"found {dict(party.inputs)}; expected four different inputs")
     level_tagger = rules.alice.level_tagger
     if rules.protocol == "decoy":
-        if level_tagger is None or set(rules.alice.levels) != set(rules.intensities) or len(rules.intensities) != 3:
-            text = "expected a level_tagger, and under 'levels' an input for each of three 'intensities'"
+        if (
+            level_tagger is None
+            or set(rules.alice.levels) != set(rules.intensities)
+            or len(rules.intensities) not in (2, 3)
+        ):
+            text = "expected a level_tagger, and under 'levels' an input for each of two or three 'intensities'"
             checked.complain(("qkd", "alice"), text)
         else:
             known.append(checked.instrument(level_tagger, ("qkd", "alice", "level_tagger")))

@@ -77,7 +77,7 @@ class QkdModel(_Model):
     )
     expected_error_rate: float = Field(0.03, gt=0, lt=0.5, description="of the key basis, for the first block")
     intensities: dict[Annotated[str, StringConstraints(pattern=NAME)], IntensityModel] = Field(
-        {}, description="of `decoy`: three, the brightest first"
+        {}, description="of `decoy`: two or three, the brightest first"
     )
     variant: Literal["fast", "tight"] = "fast"
     eps_sec: float = Field(1e-10, gt=0, lt=1, description="distance of each key from one that Eve knows nothing of")

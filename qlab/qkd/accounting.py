@@ -40,8 +40,9 @@ class EstimatedBlock:
         Of the verification.
     budget_bits:
         So many bits may be disclosed and spent before nothing is left.
-    bounds:
-        Of pulses with decoy states: what the block holds; `phase_error` then is that of its single photons.
+    bounds, counts:
+        Of pulses with decoy states: what the block holds, and from which counts that follows; `phase_error` then is that
+        of its single photons.
     """
 
     n_key: int
@@ -51,6 +52,7 @@ class EstimatedBlock:
     tag_bits: int
     budget_bits: int
     bounds: DecoyBounds | None = None
+    counts: DecoyCounts | None = None
 
     def length(self, policy: QkdPolicy, disclosed_bits: int) -> int:
         """Return the length of the key after so much was disclosed."""
@@ -95,7 +97,7 @@ def estimate_decoy(policy: QkdPolicy, intensities: Intensities, counts: DecoyCou
     policy, intensities:
         The rules; the pulses.
     counts:
-        Sifted bits by intensity, and errors of the test basis; those of the key basis are not known yet, nor needed.
+        Sifted bits and errors by intensity; two decoy states do not need those of the key basis.
     """
     n_key, n_test, errors = int(sum(counts.key)), int(sum(counts.test)), int(sum(counts.test_errors))
     _require_bits(policy, n_key, n_test, errors)
@@ -108,7 +110,7 @@ def estimate_decoy(policy: QkdPolicy, intensities: Intensities, counts: DecoyCou
             f"{bounds.phase_error:.2%}; longer blocks bound them better, if nobody has split photons off"
         )
         raise KeyRefusedError(msg)
-    return EstimatedBlock(n_key, n_test, errors, bounds.phase_error, tag_bits, budget, bounds)
+    return EstimatedBlock(n_key, n_test, errors, bounds.phase_error, tag_bits, budget, bounds, counts)
 
 
 def _require_bits(policy: QkdPolicy, n_key: int, n_test: int, test_errors: int) -> None:

@@ -20,7 +20,7 @@ from qlab.qkd.block_messages import (
     ReconcileOpen,
 )
 from qlab.qkd.conversation import HEAR, PARTS_LOG2, PeerGaveUpError, PeerWentOnError, Talk, long_work
-from qlab.qkd.estimating import estimate_corrector
+from qlab.qkd.estimating import complete_corrector, estimate_corrector
 from qlab.qkd.messages import decode
 from qlab.qkd.party import SiftTally, settle, take_settlement
 from qlab.qkd.reconciling import correct_frames
@@ -122,7 +122,7 @@ def _make_key(party: Party, talk: Talk, receiver: Receiver, block: int) -> Conve
     policy, ledger = party.policy, party.ledger
     tally = yield from _collect(party, talk, receiver)
     raw = tally.sifted.key
-    known = yield from estimate_corrector(talk, policy, tally.sifted)
+    known, levels = yield from estimate_corrector(talk, policy, tally.sifted, policy.expected_error_rate)
     assumptions = party.assumptions(tally, known)
     assumptions.require()
 
@@ -137,6 +137,8 @@ def _make_key(party: Party, talk: Talk, receiver: Receiver, block: int) -> Conve
     if not equal:
         msg = "verification: the keys differ after reconciliation"
         raise KeyRefusedError(msg)
+    wrong = (corrected.reveal() ^ raw.reveal()).astype(np.bool_)
+    known = yield from complete_corrector(talk, policy, known, levels[wrong] if levels.size else levels)
 
     asked = yield from talk.hear(KeyTerms)
     yield from talk.verify()

@@ -40,7 +40,7 @@ class QkdPolicy:
     target, bound:
         What is asked of each key, and how phase errors are bounded.
     intensities:
-        Of the pulses that Alice sends, with two decoy states; None: photons come in pairs.
+        Of the pulses that Alice sends, with one or two decoy states; None: photons come in pairs.
     accepted:
         Assumptions that need not be met (`qlab.qkd.assumptions`).
     """
@@ -70,10 +70,6 @@ class QkdPolicy:
             raise BadRequestError(msg)
         if not 0.0 <= self.tolerance < 0.5 or not 0.0 < self.expected_error_rate < 0.5:
             msg = f"tolerated error rate {self.tolerance:g}, expected {self.expected_error_rate:g}: expected both below 0.5"
-            raise BadRequestError(msg)
-
-        if self.intensities is not None and len(self.intensities.mean_photons) != 3:
-            msg = f"{self.intensities}: expected three, two of them decoy states"
             raise BadRequestError(msg)
 
     def digest(self) -> bytes:

@@ -42,7 +42,7 @@ from qlab.qkd.block_messages import (
     ReconcileOpen,
 )
 from qlab.qkd.conversation import PeerGaveUpError, Talk, long_work
-from qlab.qkd.estimating import estimate_reference
+from qlab.qkd.estimating import complete_reference, estimate_reference
 from qlab.qkd.party import SiftTally, settle, take_settlement
 from qlab.qkd.reconciling import answer_frames
 from qlab.qkd.sifting import SiftAnswer, SiftOffer, answer, offer, take
@@ -120,7 +120,7 @@ def _make_key(party: Party, talk: Talk, receiver: Receiver, block: int) -> Conve
     policy, ledger = party.policy, party.ledger
     tally = yield from _collect(party, talk, receiver)
     raw = tally.sifted.key
-    known = yield from estimate_reference(talk, policy, tally.sifted)
+    known = yield from estimate_reference(talk, policy, tally.sifted, party.error_rate)
     assumptions = party.assumptions(tally, known)
     assumptions.require()
 
@@ -134,6 +134,7 @@ def _make_key(party: Party, talk: Talk, receiver: Receiver, block: int) -> Conve
     if not match.equal:
         msg = "verification: the keys differ after reconciliation"
         raise KeyRefusedError(msg)
+    known = yield from complete_reference(talk, policy, known)
 
     bits = known.length(policy, talk.disclosed_bits)
     party.require_net(bits, refill)
