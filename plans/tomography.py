@@ -187,7 +187,8 @@ def measure_process(
     max_duration_s : float
         Lab seconds after which it does.
     keeps_trace : bool
-        Hold the channel to lose the same of all polarisations; else `pdl_db` is its polarisation-dependent loss.
+        Hold the channel to lose the same of all polarisations; else `pdl_db` is its polarisation-dependent loss, the median
+        of the posterior.
     window_ps : int
         Full width of the coincidence window.
     delays_ps : list of int
@@ -208,6 +209,7 @@ def measure_process(
     )
     from qlab.analysis.process_tomography import ancilla_counts, fit_process, sample_process
     from qlab.analysis.projections import NINE_SETTINGS
+    from qlab.analysis.state_intervals import linear_state
     from qlab.errors import PlanError
     from qlab.run.results import publish
 
@@ -241,11 +243,12 @@ def measure_process(
             )
             fit = fit_process(data, keeps_trace=keeps_trace)
             unitary = nearest_unitary(fit.choi)
-            samples = sample_process(data, seed, keeps_trace=keeps_trace)
-            fidelity = samples.interval(partial(process_fidelity, unitary=unitary))
+            # The posterior would draw a channel that is nearly unitary towards worse ones.
+            raw = linear_state(data, fit.choi / 2.0)
+            fidelity = raw.interval(partial(process_fidelity, unitary=unitary))
             if goal.reached(fidelity.sigma):
                 break
-        mean = samples.interval(partial(average_fidelity, unitary=unitary))
+        mean = raw.interval(partial(average_fidelity, unitary=unitary))
         values = {
             "fidelity": fidelity.value,
             "fidelity_sigma": fidelity.sigma,
@@ -267,7 +270,7 @@ def measure_process(
             **goal.figures(),
         }
         if not keeps_trace:
-            loss = samples.interval(pdl_db)
+            loss = sample_process(data, seed, keeps_trace=False).interval(pdl_db)
             values |= {"pdl_db": loss.value, "pdl_db_sigma": loss.sigma}
         units = {"live_s": "s", "window_ps": "ps", "delays_ps": "ps"}
         yield from publish("analysis", "process", values, tagger.clock.now_s(), units)

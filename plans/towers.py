@@ -19,7 +19,7 @@ def synchronise_towers(
     hours: float = 24.0,
     exposure_s: float = 1.1,
     every_s: float = 180.0,
-    order: Literal["in_turn", "neediest"] = "in_turn",
+    order: Literal["neediest", "in_turn"] = "neediest",
     limit_ns: float = 5.0,
     share: float = 0.95,
     outputs: list[int] | None = None,
@@ -47,7 +47,7 @@ def synchronise_towers(
         From one exposure's beginning to the next.  At first rounds follow each other faster, each twice as slow as the
         last, so that frequencies become known.
     order : str
-        "in_turn", or "neediest": always the tower whose clock is least certain.
+        "neediest": always the tower whose clock is least certain; or "in_turn".
     limit_ns, share : float
         The service level that is promised: a time error below the limit for a share of the time.
     outputs : list of int
@@ -159,6 +159,7 @@ class Ledger:
             "foreseen_sigma_ps": float(tower.foreseen_sigma_ps.get()),
             "offset_ps": float(tower.offset_ps.get()),
             "sigma_ps": float(tower.sigma_ps.get()),
+            "frequency": float(tower.frequency.get()),
         }
         self.rows.append(list(values.values()))
         self._seen.add(k)
@@ -169,7 +170,7 @@ class Ledger:
 
     def summary(self, limit_ps, share):
         """Return what the run says, for the results."""
-        from qlab.timing.service_level import service_level
+        from qlab.timing.service_level import service_level, share_curve
 
         rows = np.array(self.rows, np.float64)
         if not any(record.until_s for record in self.records):
@@ -179,7 +180,11 @@ class Ledger:
             raise PlanError(msg)
         whole = service_level(self.records, limit_ps, share)
         each = [service_level([r], limit_ps, share) if r.until_s else None for r in self.records]
+        limits = np.geomspace(limit_ps / 30.0, limit_ps * 10.0, 120)
         found = {
+            "curve_ps": limits,
+            "curve": share_curve(self.records, limits),
+            "tower_curves": np.array([share_curve([record], limits) for record in self.records]),
             "names": np.array([tower.name for tower in self.towers]),
             "limit_ps": limit_ps,
             "promised": share,

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from qlab.analysis.click_intervals import ClickFigures
+    from qlab.analysis.pair_peaks import PeakFit
     from qlab.tags.stream import TagBlock
 
 __all__ = ["DarkRates", "KlyshkoGathering"]
@@ -118,6 +120,18 @@ class KlyshkoGathering:
                     self.table[i, j], self.capture[i, j] = self._in_window((one, other), fit.centre_ps, fit.sigma_ps)
         of_a, of_b = ([clicks[c] for c in side] for side in (self.a, self.b))
         return klyshko_figures(of_a, of_b, self.table, self.window_ps, self.live_s, self.capture)
+
+    def intervals(self, channel: int) -> ClickFigures | None:
+        """Return rate, dead time and afterpulses of a channel; None where there were too few clicks."""
+        return self._intervals.figures(channel)
+
+    def fits(self) -> dict[tuple[int, int], PeakFit]:
+        """Return the coincidence peaks of all pairs that have one."""
+        return self._peaks.fits()
+
+    def response(self, pair: tuple[int, int]) -> tuple[int, NDArray[np.int64]]:
+        """Return the first lag in ps and the lags' counts from there on, of a pair with a peak."""
+        return self._peaks.starts[pair], self._peaks.counts[pair]
 
     def delays_ps(self) -> dict[int, int]:
         """Return delays with which all peaks are at a lag of 0, by channel; of arm b against the first of arm a."""

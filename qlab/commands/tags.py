@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from qlab.tags.clock_relation import ClockRelation
     from qlab.tags.histograms import TagsHistogram
+    from qlab.tags.many import Run
 
 __all__ = ["add"]
 
@@ -38,6 +40,20 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     _delay_options(plot)
     plot.add_argument("--out", type=Path, metavar="FILE", help="the picture (default: FILE with .png behind its name)")
     plot.set_defaults(command=_plot)
+    analyse = tags.add_parser("analyse", help="count all recordings of a folder, spread over cores or a cluster")
+    analyse.add_argument("folder", metavar="DIR", type=Path, help="with all folders below it")
+    analyse.add_argument("--channels", metavar="CHANNELS", help="such as 0,1,4,5 (default: all that there are)")
+    analyse.add_argument(
+        "--window-ps", type=int, default=2000, metavar="PS", help="full width of coincidences (default 2000)"
+    )
+    _delay_options(analyse)
+    analyse.add_argument("--bin-ps", type=float, metavar="PS", help="length of one time bin, for text and quTAU")
+    analyse.add_argument(
+        "--jobs", type=int, metavar="N", help="threads of this machine (default: its cores); 1 needs no Dask"
+    )
+    analyse.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster's, such as tcp://host:8786")
+    analyse.add_argument("--json", action="store_true", help="print JSON, all counts in it")
+    analyse.set_defaults(command=_analyse)
     coincidences = tags.add_parser("coincidences", help="delays, coincidence matrix and error rates of two parties")
     _file_options(coincidences)
     coincidences.add_argument(
@@ -137,6 +153,33 @@ def _shown(text: str, fault: str) -> int:
     if fault:
         print(f"qlab: {fault}", file=sys.stderr)
     return 1 if fault else 0
+
+
+def _analyse(arguments: argparse.Namespace) -> int:
+    from qlab.tags.many import Recipe, count_many, one_after_another, recordings_in
+    from qlab.tags.spread import on_cluster, on_threads
+
+    if arguments.scheduler is not None and arguments.jobs is not None:
+        msg = "--jobs is of this machine, --scheduler of a cluster: say one of them"
+        raise BadRequestError(msg)
+    recipe = Recipe(
+        channels=_channels(arguments.channels, "--channels") or (),
+        window_ps=arguments.window_ps,
+        pairs=tuple(_pairs(arguments.pairs) or ()),
+        range_ps=round(arguments.range_ns * 1000),
+        width_ps=100 if arguments.width_ps is None else arguments.width_ps,
+        delays_ps=tuple((_delays(arguments.delays) or {}).items()),
+        bin_ps=arguments.bin_ps,
+    )
+    paths = recordings_in(arguments.folder)
+    with Bar() as bar:
+        run: Run = one_after_another
+        if arguments.scheduler is not None:
+            run = on_cluster(arguments.scheduler, bar)
+        elif arguments.jobs != 1:
+            run = on_threads((os.cpu_count() or 1) if arguments.jobs is None else arguments.jobs, bar)
+        result = count_many(paths, recipe, run)
+    return _shown(result.to_json() if arguments.json else result.render(), "\n".join(result.faults.values()))
 
 
 def _coincidences(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from qlab.errors import BadRequestError, StorageError, TagFileError
+from qlab.tags.counting import unclosed
 from qlab.tags.files.merging import merge_streams
 from qlab.tags.files.sniff import sniff, stream_tags
 from qlab.tags.files.streaming import Progress, unheard
@@ -92,7 +93,8 @@ def convert_tags(
         _raised(stream_tags(path, format=source_format, bin_ps=bin_ps, progress=told.of(i)), i * channel_step)
         for i, path in enumerate(sources)
     ]
-    ticks = {tick_of_file(path, source_format or sniff(path), bin_ps) for path in sources}
+    kinds = [source_format or sniff(path) for path in sources]
+    ticks = {tick_of_file(path, kind, bin_ps) for path, kind in zip(sources, kinds, strict=True)}
     metadata: dict[str, object] = {"sources": [Path(path).name for path in sources]}
     if len(ticks) == 1:
         metadata[TICK] = ticks.pop()
@@ -106,7 +108,8 @@ def convert_tags(
                 tags += block.n
         except TagFileError as error:
             fault = str(error)  # what was sound is written
-    return Converted(chosen, tags, fault)
+    left = (unclosed(path, kind) for path, kind in zip(sources, kinds, strict=True))
+    return Converted(chosen, tags, fault or next(filter(None, left), ""))
 
 
 class _Told:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from qlab.errors import TagFileError
-from qlab.tags.files.sniff import stream_tags
+from qlab.tags.files.sniff import sniff, stream_tags
 from qlab.tags.files.streaming import unheard
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from qlab.tags.files.streaming import Progress
     from qlab.tags.stream import TagBlock
 
-__all__ = ["Fed", "feed_file"]
+__all__ = ["Fed", "feed_file", "unclosed"]
 
 
 class Fed(Protocol):
@@ -45,10 +45,11 @@ def feed_file(
     TagFileError
         The file is of no known format, or its very beginning is wrong.
     """
+    kind = sniff(path) if format is None else format
     fed = list(accumulators)
     any_tags = False
     try:
-        for block in stream_tags(path, format=format, bin_ps=bin_ps, progress=progress):
+        for block in stream_tags(path, format=kind, bin_ps=bin_ps, progress=progress):
             any_tags = any_tags or block.n > 0
             for accumulator in fed:
                 accumulator.feed(block)
@@ -56,4 +57,13 @@ def feed_file(
         if not any_tags:
             raise
         return str(error)
-    return ""
+    return unclosed(path, kind)
+
+
+def unclosed(path: Path | str, kind: TagFormat) -> str:
+    """Say where a file was never closed because its writer was killed; empty for all others."""
+    if kind != "qlab":
+        return ""
+    from qlab.tags.files.hdf5_reader import left_open
+
+    return left_open(path)

@@ -76,7 +76,7 @@ TOGETHER = Holdover(LEVELS, 5, 6, (LOST[0],), 1e-10)
 ALONE = Holdover(LEVELS, 5, 6, (LOST[1], Knob(0.0)), 1e-10)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 3000), min_size=2, max_size=12), st.integers(0, 11))
 def test_holdover_is_the_same_however_one_asks(seconds: list[int], which: int) -> None:
     at = np.array(seconds, np.int64) * S
@@ -105,7 +105,7 @@ def test_a_warm_clock_runs_after_the_integral_of_its_temperature() -> None:
 WANDERS = {kind: Wander(CLOCK_KINDS[kind].noise, 1, 2) for kind in ("quartz", "rubidium")}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.integers(0, 10**17), min_size=1, max_size=20),
     st.integers(-(10**12), 10**12),

@@ -361,7 +361,7 @@ def all_clicks(edges: list[int], at: int | None = None, what: str = "position") 
     return [np.concatenate(found) for found in parts.values()]
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(st.lists(st.integers(1, STOP - 1), max_size=6, unique=True))
 def test_interfering_tags_do_not_depend_on_polling(cuts: list[int]) -> None:
     whole = all_clicks([0, STOP])
@@ -370,7 +370,7 @@ def test_interfering_tags_do_not_depend_on_polling(cuts: list[int]) -> None:
         assert np.array_equal(a, b)
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(st.integers(1, STOP - 1), st.integers(1, STOP - 1), st.sampled_from(["position", "rate"]))
 def test_a_setting_in_mid_run_changes_nothing_before_it(at: int, poll: int, what: str) -> None:
     found = all_clicks(sorted({0, at, poll, STOP}), at, what)

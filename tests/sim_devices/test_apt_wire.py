@@ -231,7 +231,7 @@ def test_any_split_and_noise_before_a_message_give_the_same_bytes(
     assert wire.say(*pieces(h("ff 01 02") + SESSION)) == whole
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(noise=st.binary(max_size=80))
 def test_random_bytes_neither_crash_nor_wedge_it(bench: FakeBench, noise: bytes) -> None:
     twin = K10CR1Twin.build("mount", bench, {})

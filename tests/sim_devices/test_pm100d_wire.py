@@ -224,7 +224,7 @@ def _finish(wire, clock: HandClock) -> bytes:
     return said
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, len(SESSION + SLOW_SESSION)), max_size=60))
 def test_any_split_of_the_bytes_gives_the_same_replies(
     make_bench: Callable[[], FakeBench], split_at: Callable[[bytes, list[int]], list[bytes]], cuts: list[int]
@@ -291,7 +291,7 @@ FRAMED = b"xyz" + b"".join(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, len(FRAMED)), max_size=60))
 def test_any_split_of_the_segments_gives_the_same_replies(
     bench: FakeBench, split_at: Callable[[bytes, list[int]], list[bytes]], cuts: list[int]

@@ -30,7 +30,7 @@ def brute_force(block: TagBlock, delays_ps: dict[int, int]) -> list[tuple[int, i
     return [(ci, cj, tj - ti) for i, (ti, ci) in enumerate(corrected) for j, (tj, cj) in enumerate(corrected) if i != j]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tags, delays, st.integers(0, 90), st.sampled_from([0, -(2**61), 2**60]))
 @pytest.mark.parametrize("occupancy", [0.0, 1e9], ids=["sorted-away", "looked-past"])
 def test_matrix_equals_brute_force(
@@ -51,7 +51,7 @@ def test_matrix_equals_brute_force(
     np.testing.assert_array_equal(result, expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tags, delays, st.integers(1, 9), st.integers(1, 12))
 @pytest.mark.parametrize("occupancy", [0.0, 1e9], ids=["sorted-away", "looked-past"])
 def test_histogram_equals_brute_force(

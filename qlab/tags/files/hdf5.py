@@ -6,6 +6,7 @@ Layout (version 1; all datasets grow by rows and lie uncompressed):
 ``/gap``           uint32 (rows, 65536)        gaps in ps, see `qlab.tags.files.gapblocks`
 ``/channel``       uint8 (rows, 65536)         channels; 255 is a filler
 ``/block_t0``      int64 (rows,)               time of a row's first entry, ps
+``/check``         uint64 (rows,)              checksum of a row, see `qlab.tags.files.gapblocks.row_checks`
 ``/valid``         uint32 (rows,)              entries in use; written last: a row exists once it is here
 ``/acquisitions``  start_ps, stop_ps,          live intervals; each acquisition starts a new row
                    row_start, row_stop,
@@ -28,7 +29,7 @@ import h5py
 import numpy as np
 
 from qlab.errors import BadRequestError, StorageError
-from qlab.tags.files.gapblocks import ROW, Row, encode_rows
+from qlab.tags.files.gapblocks import ROW, Row, encode_rows, row_checks
 from qlab.tags.files.reserve import Reserve
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class TagWriter:
             ("gap", (ROW,), np.uint32),
             ("channel", (ROW,), np.uint8),
             ("block_t0", (), np.int64),
+            ("check", (), np.uint64),
             ("valid", (), np.uint32),
             ("acquisitions", (), ACQUISITION),
             ("blind", (), BLIND),
@@ -101,6 +103,7 @@ class TagWriter:
             self.close()
             raise StorageError(_cannot("write", self.path, error)) from error
         self._file.swmr_mode = True
+        self._reserve.hold()  # not before: the HDF5 library itself locks the file until then
 
     @property
     def rows_written(self) -> int:
@@ -143,14 +146,15 @@ class TagWriter:
     def _write_row(self, row: Row) -> None:
         """Write the row's parts, and `valid` last: readers count rows by it."""
         n = self._rows
-        for name, values in (("gap", row.gap), ("channel", row.channel)):
-            full = np.zeros(ROW, dtype=values.dtype)
-            full[: values.size] = values
+        gap, channel = np.zeros(ROW, np.uint32), np.zeros(ROW, np.uint8)
+        gap[: row.gap.size], channel[: row.gap.size] = row.gap, row.channel
+        check = row_checks(np.array([row.t0_ps]), np.array([row.gap.size]), gap[np.newaxis], channel[np.newaxis])[0]
+        for name, full in (("gap", gap), ("channel", channel)):
             data = self._file[name]
             data.resize(n + 1, axis=0)
             data[n] = full
             data.flush()
-        for name, value in (("block_t0", row.t0_ps), ("valid", row.gap.size)):
+        for name, value in (("block_t0", row.t0_ps), ("check", check), ("valid", row.gap.size)):
             data = self._file[name]
             data.resize(n + 1, axis=0)
             data[n] = value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,17 +12,22 @@ from typing import TYPE_CHECKING, cast
 import h5py
 import numpy as np
 
+from qlab.alive import has_writer
 from qlab.errors import BadRequestError, TagFileError
-from qlab.tags.files.gapblocks import ROW, decode_rows
+from qlab.tags.files.gapblocks import ROW, decode_rows, row_checks
 from qlab.tags.files.hdf5 import FORMAT, VERSION
 from qlab.tags.files.streaming import Progress, unheard
-from qlab.tags.stream import Gap, TagBlock, concat
+from qlab.tags.stream import Gap, TagBlock, clipped, concat
+from qlab.tags.ticks import LATEST_PS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
-__all__ = ["TagReader", "iterate_tags", "read_tags"]
+__all__ = ["TagReader", "iterate_tags", "left_open", "read_tags"]
+
+_DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
+"""What h5py raises where a file is damaged."""
 
 
 class TagReader:
@@ -37,10 +43,21 @@ class TagReader:
         self.path = Path(path)
         self._file = _open(self.path)
         try:
-            self._check()
+            with self._ours("cannot be opened as a tag file"):
+                self._check()
         except BaseException:
             self.close()
             raise
+
+    @contextmanager
+    def _ours(self, what: str) -> Iterator[None]:
+        """Turn what h5py raises of a damaged file into an error of ours."""
+        try:
+            yield
+        except _DAMAGE as error:
+            reason = str(error).strip("'\"").split("\n", maxsplit=1)[0] or type(error).__name__
+            msg = f"{self.path}: {what}: {reason}"
+            raise TagFileError(msg) from error
 
     def _check(self) -> None:
         if self._file.attrs.get("format") != FORMAT:
@@ -55,10 +72,10 @@ class TagReader:
                 msg = f"{self.path}: dataset /{name} is missing or not made of rows of {ROW} entries"
                 raise TagFileError(msg)
             _know_filters(self._file[name], self.path)
-        missing = [name for name in ("block_t0", "valid", "acquisitions", "blind") if name not in self._file]
-        if missing:
-            msg = f"{self.path}: dataset /{missing[0]} is missing; an archive that was not finished? write it anew"
-            raise TagFileError(msg)
+        for name in ("block_t0", "valid", "acquisitions", "blind"):
+            if name not in self._file or self._file[name].ndim != 1:
+                msg = f"{self.path}: dataset /{name} is missing or no list; an archive that was not finished? write it anew"
+                raise TagFileError(msg)
 
     @property
     def rows(self) -> int:
@@ -76,10 +93,27 @@ class TagReader:
         return cast("dict[str, object]", json.loads(self._file.attrs["metadata"]))
 
     def acquisitions(self) -> list[tuple[int, int, int, int, int]]:
-        """Return (start_ps, stop_ps, row_start, row_stop, missed) of each complete acquisition."""
-        return [
-            cast("tuple[int, int, int, int, int]", tuple(int(x) for x in row)) for row in self._file["acquisitions"]
-        ]
+        """Return (start_ps, stop_ps, row_start, row_stop, missed) of each complete acquisition.
+
+        Raises
+        ------
+        TagFileError
+            The table is damaged.
+        """
+        with self._ours("its table of acquisitions cannot be read"):
+            found = [
+                cast("tuple[int, int, int, int, int]", tuple(int(x) for x in row)) for row in self._file["acquisitions"]
+            ]
+        at = 0
+        for number, (start, stop, first, last, _) in enumerate(found, 1):
+            if not (start <= stop and at <= first < last <= self.rows):
+                msg = (
+                    f"{self.path}: acquisition {number} claims {start} to {stop} ps, rows {first} to {last} of {self.rows}, "
+                    f"which cannot be; the {number - 1} before are sound"
+                )
+                raise TagFileError(msg)
+            at = last
+        return found
 
     def refresh(self) -> int:
         """Look at the file again and return the number of rows."""
@@ -98,7 +132,8 @@ class TagReader:
         if not 0 <= row_start <= row_stop <= self.rows:
             msg = f"{self.path}: rows {row_start} to {row_stop} asked for; it has rows 0 to {self.rows}"
             raise BadRequestError(msg)
-        pieces = [self._piece(*part) for part in self._parts(row_start, row_stop)]
+        blind = self._blind()
+        pieces = [self._piece(*part, blind) for part in self._parts(row_start, row_stop)]
         if not pieces:
             return TagBlock(np.empty(0, np.int64), np.empty(0, np.uint8), 0, 0)
         if len(pieces) == 1:
@@ -109,12 +144,23 @@ class TagReader:
             msg = f"{self.path}: acquisitions are not in order of time ({error}); read them one at a time"
             raise TagFileError(msg) from error
 
-    def iterate(self, rows: int = 16) -> Iterator[TagBlock]:
-        """Yield the file in blocks of at most `rows` rows, so that memory stays bounded."""
-        for start, stop, first, last in self._parts(0, self.rows):
-            del start, stop
+    def iterate(self, rows: int = 16, *, first_row: int = 0, last_row: int | None = None) -> Iterator[TagBlock]:
+        """Yield the file, or its rows from the first to the one before the last, in blocks of at most `rows` rows."""
+        blind = self._blind()
+        for start, stop, first, last in self._parts(first_row, self.rows if last_row is None else last_row):
             for row in range(first, last, rows):
-                yield self.read(row, min(row + rows, last))
+                begin, end = start if row == first else None, min(row + rows, last)
+                try:
+                    block = self._piece(begin, stop if end == last else None, row, end, blind)
+                except _RowError as error:
+                    if error.row > row:
+                        yield self._piece(begin, None, row, error.row, blind)
+                    raise
+                yield block
+
+    def _blind(self) -> list[Gap]:
+        with self._ours("its table of gaps cannot be read"):
+            return [Gap(*(int(x) for x in row)) for row in self._file["blind"]]
 
     def _parts(self, row_start: int, row_stop: int) -> list[tuple[int | None, int | None, int, int]]:
         """Cut a range of rows at acquisitions: (start_ps, stop_ps, row_start, row_stop), None for a cut inside one."""
@@ -130,20 +176,18 @@ class TagReader:
             parts.append((None, None, at, row_stop))
         return parts
 
-    def _piece(self, start_ps: int | None, stop_ps: int | None, row_start: int, row_stop: int) -> TagBlock:
+    def _piece(
+        self, start_ps: int | None, stop_ps: int | None, row_start: int, row_stop: int, blind: Sequence[Gap]
+    ) -> TagBlock:
         t0, valid, gap, channel = self._arrays(row_start, row_stop)
         t, ch = decode_rows(t0, gap, channel, valid)
+        first = start_ps is not None
         if start_ps is None:
             start_ps = int(t0[0])
         if stop_ps is None:
             following = int(self._file["block_t0"][row_stop]) if row_stop < self.rows else None
             stop_ps = following if following is not None else int(t[-1]) + 1 if t.size else start_ps
-        gaps = [
-            Gap(max(a, start_ps), min(b, stop_ps), missed)
-            for a, b, missed in (map(int, row) for row in self._file["blind"])
-            if a < stop_ps and b > start_ps
-        ]
-        return TagBlock(t, ch, start_ps, max(stop_ps, start_ps), tuple(gaps))
+        return TagBlock(t, ch, start_ps, max(stop_ps, start_ps), clipped(blind, start_ps, stop_ps, first=first))
 
     def _arrays(
         self, row_start: int, row_stop: int
@@ -154,16 +198,20 @@ class TagReader:
         np.ndarray[tuple[int, int], np.dtype[np.uint8]],
     ]:
         rows = slice(row_start, row_stop)
-        try:
+        with self._ours(f"rows {row_start} to {row_stop} cannot be read; rows before may be sound"):
             t0, valid = self._file["block_t0"][rows], self._file["valid"][rows]
             gap, channel = self._file["gap"][rows], self._file["channel"][rows]
-        except OSError as error:
-            msg = f"{self.path}: rows {row_start} to {row_stop} cannot be read ({error}); rows before may be sound"
-            raise TagFileError(msg) from error
+            checks = self._file["check"][rows] if "check" in self._file else None  # older files have none
         n = row_stop - row_start
-        if not len(t0) == len(valid) == len(gap) == len(channel) == n or (n and int(valid.max()) > ROW):
+        if not len(t0) == len(valid) == len(gap) == len(channel) == n:
             msg = f"{self.path}: rows {row_start} to {row_stop} contradict themselves; the rows before are sound"
             raise TagFileError(msg)
+        bad = (valid > ROW) | (t0 > LATEST_PS) | (t0 < -LATEST_PS)
+        if checks is not None and len(checks) == n:
+            bad |= row_checks(t0, valid, gap, channel) != checks
+        if bad.any():
+            at = row_start + int(np.argmax(bad))
+            raise _RowError(self.path, at)
         return t0, valid, gap, channel
 
     def close(self) -> None:
@@ -177,6 +225,31 @@ class TagReader:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _RowError(TagFileError):
+    """A row whose checksum is wrong."""
+
+    def __init__(self, path: Path, row: int) -> None:
+        super().__init__(f"{path}: row {row} has a wrong checksum; the {row} rows before are sound")
+        self.row = row
+
+
+def left_open(path: Path | str) -> str:
+    """Say what the writer of a file that was never closed has left; empty where it was closed, or is being written.
+
+    HDF5 keeps in the superblock (version 3, byte 11) that a writer has the file open; a killed writer leaves that mark.
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        head = file.read(12)
+    if len(head) < 12 or head[8] != 3 or not head[11] & 0b101 or has_writer(path):
+        return ""
+    with TagReader(path) as reader:
+        found = reader.acquisitions()
+        rows, ended = reader.rows, found[-1][3] if found else 0
+    last = f", of which the last {rows - ended} are of an acquisition without an end" if rows > ended else ""
+    return f"{path}: its writer was killed before it closed the file; what it wrote is sound: {rows} rows{last}"
 
 
 def read_tags(path: Path | str, row_start: int = 0, row_stop: int | None = None) -> TagBlock:

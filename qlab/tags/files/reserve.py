@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from qlab.alive import hold
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -34,6 +36,10 @@ class Reserve:
         self._path = path
         self._fd = os.open(path, os.O_RDWR)
         self._size = os.fstat(self._fd).st_size
+
+    def hold(self) -> None:
+        """Let readers know that this process writes the file, until `release`."""
+        hold(self._fd)
 
     def need(self, used: int, more: int) -> None:
         """Make sure that `more` bytes can be written behind `used`; raises OSError where they cannot."""

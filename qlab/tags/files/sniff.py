@@ -16,7 +16,7 @@ from qlab.tags.files.swabian import looks_like_swabian, stream_swabian
 from qlab.tags.files.text import looks_like_text, stream_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from qlab.tags.files.text import Columns
     from qlab.tags.stream import TagBlock
@@ -108,13 +108,13 @@ def _stream(
     if kind == "qlab":
         from qlab.tags.files.hdf5_reader import iterate_tags
 
-        return iterate_tags(path, progress=progress)
+        return _in_time(iterate_tags(path, progress=progress), path)
     if kind == "text":
         return stream_text(path, bin_ps=bin_ps, columns=columns, progress=progress)
     if kind == "ptu":
         return stream_ptu(path, progress=progress)
     if kind == "flat":
-        return stream_flat(path, progress=progress)
+        return _in_time(stream_flat(path, progress=progress), path)
     if kind == "qutag":
         return stream_qutag(path, bin_ps=bin_ps, progress=progress)
     if kind == "swabian":
@@ -122,6 +122,18 @@ def _stream(
     if kind == "id900":
         return stream_id900(path, progress=progress)
     return stream_sfifteen(path, kind, progress=progress)
+
+
+def _in_time(blocks: Iterable[TagBlock], path: Path | str) -> Iterator[TagBlock]:
+    """Pass blocks on as long as they follow each other in time, as those of one acquisition after another do."""
+    last_ps, newest_ps = None, None
+    for block in blocks:
+        back = block.n and newest_ps is not None and int(block.t[0]) < newest_ps
+        if back or (last_ps is not None and block.start_ps < last_ps):
+            msg = f"{path}: a stretch from {block.start_ps} ps comes after one to {last_ps} ps; those before are sound"
+            raise TagFileError(msg)
+        yield block
+        last_ps, newest_ps = block.stop_ps, int(block.t[-1]) if block.n else newest_ps
 
 
 def open_tags(
