@@ -3,9 +3,9 @@
     python benchmarks/bench_clock_search.py [--seeds N] [--fpfind PATH] [--only side,errors,tracking] [--case NAME]
 
 The cases are those of a table measured with fpfind 3.3.6 (100 kcps and a jitter of 0.35 ns a side, 12 s), and beyond it
-drifts and fades.  Side by side, both programs read the same two files of S-Fifteen a1 records in processes of their own: wall
-time, processor time and peak memory include start-up and reading.  fpfind's errors are those at the time that it refers to,
-the common start; ours those in the middle of the 4 s that are used.  `bound` is the Cramer-Rao bound of the pairs in them.
+drifts and fades.  Side by side, both programs read the same two files of S-Fifteen a1 records in processes of their own:
+wall time, processor time and peak memory include start-up and reading.  fpfind's errors are those at the time that it refers
+to, the common start; ours those in the middle of the 4 s used.  `bound` is the Cramer-Rao bound of the pairs in them.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from plans.stubs import Switch, measure_setting, recording_run, with_source_on
 __all__ = ["measure_jitter", "measure_klyshko_efficiency"]
 
 
-def _channels(plan, inputs_a, inputs_b):
+def arm_channels(plan, inputs_a, inputs_b):
     """Return both arms' channels from 0, by default inputs 1, 2 and 3, 4."""
     from qlab.errors import PlanError
 
@@ -67,13 +67,11 @@ def measure_klyshko_efficiency(
     md : dict
         Metadata.
     """
-    from qlab.analysis.interval_gathering import ClickIntervals, afterpulse_share
-    from qlab.analysis.klyshko import DetectorClicks, klyshko_figures
-    from qlab.analysis.pair_peaks import PairPeaks
+    from qlab.analysis.klyshko_gathering import DarkRates, KlyshkoGathering
     from qlab.errors import PlanError
     from qlab.run.results import publish
 
-    a, b = _channels("measure_klyshko_efficiency", inputs_a, inputs_b)
+    a, b = arm_channels("measure_klyshko_efficiency", inputs_a, inputs_b)
     goal = Goal("measure_klyshko_efficiency", sigma, max_rounds, max_duration_s)
     if not 0 < transmission_a <= 1 or not 0 < transmission_b <= 1 or not min(acquisition_s, dark_s) > 0:
         msg = (
@@ -82,42 +80,21 @@ def measure_klyshko_efficiency(
         )
         raise PlanError(msg)
     switch, channels = Switch(source), [*a, *b]
-
-    def counted(data):
-        """Return the figures of all light so far."""
-        gathered, counts, peaks, darks_hz = data
-        misbehaviour = {c: gathered.figures(c) for c in channels}
-        clicks = {}
-        for c, figures in misbehaviour.items():
-            share = (0.0, 0.0) if figures is None else afterpulse_share(figures)
-            dead_ps = 0.0 if figures is None else figures.dead_time_ps
-            clicks[c] = DetectorClicks(float(counts[c]), float(darks_hz[c]), dead_ps, *share)
-        fits = peaks.fits()
-        table, capture = np.zeros((len(a), len(b))), np.ones((len(a), len(b)))
-        for i, one in enumerate(a):
-            for j, other in enumerate(b):
-                if (one, other) in fits:
-                    table[i, j], capture[i, j] = _in_window(peaks, fits, (one, other), window_ps)
-        of_a, of_b = ([clicks[c] for c in side] for side in (a, b))
-        return klyshko_figures(of_a, of_b, table, window_ps, gathered.live_s, capture), clicks, table, capture
+    darks = DarkRates()
+    light = KlyshkoGathering(a, b, window_ps, darks)
 
     def body():
         goal.begin(tagger.clock)
         yield from bps.abs_set(switch, 0, group="dark", wait=True)
         yield from bps.abs_set(tagger.acquisition_s, dark_s, wait=True)
         yield from measure_setting([tagger], [])
-        darks_hz = tagger.last_block.counts(256) / tagger.last_block.live_s
+        darks.feed(tagger.last_block)
         yield from bps.abs_set(switch, 1, group="light", wait=True)
         yield from bps.abs_set(tagger.acquisition_s, acquisition_s, wait=True)
-        gathered, counts = ClickIntervals(), np.zeros(256, dtype=np.int64)
-        peaks = PairPeaks(channels, 1_000_000, 4 * max(window_ps, 1000))
-        peaks.pairs = [(one, other) for one in a for other in b]
         while True:
             yield from measure_setting([tagger], [])
-            gathered.feed(tagger.last_block)
-            counts += tagger.last_block.counts(256)
-            peaks.feed(tagger.last_block)
-            figures, clicks, table, capture = counted((gathered, counts, peaks, darks_hz))
+            light.feed(tagger.last_block)
+            figures = light.figures()
             if goal.reached(max(figures.arm_a_sigma, figures.arm_b_sigma)):
                 break
         values = asdict(figures)
@@ -125,14 +102,15 @@ def measure_klyshko_efficiency(
             for name in (f"inputs_{key}", f"inputs_{key}_sigma", f"arm_{key}", f"arm_{key}_sigma"):
                 values[name] = values[name] / transmission
         values |= {
-            "coincidences": int(table.sum()),
-            "capture": capture,
-            "dead_time_ps": np.array([clicks[c].dead_time_ps for c in channels]),
-            "afterpulses": np.array([clicks[c].afterpulses for c in channels]),
-            "afterpulses_sigma": np.array([clicks[c].afterpulses_sigma for c in channels]),
-            "singles_hz": counts[channels] / gathered.live_s,
-            "darks_hz": darks_hz[channels],
-            "live_s": gathered.live_s,
+            "coincidences": int(light.table.sum()),
+            "capture": light.capture,
+            "dead_time_ps": np.array([light.clicks[c].dead_time_ps for c in channels]),
+            "afterpulses": np.array([light.clicks[c].afterpulses for c in channels]),
+            "afterpulses_sigma": np.array([light.clicks[c].afterpulses_sigma for c in channels]),
+            "singles_hz": light.singles_hz(),
+            "darks_hz": np.array([darks.rate(c)[0] for c in channels]),
+            "darks_hz_sigma": np.array([darks.rate(c)[1] for c in channels]),
+            "live_s": light.live_s,
             "window_ps": window_ps,
             "channels": np.array(channels),
             **goal.figures(),
@@ -146,18 +124,6 @@ def measure_klyshko_efficiency(
 
     run = recording_run("measure_klyshko_efficiency", [tagger], body, 1 + max_rounds, md)
     return (yield from bpp.finalize_wrapper(run, off))
-
-
-def _in_window(peaks, fits, pair, window_ps):
-    """Return the pairs of channels within the window around their peak, and which share of all pairs that is."""
-    from qlab.analysis.accidentals import jitter_capture
-
-    middle = round(fits[pair].centre_ps) - peaks.starts[pair]
-    half = window_ps // 2
-    counts = peaks.counts[pair]
-    if not half <= middle < counts.size - half:
-        return 0, 1.0
-    return int(counts[middle - half : middle + half + 1].sum()), jitter_capture(2 * half + 1, fits[pair].sigma_ps, 0.0)
 
 
 def measure_jitter(

@@ -71,7 +71,18 @@ def characterise_source(
         singles = [float(counts[side].sum()) for side in sides]
         expected = [float(darks[side].sum()) * block.live_s for side in sides]
         accidentals = float(accidental_counts([singles[0]], [singles[1]], window_ps, block.live_s)[0, 0])
-        darks_ab = {"darks_a": expected[0], "darks_b": expected[1]}
+        # Each click in the dark stands for so many in the light, and (n + 1) for n where there were none.
+        scale = block.live_s / dark.live_s
+        of_darks = [scale * float(np.sqrt(dark.counts(256)[side].sum() + 1)) for side in sides]
+        darks_ab = {
+            "darks_a": expected[0],
+            "darks_b": expected[1],
+            "darks_a_sigma": of_darks[0],
+            "darks_b_sigma": of_darks[1],
+            "accidentals_sigma": accidentals * float(np.sqrt(1.0 / singles[0] + 1.0 / singles[1]))
+            if accidentals
+            else 0.0,
+        }
         figures = pair_figures(singles[0], singles[1], coincidences, accidentals, block.live_s, **darks_ab)
         values = {
             **asdict(figures),

@@ -124,7 +124,7 @@ def recording_run(plan_name, taggers, body, points, md=None):
     return result[0]
 
 
-def measure_setting(taggers, readables, settings=(), stream="primary"):
+def measure_setting(taggers, readables, settings=(), stream="primary", after=()):
     """Move, take one acquisition and one event and announce the tags: a unit that a pause repeats whole.
 
     Parameters
@@ -136,6 +136,8 @@ def measure_setting(taggers, readables, settings=(), stream="primary"):
     settings : list of (Movable, setting)
         Set together beforehand.  They belong here: if a pause repeated the acquisition alone, it would take it again with
         the devices already on their way to the next setting.
+    after : list of Triggerable and Readable
+        Triggered once the taggers are done, because they look at the tags, and read into the same event.
     stream : str
         The event's stream.
     """
@@ -147,8 +149,12 @@ def measure_setting(taggers, readables, settings=(), stream="primary"):
     for tagger in taggers:
         yield from bps.trigger(tagger, group="acquire")
     yield from bps.wait(group="acquire")
+    for device in after:
+        yield from bps.trigger(device, group="after")
+    if after:
+        yield from bps.wait(group="after")
     yield from bps.create(name=stream)
-    for readable in (*taggers, *readables):
+    for readable in (*taggers, *readables, *after):
         yield from bps.read(readable)
     yield from bps.save()
     yield from _announce(taggers)

@@ -24,6 +24,8 @@ def measure_swapping(
     alice,
     bob,
     source=None,
+    delay_line=None,
+    delay_ps: float = 0.0,
     station: list[int] | None = None,
     targets: list[str] | None = None,
     acquisition_s: float = 0.25,
@@ -49,6 +51,10 @@ def measure_swapping(
         The analysers, aligned.
     source : PhotonSource
         Switched on for the run.
+    delay_line : DelayLine
+        Where there is one, it is set first: photons that do not meet at the station swap nothing.
+    delay_ps : float
+        Where: the middle of the dip that `scan_hom` finds.
     station : list of int
         Inputs, from 1, of the detectors behind the interferometer: H and V of its output c, H and V of d; 5 to 8 by default.
     targets : list of str
@@ -97,6 +103,8 @@ def measure_swapping(
         return joined(taggers)
 
     def body():
+        if delay_line is not None:
+            yield from bps.abs_set(delay_line, delay_ps, wait=True)
         if not counter.delays_ps:
             yield from _acquire_for(taggers, search_s)
             # Along X every outer detector has coincidences with every detector of the station.

@@ -12,8 +12,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from qlab import __version__
-from qlab.commands import labs, qkd, runs, tags, twins
+from qlab.commands import keys, labs, runs, tags, twins
 from qlab.errors import BadRequestError, QlabError
+from qlab.run.farewell import farewell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.parameters += more
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
-        return command(arguments)
+        with farewell():
+            return command(arguments)
     except BadRequestError as error:
         print(f"qlab: {error}", file=sys.stderr)
         return 2
@@ -45,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away, as in `qlab ... | head`
         return 0
+    except OSError as error:
+        print(f"qlab: the system refused: {error}; check space, permissions and names", file=sys.stderr)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"qlab {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for family in (runs, labs, twins, tags, qkd):
+    for family in (runs, labs, twins, tags, keys):
         family.add(commands)
     return parser
 

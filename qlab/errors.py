@@ -20,6 +20,7 @@ __all__ = [
     "QlabError",
     "StorageError",
     "TagFileError",
+    "TooManyErrorsError",
     "TwinError",
     "WorldError",
     "WrongIdentityError",
@@ -35,7 +36,19 @@ class BadRequestError(QlabError, ValueError):
 
 
 class LimitError(BadRequestError):
-    """A value outside the limits of a signal; nothing was sent."""
+    """A value outside the limits of a signal; nothing was sent.
+
+    Parameters
+    ----------
+    message:
+        For a person.
+    signal:
+        Name of the signal within its device, where it is one.
+    """
+
+    def __init__(self, message: str, signal: str = "") -> None:
+        super().__init__(message)
+        self.signal = signal
 
 
 class LabFileError(QlabError):
@@ -72,6 +85,14 @@ class PeerError(QlabError):
 
 class KeyRefusedError(QlabError):
     """No key comes out of a block; the message says which bound or check did not hold."""
+
+
+class TooManyErrorsError(KeyRefusedError):
+    """More errors than are tolerated; `rate` is what was found."""
+
+    def __init__(self, message: str, rate: float) -> None:
+        super().__init__(message)
+        self.rate = rate
 
 
 class LedgerError(QlabError):

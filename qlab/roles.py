@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
     from ophyd import Signal
     from ophyd.status import Status
 
+    from qlab.lab.qkd_model import QkdModel
     from qlab.tags.stream import TagBlock
 
 __all__ = [
@@ -35,8 +37,12 @@ __all__ = [
     "Cryostat",
     "DelayLine",
     "Detector",
+    "HoldingClock",
+    "KeyParties",
+    "Monitored",
     "NanowireSystem",
     "Oven",
+    "PairClock",
     "PhotonSource",
     "PolarisationAnalyser",
     "PolarisationController",
@@ -44,6 +50,7 @@ __all__ = [
     "PulseGenerator",
     "RepeaterModule",
     "Rotator",
+    "SteeredClock",
     "Switch",
     "TagRecorder",
     "TimeTagger",
@@ -194,6 +201,23 @@ class TimeTagger(Protocol):
 
 
 @runtime_checkable
+class KeyParties(Protocol):
+    """Two parties of a lab that make keys: the lab file's section `qkd` with the devices that it names.
+
+    `alice_tagger`, `bob_tagger` and `level_tagger` are `TimeTagger`s, the last or None; `light` is a `PhotonSource` or None;
+    `rules` is the section, `folder` where both ledgers are.
+    """
+
+    name: str
+    rules: QkdModel
+    alice_tagger: TimeTagger
+    bob_tagger: TimeTagger
+    light: PhotonSource | None
+    folder: Path
+    level_tagger: TimeTagger | None
+
+
+@runtime_checkable
 class PowerMeter(Protocol):
     """Measures optical power in watts, a signal; `trigger` takes one averaged sample, in milliseconds to a second."""
 
@@ -298,6 +322,13 @@ class RepeaterModule(Protocol):
     def swap(self, a: int, b: int) -> Status:
         """Join the pairs on two qubits into one between their far ends."""
 
+    def distil(self, kept: int, spent: int) -> Status:
+        """Spend the pair on one qubit to test that on another; the far end does the same."""
+
+    @property
+    def last_distillation(self) -> DistillationResult | None:
+        """What the last purification said."""
+
     def free(self, qubit: int) -> Status:
         """Give a qubit up."""
 
@@ -317,6 +348,22 @@ class EntangledHalf(Protocol):
         """What the module believes."""
 
 
+class DistillationResult(Protocol):
+    """One end's outcome, to be compared with the far end's, and the pairs' identities."""
+
+    @property
+    def outcome(self) -> int:
+        """0 or 1."""
+
+    @property
+    def kept_id(self) -> int:
+        """Of the pair that is kept."""
+
+    @property
+    def spent_id(self) -> int:
+        """Of the pair that was measured."""
+
+
 class SwapResult(Protocol):
     """The joined pair has the Bell label `left ^ right ^ bell` of the two pairs' labels."""
 
@@ -328,6 +375,22 @@ class Wellness(Protocol):
     """Signals `ok` (1 or 0), `reason` and `since` of an instrument; reading them asks nobody."""
 
     name: str
+    ok: Signal
+    reason: Signal
+
+
+@runtime_checkable
+class Monitored(Protocol):
+    """Any instrument that tells whether it is well.
+
+    `trigger` fetches its state, `health` says what is wrong; a status that fails has told it to `health` before.
+    """
+
+    name: str
+    health: Wellness
+
+    def trigger(self) -> Status:
+        """Fetch what there is to see."""
 
 
 @runtime_checkable
@@ -451,3 +514,81 @@ class Clock(Protocol):
 
     def wait_for_lock(self) -> Status:
         """Wait for the lock; fails with `InstrumentError`, which says what is in the way, after `lock_timeout_s`."""
+
+
+@runtime_checkable
+class PairClock(Protocol):
+    """A node's clock against another's by photon pairs, two taggers in one; the second less the first.
+
+    `trigger` compares the taggers' last acquisitions, which the plan has triggered, within seconds of computing and no lab
+    time; to find no pairs is no failure: `lock`, `health` and `sigma_ps` say so.
+
+    Attributes
+    ----------
+    offset_ps, sigma_ps, frequency, sigma_frequency, lock, at_s, pair_rate_hz:
+        What is known, as signals; NaN and infinite where nothing is.  `at_s` is on the first clock.
+    error_ps, foreseen_sigma_ps:
+        How far the last comparison found the clock from what had been foreseen of it, and how well that was thought known.
+    """
+
+    name: str
+    health: Wellness
+    taggers: tuple[TimeTagger, TimeTagger]
+    offset_ps: Signal
+    sigma_ps: Signal
+    frequency: Signal
+    sigma_frequency: Signal
+    lock: Signal
+    error_ps: Signal
+    foreseen_sigma_ps: Signal
+    at_s: Signal
+    pair_rate_hz: Signal
+
+    def trigger(self) -> Status:
+        """Compare the taggers' last acquisitions."""
+
+    @property
+    def jitter_ps(self) -> float:
+        """Standard deviation of a pair's time difference; NaN where nothing is known."""
+
+    def predict(self, at_s: float) -> tuple[float, float, float]:
+        """Return offset and its standard error in ps, and frequency, at a later time of the first clock."""
+
+    def note_steering(self, frequency: float) -> None:
+        """Take note that the second clock's frequency was just changed by a fraction."""
+
+    def forget(self) -> None:
+        """Forget what is known, so that the next comparison searches."""
+
+
+@runtime_checkable
+class HoldingClock(Clock, Protocol):
+    """A clock whose reference can be taken from it, to see what it does without."""
+
+    def hold_over(self, *, on: bool = True) -> Status:
+        """Let it run free, or follow its reference again; `wait_for_lock` then waits until it does."""
+
+
+@runtime_checkable
+class SteeredClock(Protocol):
+    """An oscillator whose frequency can be set, as a fraction off its own; a wire's round trip.
+
+    Attributes
+    ----------
+    steering_step:
+        Smallest change of the frequency.
+    """
+
+    name: str
+    steering_step: float
+
+    @property
+    def steering(self) -> float:
+        """What it was set to last."""
+
+    @property
+    def steering_limits(self) -> tuple[float, float]:
+        """What it can be set to."""
+
+    def steer(self, fraction: float) -> Status:
+        """Set the frequency; raises `LimitError` at once outside the limits."""

@@ -14,9 +14,10 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# The gate tries the same examples each time; `QLAB_HYPOTHESIS=explore` (make explore) looks for new ones.
-settings.register_profile("gate", derandomize=True)
-settings.register_profile("explore", max_examples=1000)
+# The gate tries the same examples each time; `QLAB_HYPOTHESIS=explore` (make explore) looks for new ones.  No deadlines: how
+# long an example takes is the machine's affair.
+settings.register_profile("gate", derandomize=True, deadline=None)
+settings.register_profile("explore", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("QLAB_HYPOTHESIS", "gate"))
 
 # Daemon threads of libraries that live as long as the process does, once they were used.

@@ -63,6 +63,7 @@ class ID900(TaggingInstrument):
     wire = "zmq"
     further_links = {"datalink": {}}
     speaks_in_files = True
+    connectors = INPUTS + 1  # START
 
     class Settings(InstrumentSettings):
         """What the lab file may set."""
@@ -71,7 +72,7 @@ class ID900(TaggingInstrument):
         """Address of the download service, for a real instrument."""
         resolution: Literal["HIRES", "LOWRES"] = "HIRES"
         inputs: tuple[int, ...] = (1, 2, 3, 4)
-        """Those that are switched on."""
+        """Those that are switched on, and downloaded."""
         threshold_v: float | None = None
         edge: Literal["RISING", "FALLING"] | None = None
         coupling: Literal["AC", "DC"] | None = None
@@ -190,7 +191,7 @@ class ID900(TaggingInstrument):
         self.tell("REC:ENAB ON;NUM 1")
         self.tell(f"REC:DUR {duration_ps}TB")
         with ExitStack() as ends:  # whatever fails, the window is shut and every job is ended
-            for n in range(1, INPUTS + 1):
+            for n in self.settings.inputs:
                 path = folder / f"input{n}.bin"
                 path.unlink(missing_ok=True)
                 job = datalink.start(host, n, path)
@@ -208,7 +209,7 @@ class ID900(TaggingInstrument):
             for job in jobs:
                 datalink.flush(job)
         times = [datalink.read(path, counts[job]) for job, path in jobs.items()]
-        channels = [np.full(t.size, channel, dtype=np.uint8) for channel, t in enumerate(times)]
+        channels = [np.full(t.size, n - 1, dtype=np.uint8) for n, t in zip(self.settings.inputs, times, strict=True)]
         block = TagBlock.from_unsorted(np.concatenate(times), np.concatenate(channels), 0, duration_ps)
         return block.moved(epoch_ps)
 
@@ -223,7 +224,7 @@ class ID900(TaggingInstrument):
 
     def _check_still_sending(self, seconds: float) -> None:
         """Raise where the controller forgot its settings: it was without power, and the record window with it."""
-        command = "RAW1:SEND?"
+        command = f"RAW{self.settings.inputs[0]}:SEND?"
         if (found := _word(self.ask(command)).upper()) != "ON":
             what = f"the controller was restarted while a record window of {seconds:g} s was open: its tags are lost"
             hint = "check the controller's power and take this acquisition again"

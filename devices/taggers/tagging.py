@@ -35,6 +35,8 @@ class TaggingInstrument(Instrument):
     """
 
     channels: ClassVar[int] = 4
+    connectors: ClassVar[int] = 4
+    """At how many a cable may end: the inputs, and what else has a connector and a channel of its own behind them."""
     rates_hz: Mapping[str, float] = {}
 
     acquisition_s = Cpt(SoftSignal, initial=1.0, units="s", limits=(1e-9, LONGEST_S), kind="config")

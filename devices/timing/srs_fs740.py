@@ -100,6 +100,10 @@ class FS740(ScpiInstrument):
         """Measure the frequency on the front input for `gate_s`; the signal `frequency_hz` then has it, NaN for none."""
         return self.in_thread("count", self._count)
 
+    def hold_over(self, *, on: bool = True) -> WorkerStatus:
+        """Switch the discipline by GPS off, so that it holds over, or on again; then it has to be waited for."""
+        return self.in_thread("hold over", lambda: self.tell(f"TBAS:CONF:LOCK {int(not on)}"))
+
     def check_health(self) -> list[str]:
         """Return why it is not locked."""
         state = self.state.fetch()

@@ -36,7 +36,7 @@ POLL_S = 5.0
 
 
 class PRS10(Instrument):
-    """The oscillator; role `qlab.roles.Clock`."""
+    """The oscillator; roles `qlab.roles.Clock` and `qlab.roles.SteeredClock`."""
 
     identity = r"^PRS10"
     twin = "sim_devices.timing.srs_prs10.PRS10Twin"
@@ -45,6 +45,7 @@ class PRS10(Instrument):
     line_break = b"\r"
     warm_up_s = 480.0
     lock_timeout_s: ClassVar[float] = 900.0
+    steering_step: ClassVar[float] = 1e-12
 
     class Settings(InstrumentSettings):
         """What the lab file may set."""
@@ -106,6 +107,21 @@ class PRS10(Instrument):
         """Offset the frequency by so many parts in 1e12."""
         status: WorkerStatus = self.frequency_offset_1e12.set(round(offset_1e12))
         return status
+
+    @property
+    def steering(self) -> float:
+        """The offset of its frequency that was set last, a fraction."""
+        return float(self.frequency_offset_1e12.get()) * 1e-12
+
+    @property
+    def steering_limits(self) -> tuple[float, float]:
+        """What the offset can be set to."""
+        low, high = self.frequency_offset_1e12.limits
+        return low * 1e-12, high * 1e-12
+
+    def steer(self, fraction: float) -> WorkerStatus:
+        """Offset the frequency by a fraction, in steps of 1e-12."""
+        return self.set(fraction * 1e12)
 
     def wait_for_lock(self) -> WorkerStatus:
         """Wait until the frequency is locked to the rubidium."""

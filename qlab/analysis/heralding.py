@@ -45,6 +45,9 @@ def pair_figures(
     darks_a: float = 0.0,
     darks_b: float = 0.0,
     capture: float = 1.0,
+    accidentals_sigma: float = 0.0,
+    darks_a_sigma: float = 0.0,
+    darks_b_sigma: float = 0.0,
 ) -> PairFigures:
     """Return efficiencies, pair rate and coincidence-to-accidental ratio.
 
@@ -58,13 +61,15 @@ def pair_figures(
         Expected dark clicks in `live_s`.
     capture:
         Fraction of pairs that jitter leaves in the window.
+    accidentals_sigma, darks_a_sigma, darks_b_sigma:
+        How well these expectations are known.
 
     Notes
     -----
     eta_a = C / S_b and R = S_a S_b / C with C, S less accidentals and darks.  To first order, for pairs that are each
     detected independently, var eta_a = eta_a (1 - eta_a) / S_b + (A + eta_a^2 D_b) / S_b^2 and
-    var R = R^2 (((1 - eta_a)(1 - eta_b) + A / C) / C + D_a / S_a^2 + D_b / S_b^2) around the pairs that there were.  Expected
-    darks and accidentals are taken as known.
+    var R = R^2 (((1 - eta_a)(1 - eta_b) + A / C) / C + D_a / S_a^2 + D_b / S_b^2) around the pairs that there were.  What is
+    not known of the expected darks and accidentals adds to D and A as its square.
 
     Raises
     ------
@@ -79,22 +84,28 @@ def pair_figures(
     eta_a = klyshko_efficiency(coincidences, accidentals, singles_b, darks_b, capture)
     eta_b = klyshko_efficiency(coincidences, accidentals, singles_a, darks_a, capture)
 
+    wild = accidentals + accidentals_sigma**2
+    dark_a, dark_b = darks_a + darks_a_sigma**2, darks_b + darks_b_sigma**2
+
     def sigma(eta: float, partner: float, dark: float) -> float:
         caught = eta * capture
-        variance = max(caught * (1.0 - caught), 0.0) / partner + (accidentals + caught**2 * dark) / partner**2
+        variance = max(caught * (1.0 - caught), 0.0) / partner + (wild + caught**2 * dark) / partner**2
         return math.sqrt(variance) / capture
 
     rate_hz = light_a * light_b * capture / true / live_s
-    lost = max((1.0 - eta_a * capture) * (1.0 - eta_b * capture), 0.0) + accidentals / true
-    noise = darks_a / light_a**2 + darks_b / light_b**2
-    ratio = car(coincidences, accidentals) if accidentals > 0 else math.inf
+    lost = max((1.0 - eta_a * capture) * (1.0 - eta_b * capture), 0.0) + wild / true
+    noise = dark_a / light_a**2 + dark_b / light_b**2
+    ratio = ratio_sigma = math.inf
+    if accidentals > 0:
+        ratio = car(coincidences, accidentals)
+        ratio_sigma = math.hypot(math.sqrt(coincidences), coincidences * accidentals_sigma / accidentals) / accidentals
     return PairFigures(
         eta_a,
-        sigma(eta_a, light_b, darks_b),
+        sigma(eta_a, light_b, dark_b),
         eta_b,
-        sigma(eta_b, light_a, darks_a),
+        sigma(eta_b, light_a, dark_a),
         rate_hz,
         rate_hz * math.sqrt(lost / true + noise),
         ratio,
-        math.sqrt(coincidences) / accidentals if accidentals > 0 else math.inf,
+        ratio_sigma,
     )

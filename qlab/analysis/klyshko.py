@@ -38,6 +38,8 @@ class DetectorClicks:
         After each click.
     afterpulses, afterpulses_sigma:
         Share of clicks that are afterpulses.
+    dark_hz_sigma:
+        Standard uncertainty of `dark_hz`: the root of the clicks that were counted in the dark, over the time.
     """
 
     singles: float
@@ -45,6 +47,7 @@ class DetectorClicks:
     dead_time_ps: float = 0.0
     afterpulses: float = 0.0
     afterpulses_sigma: float = 0.0
+    dark_hz_sigma: float = 0.0
 
     def alive(self, live_s: float) -> float:
         """Return the share of time in which it can click."""
@@ -54,6 +57,10 @@ class DetectorClicks:
         """Return the primary dark clicks among those in the light, which leaves the darks less time."""
         primary_hz = self.dark_hz * (1.0 - self.afterpulses) / (1.0 - self.dark_hz * self.dead_time_ps * 1e-12)
         return primary_hz * self.alive(live_s) * live_s
+
+    def dark_clicks_sigma(self, live_s: float) -> float:
+        """Return how well these are known, as their rate is."""
+        return self.dark_hz_sigma * (1.0 - self.afterpulses) * self.alive(live_s) * live_s
 
     def light(self, live_s: float) -> float:
         """Return the clicks that photons made."""
@@ -143,15 +150,16 @@ def klyshko_figures(
         raise BadRequestError(msg)
     whole_a = true / caught / _alive_given_partner(a, b, true / live_s, live_s)
     whole_b = true.T / caught.T / _alive_given_partner(b, a, true.T / live_s, live_s)
-    of_a = _arm(whole_a, true, background, b, light[1], live_s)
-    of_b = _arm(whole_b, true.T, background.T, a, light[0], live_s)
+    of_a = _arm(whole_a, true, background, a, b, light[1], live_s)
+    of_b = _arm(whole_b, true.T, background.T, b, a, light[0], live_s)
     # Both alive: the partner's own share of time, times that of the other given it.
     both = float((whole_a / np.array([d.alive(live_s) for d in b])).sum())
     rate_a, rate_b = (
         float((clicks / [d.alive(live_s) for d in side]).sum()) for clicks, side in zip(light, (a, b), strict=True)
     )
     lost = (1.0 - of_a.total) * (1.0 - of_b.total) + background.sum() / true.sum()
-    noise = [_shared(side, clicks) for side, clicks in zip((a, b), light, strict=True)]
+    noise = [_shared(side, clicks, live_s) for side, clicks in zip((a, b), light, strict=True)]
+    accidental = _accidental_sigma(background, a, b) / true.sum()
     pair_rate_hz = rate_a * rate_b / both / live_s
     return KlyshkoFigures(
         of_a.eta,
@@ -163,7 +171,7 @@ def klyshko_figures(
         of_b.total,
         of_b.total_sigma,
         pair_rate_hz,
-        pair_rate_hz * math.hypot(math.sqrt(max(lost, 0.0) / true.sum()), *noise),
+        pair_rate_hz * math.hypot(math.sqrt(max(lost, 0.0) / true.sum()), accidental, *noise),
         float(background.sum()),
     )
 
@@ -180,32 +188,50 @@ def _arm(
     whole: NDArray[np.float64],
     true: NDArray[np.float64],
     background: NDArray[np.float64],
+    own: Sequence[DetectorClicks],
     partners: Sequence[DetectorClicks],
     clicks: NDArray[np.float64],
     live_s: float,
 ) -> _Arm:
     """Return an arm's efficiencies from corrected coincidences, shape (detectors, partners), and the partners' clicks.
 
-    Pairs that are each detected independently are a binomial draw from the heralds; expected accidentals and darks are known.
+    Pairs that are each detected independently are a binomial draw from the heralds.  Darks and accidentals come on top as
+    they happened (Poisson), and with what is not known of how many were to be expected.
     """
     heralds = float(clicks.sum())
     darks = sum(d.dark_clicks(live_s) for d in partners)
-    known = _shared(partners, clicks)
+    known = _shared(partners, clicks, live_s)
 
-    def figure(corrected: float, counted: float, accidental: float) -> tuple[float, float]:
+    def figure(corrected: float, counted: float, accidental: float, accidental_sigma: float) -> tuple[float, float]:
         eta, stands_for = corrected / heralds, corrected / max(counted, 1e-300)
         seen = eta / stands_for
-        variance = max(seen * (1.0 - seen), 0.0) / heralds + (accidental + seen**2 * darks) / heralds**2
-        return eta, math.hypot(stands_for * math.sqrt(variance), eta * known)
+        counting = max(seen * (1.0 - seen), 0.0) * heralds + accidental + accidental_sigma**2 + seen**2 * darks
+        return eta, math.hypot(stands_for * math.sqrt(counting) / heralds, eta * known)
 
-    each = [figure(*row) for row in zip(whole.sum(axis=1), true.sum(axis=1), background.sum(axis=1), strict=True)]
-    total, total_sigma = figure(float(whole.sum()), float(true.sum()), float(background.sum()))
+    each = [
+        figure(float(w.sum()), float(t.sum()), float(row.sum()), _accidental_sigma(row[None, :], [d], partners))
+        for w, t, row, d in zip(whole, true, background, own, strict=True)
+    ]
+    all_sigma = _accidental_sigma(background, own, partners)
+    total, total_sigma = figure(float(whole.sum()), float(true.sum()), float(background.sum()), all_sigma)
     return _Arm(np.array([e for e, _ in each]), np.array([s for _, s in each]), total, total_sigma)
 
 
-def _shared(side: Sequence[DetectorClicks], clicks: NDArray[np.float64]) -> float:
-    """Return the relative uncertainty of an arm's clicks by that of its afterpulses."""
-    return math.hypot(*(d.afterpulses_sigma * d.singles for d in side)) / float(clicks.sum())
+def _shared(side: Sequence[DetectorClicks], clicks: NDArray[np.float64], live_s: float) -> float:
+    """Return the relative uncertainty of an arm's clicks by that of its afterpulses and dark rates."""
+    afterpulses = (d.afterpulses_sigma * d.singles for d in side)
+    return math.hypot(*afterpulses, *(d.dark_clicks_sigma(live_s) for d in side)) / float(clicks.sum())
+
+
+def _accidental_sigma(
+    background: NDArray[np.float64], a: Sequence[DetectorClicks], b: Sequence[DetectorClicks]
+) -> float:
+    """Return the uncertainty of all expected accidentals, which are a product of two counts."""
+    of_a = sum((float(row.sum()) / max(d.singles, 1.0)) ** 2 * d.singles for row, d in zip(background, a, strict=True))
+    of_b = sum(
+        (float(row.sum()) / max(d.singles, 1.0)) ** 2 * d.singles for row, d in zip(background.T, b, strict=True)
+    )
+    return math.sqrt(of_a + of_b)
 
 
 def _alive_given_partner(

@@ -21,9 +21,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     data_options(demo)
     demo.set_defaults(command=_demo)
 
-    run = commands.add_parser("run", help="run a plan: qlab run measure_chsh acquisition_s=2")
+    run = commands.add_parser("run", help="run plans: qlab run align_polarisation measure_chsh acquisition_s=2")
     run.add_argument("plan", metavar="PLAN", nargs="?", help="name of a plan; without one, the plans are listed")
-    run.add_argument("parameters", metavar="NAME=VALUE", nargs="*", help="the plan's parameters")
+    run.add_argument(
+        "parameters", metavar="NAME=VALUE", nargs="*", help="the plan's parameters; then further plans with theirs"
+    )
     lab_options(run)
     data_options(run)
     run.add_argument("--report", action="store_true", help="render a report when the run has ended")
@@ -53,20 +55,39 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from qlab.run.commands import list_plans, run_plan, say_estimate
+    from qlab.run.commands import list_plans, run_plans, say_estimate
 
     if arguments.plan is None:
         return list_plans()
-    parameters = {}
-    for pair in arguments.parameters:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            msg = f"plan parameter {pair!r}: expected NAME=VALUE, for example acquisition_s=2"
+    plans = _plans([arguments.plan, *arguments.parameters])
+    lab, options = lab_of(arguments), run_options(arguments)
+    if not arguments.estimate:
+        return run_plans(lab, plans, options, report=arguments.report)
+    if len(plans) > 1:
+        msg = f"--estimate takes one plan at a time; found {', '.join(name for name, _ in plans)}"
+        raise BadRequestError(msg)
+    return say_estimate(lab, *plans[0], options)
+
+
+def _plans(words: list[str]) -> list[tuple[str, dict[str, str]]]:
+    """Return the plans that were named, each with the parameters that stand behind it."""
+    from qlab.run.loader import find_plans
+
+    known = find_plans()
+    plans: list[tuple[str, dict[str, str]]] = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if plans and not equals and word not in known:
+            msg = f"{word!r} is no plan, and as a parameter of {plans[-1][0]} it wants a value, for example acquisition_s=2"
             raise BadRequestError(msg)
-        parameters[name] = value
-    if arguments.estimate:
-        return say_estimate(lab_of(arguments), arguments.plan, parameters, run_options(arguments))
-    return run_plan(lab_of(arguments), arguments.plan, parameters, run_options(arguments), report=arguments.report)
+        if not plans and equals:
+            msg = f"parameter {word!r} stands before any plan; expected PLAN NAME=VALUE ..."
+            raise BadRequestError(msg)
+        if equals:
+            plans[-1][1][name] = value
+        else:
+            plans.append((word, {}))
+    return plans
 
 
 def _shell(arguments: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from qlab.errors import BadRequestError
 if TYPE_CHECKING:
     import argparse
 
+    from qlab.tags.clock_relation import ClockRelation
     from qlab.tags.histograms import TagsHistogram
     from qlab.tags.many import Run
 
@@ -54,9 +56,20 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     analyse.set_defaults(command=_analyse)
     coincidences = tags.add_parser("coincidences", help="delays, coincidence matrix and error rates of two parties")
     _file_options(coincidences)
+    coincidences.add_argument(
+        "second", metavar="SECOND", type=Path, nargs="?", help="Bob's file, of a tagger on its own clock"
+    )
+    coincidences.add_argument(
+        "--clocks",
+        type=Path,
+        metavar="JSON",
+        help="what `qlab tags clocks FILE SECOND --json` printed (default: search)",
+    )
     coincidences.add_argument("--window-ps", type=float, metavar="PS", help="full width of the coincidence window")
     coincidences.add_argument("--alice", metavar="CHANNELS", help="Alice's channels as H,V,A,D (default 0,1,2,3)")
-    coincidences.add_argument("--bob", metavar="CHANNELS", help="Bob's channels as H,V,A,D (default 4,5,6,7)")
+    coincidences.add_argument(
+        "--bob", metavar="CHANNELS", help="Bob's channels as H,V,A,D (default 4,5,6,7; of SECOND 0,1,2,3)"
+    )
     coincidences.set_defaults(command=_coincidences)
     convert = tags.add_parser("convert", help="write one file or several, merged by time, in another format")
     convert.add_argument("files", nargs="+", metavar="FILE", help="what there is, and last the new file")
@@ -172,6 +185,11 @@ def _analyse(arguments: argparse.Namespace) -> int:
 def _coincidences(arguments: argparse.Namespace) -> int:
     from qlab.tags.commands import tags_coincidences
 
+    if arguments.second is not None:
+        return _two_taggers(arguments)
+    if arguments.clocks is not None:
+        msg = f"--clocks {arguments.clocks}: expected a second file, whose tagger ran on another clock"
+        raise BadRequestError(msg)
     result = tags_coincidences(
         arguments.file,
         bin_ps=arguments.bin_ps,
@@ -181,6 +199,50 @@ def _coincidences(arguments: argparse.Namespace) -> int:
     )
     say(result.to_json() if arguments.json else result.render())
     return 0
+
+
+def _two_taggers(arguments: argparse.Namespace) -> int:
+    from qlab.tags.two_taggers import two_taggers_coincidences
+
+    alice = _channels(arguments.alice, "--alice") or (0, 1, 2, 3)
+    bob = _channels(arguments.bob, "--bob") or (0, 1, 2, 3)
+    result = two_taggers_coincidences(
+        arguments.file,
+        arguments.second,
+        _relation(arguments, (alice, bob)),
+        bin_ps=arguments.bin_ps,
+        window_ps=arguments.window_ps,
+        alice=alice,
+        bob=bob,
+    )
+    say(result.to_json() if arguments.json else result.render())
+    return 0
+
+
+def _relation(arguments: argparse.Namespace, channels: tuple[tuple[int, ...], tuple[int, ...]]) -> ClockRelation:
+    """Read how the clocks of two files stand to each other, or find it."""
+    from qlab.tags.clock_relation import ClockRelation
+
+    if arguments.clocks is None:
+        from qlab.timing.acquire import Search
+        from qlab.timing.commands import clocks_of_files
+
+        found = clocks_of_files(
+            arguments.file, arguments.second, Search(), channels=channels, bin_ps=arguments.bin_ps
+        ).found
+        if isinstance(found, ClockRelation):
+            return found
+        msg = f"no lock between {arguments.file} and {arguments.second}: {found.reason}; say how with --clocks"
+        raise BadRequestError(msg)
+    try:
+        values = json.loads(arguments.clocks.read_text())
+    except OSError as error:
+        msg = f"--clocks {arguments.clocks}: cannot be read: {error.strerror}"
+        raise BadRequestError(msg) from error
+    except ValueError as error:
+        msg = f"--clocks {arguments.clocks}: {error}; expected what `qlab tags clocks --json` prints"
+        raise BadRequestError(msg) from error
+    return ClockRelation.from_json(values)
 
 
 def _clocks(arguments: argparse.Namespace) -> int:

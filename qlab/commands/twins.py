@@ -20,6 +20,7 @@ _CONTROL = {
     "power": "INSTRUMENT on|off|cycle [boot_s=S]",
     "peek": "look at a front panel: INSTRUMENT",
     "step": "let lab time pass: SECONDS",
+    "world": "what goes wrong between instruments: KIND [PLACE] [by_ps=N] ...; without a KIND, what there is",
 }
 _WORDS = {
     "list": (),
@@ -28,6 +29,7 @@ _WORDS = {
     "power": ("instrument", "state"),
     "peek": ("instrument",),
     "step": ("seconds",),
+    "world": ("kind", "place"),
 }
 
 
@@ -43,6 +45,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     serve.add_argument("--stepped", action="store_true", help="time stands still but for `qlab twin step`")
     serve.add_argument("--port", type=int, default=0, help="port of the control channel (default: any free one)")
     serve.add_argument("--write", type=Path, metavar="FILE", help="write a lab file with the twins' addresses")
+    serve.add_argument("--serial-tcp", action="store_true", help="serial twins on TCP, as behind a serial server")
     serve.set_defaults(command=_serve)
     for task, text in _CONTROL.items():
         ask = twin.add_parser(task, help=text)
@@ -62,6 +65,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         speed=arguments.speed,
         stepped=arguments.stepped,
         port=arguments.port,
+        serial_tcp=arguments.serial_tcp,
         write=arguments.write,
         say=lambda text: print(text, flush=True),
     )

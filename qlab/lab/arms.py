@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from qlab.lab.models import BranchModel
 from qlab.lab.optic_models import (
     AttenuatorModel,
     DelayLineModel,
+    EavesdropperModel,
     FibreModel,
     PaddlesModel,
     PbsModel,
@@ -20,7 +21,10 @@ from qlab.lab.optic_models import (
     VariableAttenuatorModel,
     WavePlateModel,
 )
-from qlab.physics.arm import Attenuator, BeamSplitter, Fibre, PolarisingSplitter, WavePlate
+from qlab.physics.ambient import Ambient
+from qlab.physics.arm import Attenuator, BeamSplitter, PolarisingSplitter, WavePlate
+from qlab.physics.eavesdropper import FakedStates, InterceptResend
+from qlab.physics.fibre import Fibre
 from qlab.physics.jones import random_rotation
 from qlab.physics.keys import Brownian
 from qlab.physics.routing import DelayLine, OpticalSwitch, Squeezer, VariableAttenuator
@@ -34,11 +38,21 @@ if TYPE_CHECKING:
     from qlab.physics.arm import Arm
     from qlab.physics.knob import Knob
 
+    class KnobOf(Protocol):
+        """Gives the knob of a name and a quantity."""
+
+        def __call__(self, instrument: str, quantity: str, initial: float = 0.0) -> Knob:
+            """Return it."""
+            ...
+
     Target = str | Mapping[str, str | BranchModel]
 
 __all__ = ["ArmBuilder", "retardance_rad", "stable_id"]
 
 _RETARDANCE_RAD = {"half": math.pi, "quarter": math.pi / 2.0}
+_BASES_DEG = {"both": (0.0, 45.0), "HV": (0.0,), "DA": (45.0,), "breidbart": (22.5,)}
+BACK = "back"
+"""Behind the name of a fibre: the other way."""
 _SPLITTERS = (PbsModel, SplitterModel, TapModel, SwitchModel)
 
 
@@ -69,15 +83,16 @@ class ArmBuilder:
     ----------
     used:
         The optics that were met.
+    light_nm:
+        Wavelength of the light whose arm is built; None where it may be several.
     """
 
-    def __init__(
-        self, checked: Checked, knob: Callable[[str, str], Knob], end: Callable[[str, Key], Arm | None]
-    ) -> None:
+    def __init__(self, checked: Checked, knob: KnobOf, end: Callable[[str, Key], Arm | None]) -> None:
         self._checked = checked
         self._knob = knob
         self._end = end
         self.used: set[str] = set()
+        self.light_nm: float | None = None
 
     def build(self, via: Sequence[str], to: Target, key: Key, first: int = 0) -> Arm | None:
         """Return the arm through `via` to `to`, None after a complaint.
@@ -92,11 +107,18 @@ class ArmBuilder:
         lab = self._checked.lab
         if first == len(via):
             return self._target(via, to, key)
-        name, here = via[first], (*key, "via", first)
+        here = (*key, "via", first)
+        name, _, way = via[first].partition(".")
         if not self._checked.known("optic", name, lab.optics, here):
             return None
         self.used.add(name)
         optic = lab.optics[name]
+        if way and not (way == BACK and isinstance(optic, FibreModel)):
+            text = (
+                f"found {via[first]!r}; expected {name}, or for a fibre that light passes the other way {name}.{BACK}"
+            )
+            self._checked.complain(here, text)
+            return None
         if isinstance(optic, _SPLITTERS):
             return self._splitter(name, optic, list(via[first + 1 :]), to, key)
         then = self.build(via, to, key, first + 1)
@@ -109,11 +131,18 @@ class ArmBuilder:
             stage = self._knob(optic.stage, "position_mm")
             return None if then is None or not known else DelayLine(then, stage, optic.passes, optic.loss_db)
         if isinstance(optic, FibreModel):
-            return None if then is None else self._fibre(name, optic, then)
+            return None if then is None else self._fibre(name, optic, then, back=way == BACK)
         if isinstance(optic, AttenuatorModel):
             return None if then is None else Attenuator(then, optic.loss_db)
+        if isinstance(optic, EavesdropperModel):
+            return None if then is None else self._eavesdropper(name, optic, then)
         self._checked.complain(here, f"{name!r} is a {optic.kind}, which cannot stand in the light's way")
         return None
+
+    def _eavesdropper(self, name: str, optic: EavesdropperModel, then: Arm) -> Arm:
+        fraction = self._knob(name, "fraction", optic.fraction)
+        kind = FakedStates if optic.attack == "faked_states" else InterceptResend
+        return kind(then, fraction, _BASES_DEG[optic.bases])
 
     def _turned(
         self, optic: WavePlateModel | VariableAttenuatorModel | PaddlesModel | SqueezersModel, then: Arm
@@ -134,8 +163,9 @@ class ArmBuilder:
             then = Squeezer(then, self._knob(optic.instrument, f"retardance_rad.{number}"), angle)
         return then
 
-    def _fibre(self, name: str, optic: FibreModel, then: Arm) -> Fibre:
+    def _fibre(self, name: str, optic: FibreModel, then: Arm, *, back: bool) -> Fibre:
         seed, number = self._checked.lab.seed, stable_id(name)
+        off_nm = 0.0 if optic.index_nm is None or self.light_nm is None else self.light_nm - optic.index_nm
         fibre = Fibre(
             then,
             length_m=optic.length_m,
@@ -144,6 +174,13 @@ class ArmBuilder:
             dispersion_ps_nm_km=optic.dispersion_ps_nm_km,
             drift_rad_per_sqrt_s=optic.drift_rad_per_sqrt_s,
             walk=(Brownian(seed, number), Brownian(seed, number + 1), Brownian(seed, number + 2)),
+            ps_per_km_k=optic.ps_per_km_k,
+            ambient=Ambient(optic.swing_k, self._knob(name, "warm_k")),
+            asymmetry_ps=optic.asymmetry_ps,
+            off_nm=off_nm,
+            back=back,
+            extra_ps=self._knob(name, "extra_ps.back" if back else "extra_ps.forth"),
+            extra_db=self._knob(name, "extra_db"),
         )
         if optic.rotation_seed is not None:
             fibre.turn = random_rotation(optic.rotation_seed)

@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qlab.clock import Clock, PacedClock, RealClock, SteppedClock
-from qlab.errors import LabFileError, LinkError, QlabError
+from qlab.errors import LabFileError, LimitError, LinkError, QlabError
 from qlab.lab.bench import LabBench
 from qlab.lab.check import Checked, check_lab
 from qlab.lab.classes import find_device_class, look_beside
+from qlab.lab.key_parties import lab_parties
 from qlab.lab.load import load_lab, shipped_labs
 from qlab.lab.mounting import TwinRack
 from qlab.lab.replaying import replay_feeds
 from qlab.lab.wiring import Wiring, build_wiring
+from qlab.lab.world_faults import WorldFaults
 from qlab.links.factory import open_link
 from qlab.twin.host import TwinHost
 
@@ -37,6 +39,7 @@ def open_lab(
     clock: Clock | None = None,
     data_dir: Path | None = None,
     connect: bool = True,
+    serial_tcp: bool = False,
 ) -> Lab:
     """Open the lab of a file or a shipped one.
 
@@ -50,6 +53,8 @@ def open_lab(
         Where data go; by default what the lab file says, or `./qlab-data`.
     connect:
         Whether to connect all instruments; if some fail, one `LinkError` lists them.
+    serial_tcp:
+        Whether the serial twins are on TCP, as behind a serial server, instead of on pseudo-terminals.
 
     Raises
     ------
@@ -57,7 +62,7 @@ def open_lab(
         With every mistake in the file, one a line.
     """
     loaded = load_lab(name, overrides)
-    lab = Lab(loaded, clock, data_dir or loaded.lab.data_directory or Path("qlab-data"))
+    lab = Lab(loaded, clock, data_dir or loaded.lab.data_directory or Path("qlab-data"), serial_tcp=serial_tcp)
     try:
         lab.build()
         if connect:
@@ -79,13 +84,15 @@ class Lab:
         The world that the file describes, and the handles on it.
     clock, host, bench:
         Lab time, the twins' host, and what the twins see; no host and no bench where every instrument is real.
+    faults:
+        What can be made to go wrong in the world.
     devices:
-        Ophyd devices by name, analysers included.
+        Ophyd devices by name, analysers and pair clocks included.
     twins, mounts:
         By instrument name; a further port of an instrument as NAME.PORT.
     """
 
-    def __init__(self, loaded: Loaded, clock: Clock | None, data_dir: Path) -> None:
+    def __init__(self, loaded: Loaded, clock: Clock | None, data_dir: Path, *, serial_tcp: bool = False) -> None:
         self.loaded = loaded
         self.file = loaded.lab
         self.path = loaded.path
@@ -97,11 +104,13 @@ class Lab:
         self._foreign_clock = clock
         self.host: TwinHost | None = None
         self.bench: LabBench | None = None
+        self.faults = WorldFaults(self.file, self.wiring, self.clock)
         self.devices: dict[str, Any] = {}
         self.twins: dict[str, Any] = {}
         self.mounts: dict[str, Mount] = {}
         self._links: dict[str, Link] = {}
         self._closed = False
+        self._serial_tcp = serial_tcp
 
     def build(self) -> None:
         """Build everything without connecting; raises `LabFileError` with every mistake at once."""
@@ -109,16 +118,21 @@ class Lab:
             look_beside(self.path)
         checked = check_lab(self.loaded, self._foreign_clock)
         self.wiring = build_wiring(checked)
+        self.faults = WorldFaults(self.file, self.wiring, self.clock)
         checked.raise_problems()
         if any(instrument.is_twin for instrument in self.file.instruments.values()):
             self.host = TwinHost(self.clock, seed=self.seed)
             self.bench = LabBench(checked, self.wiring, self.clock, replay_feeds(self.loaded))
-            rack = TwinRack(checked, self.host)
+            rack = TwinRack(checked, self.host, serial_tcp=self._serial_tcp)
             self.twins, self.mounts = rack.twins, rack.mounts
             rack.build(self.bench)
         for name in self.file.instruments:
             self.devices[name] = self._device(name, checked)
         self._analysers(checked)
+        self._pair_clocks(checked)
+        parties = lab_parties(checked, self.devices, self.data_dir / "keys")
+        if parties is not None:
+            self.devices[parties.name] = parties
         checked.raise_problems()
 
     def connect(self) -> None:
@@ -126,12 +140,21 @@ class Lab:
         failures: list[str] = []
         for name in self.file.instruments:
             try:
-                self.devices[name].connect()
+                self.connect_one(name)
             except QlabError as error:
                 failures.append(str(error))
         if failures:
             what = "not all instruments are there:\n  " + "\n  ".join(failures)
             raise LinkError(what, device=self.file.name)
+
+    def connect_one(self, name: str) -> None:
+        """Connect an instrument; a setting beyond the instrument's limits is complained of where the lab file says it."""
+        try:
+            self.devices[name].connect()
+        except LimitError as error:
+            key = (error.signal,) if error.signal in self.file.instruments[name].settings else ()
+            place = ("instruments", name, "settings", *key)
+            raise LabFileError(self.loaded.source.complain(place, str(error))) from error
 
     def _device(self, name: str, checked: Checked) -> Any:
         instrument, cls = self.file.instruments[name], checked.devices[name]
@@ -171,6 +194,19 @@ class Lab:
                 transmitted=model.transmitted,
                 reflected=model.reflected,
             )
+
+    def _pair_clocks(self, checked: Checked) -> None:
+        for name, model in self.file.pair_clocks.items():
+            try:
+                cls: Any = find_device_class(model.class_, composite=True)
+            except LabFileError as error:
+                checked.complain(("pair_clocks", name, "class"), str(error))
+                continue
+            given = model.model_dump(exclude={"class_", "first", "second", "search"})
+            search = model.search.model_dump(exclude={"max_offset_ms"})
+            search["max_offset_ps"] = round(model.search.max_offset_ms * 1e9)
+            taggers = {"first": self.devices[model.first], "second": self.devices[model.second]}
+            self.devices[name] = cls(name=name, clock=self.clock, search=search, **taggers, **given)
 
     # Life.
 

@@ -230,10 +230,22 @@ def _names(checked: Checked) -> None:
             checked.complain(key, f"an instrument is called {name!r} as well; choose another name")
         for role, instrument in (("hwp", analyser.hwp), ("qwp", analyser.qwp), ("tagger", analyser.tagger)):
             checked.instrument(instrument, (*key, role))
+        most = getattr(checked.devices.get(analyser.tagger), "channels", None)
+        for role, number in (("transmitted", analyser.transmitted), ("reflected", analyser.reflected)):
+            if most is not None and number > most:
+                checked.complain((*key, role), f"found input {number}; {analyser.tagger} has inputs 1 to {most}")
         if analyser.transmitted == analyser.reflected:
             checked.complain((*key, "reflected"), f"found {analyser.reflected}, which is the transmitted input as well")
         if analyser.hwp == analyser.qwp:
             checked.complain((*key, "qwp"), f"found {analyser.qwp!r}, which turns the half-wave plate as well")
+    for name, pair in lab.pair_clocks.items():
+        if name in lab.instruments or name in lab.analysers:
+            checked.complain(("pair_clocks", name), f"something else is called {name!r} as well; choose another name")
+        for role in ("first", "second"):
+            checked.instrument(getattr(pair, role), ("pair_clocks", name, role))
+            pps, inputs = getattr(pair, f"{role}_pps"), getattr(pair, f"{role}_inputs")
+            if pps in inputs:
+                checked.complain(("pair_clocks", name, f"{role}_pps"), f"input {pps} is said to have pairs as well")
     replay = lab.world.replay
     for tagger in replay.inputs if replay is not None else ():
         checked.instrument(tagger, ("world", "replay", "inputs", tagger))

@@ -13,6 +13,9 @@ __all__ = [
     "LeapModel",
     "NoiseModel",
     "OscillatorModel",
+    "PairClockModel",
+    "PairNoiseModel",
+    "PairSearchModel",
     "ReferenceModel",
     "StepModel",
 ]
@@ -112,3 +115,35 @@ class ReferenceModel(_Model):
     ps_per_k: float = Field(0.0, description="change of that delay with the node's temperature")
     noise: NoiseModel | None = Field(None, description="that the distribution adds")
     clock: OscillatorModel = Field(OscillatorModel(), description="the instrument's own, for signal none")
+
+
+class PairSearchModel(_Model):
+    """What may be between two clocks, where nothing is known yet."""
+
+    max_offset_ms: float = Field(10.0, gt=0, le=450.0, description="of the time, either way")
+    max_frequency: float = Field(1e-5, gt=0, le=1e-3, description="fractional, either way")
+    max_drift_per_s: float = Field(1e-9, gt=0, le=1e-6, description="change of the fractional frequency, either way")
+    span_s: float = Field(4.0, gt=0, description="how much of an acquisition is used")
+
+
+class PairNoiseModel(_Model):
+    """How restless the difference of two clocks is, for the filter that follows it."""
+
+    white_fm: float = Field(3e-11, ge=0, description="Allan deviation at 1 s of white frequency noise")
+    random_walk_fm: float = Field(1e-13, ge=0, description="random walk of the fractional frequency in a second")
+    drift_walk: float = Field(1e-16, ge=0, description="random walk of the drift in a second")
+
+
+class PairClockModel(_Model):
+    """A node's clock against another's by photon pairs: two taggers, read as one clock."""
+
+    class_: str = Field("devices.timing.pair_clock.PairClock", alias="class")
+    first: str = Field(description="the tagger of the node that the other is compared with")
+    second: str
+    first_inputs: list[Annotated[int, Field(ge=1)]] = Field([1], min_length=1, description="that share pairs, from 1")
+    second_inputs: list[Annotated[int, Field(ge=1)]] = Field([1], min_length=1)
+    first_pps: int | None = Field(None, ge=1, description="input with the 1 pps of the node's clock")
+    second_pps: int | None = Field(None, ge=1)
+    delay_ps: float = Field(0.0, description="light and cables make the second's clicks so much later than the first's")
+    search: PairSearchModel = PairSearchModel()
+    noise: PairNoiseModel = PairNoiseModel()

@@ -104,15 +104,14 @@ def _instrument(lab: Lab, name: str, report: DoctorReport) -> None:
     device = lab.devices[name]
     kind = "twin" if lab.file.instruments[name].is_twin else "real"
     try:
-        device.connect()
+        lab.connect_one(name)
         health = device.check_health()
     except QlabError as error:
         report.bad(str(error))
         return
     limits = "; ".join(device.limits_text()) or "none"
-    text = (
-        f"{name} ({kind}, {device.link.address}): {device.identity_text}; firmware {device.firmware}; limits {limits}"
-    )
+    who = f"{device.identity_text}; firmware {device.firmware or 'unknown'}"
+    text = f"{name} ({kind}, {device.link.address}): {who}; limits {limits}"
     if health:
         report.bad(f"{text}; {'; '.join(health)}")
     else:
@@ -137,6 +136,13 @@ def _paths(lab: Lab, report: DoctorReport) -> None:
     for name in lab.wiring.ends:
         if name not in wired:
             report.bad(f"detector {name} has no cable to a tagger")
+    ends = {cable.to for cable in lab.file.cables}
+    for name, analyser in lab.file.analysers.items():
+        if lab.file.world.replay is not None or not lab.file.instruments[analyser.tagger].is_twin:
+            continue  # what comes in there, we cannot know
+        for port, number in (("transmitted", analyser.transmitted), ("reflected", analyser.reflected)):
+            if f"{analyser.tagger}.{number}" not in ends:
+                report.bad(f"analyser {name}: no cable ends at {analyser.tagger}.{number}, its {port} input")
     for cable in lab.file.cables:
         if cable.from_ not in lab.wiring.ends and cable.from_ not in lab.wiring.signals:
             report.bad(f"no path leads to detector {cable.from_}, whose cable ends at {cable.to}")
@@ -145,7 +151,7 @@ def _paths(lab: Lab, report: DoctorReport) -> None:
 def _way(lab: Lab, so_far: list[str], via: Sequence[str], to: Target, loss_db: float, report: DoctorReport) -> None:
     """Report one line for each end that the light can reach, with the loss of what stands in its way when it is open."""
     for name in via:
-        loss_db += _loss_db(lab.file.optics[name])
+        loss_db += _loss_db(lab.file.optics[name.partition(".")[0]])
     here = [*so_far, *via]
     if isinstance(to, str):
         report.good(f"{' -> '.join([*here, to])}: {loss_db:.2f} dB")

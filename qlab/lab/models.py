@@ -17,6 +17,7 @@ from qlab.lab.clock_models import (
     LeapModel,
     NoiseModel,
     OscillatorModel,
+    PairClockModel,
     ReferenceModel,
     StepModel,
 )
@@ -110,7 +111,7 @@ class PathModel(_Model):
 
 
 class CableModel(_Model):
-    """A cable from a detector, an output of a pulse generator or a modulator's drive to an input of a tagger."""
+    """A cable from a detector, an output of a pulse generator, a modulator's drive or a node's 1 pps to a tagger's input."""
 
     from_: str = Field(alias="from")
     to: str = Field(pattern=r"^[^.]+\.[1-9][0-9]*$", description="TAGGER.INPUT, inputs from 1")
@@ -162,6 +163,7 @@ class LabFile(_Model):
     paths: list[PathModel] = []
     cables: list[CableModel] = []
     analysers: dict[Name, AnalyserModel] = {}
+    pair_clocks: dict[Name, PairClockModel] = {}
     qkd: QkdModel | None = Field(None, description="two parties that make keys")
     world: WorldModel = WorldModel()
     data_directory: Annotated[Path, Field(strict=False)] | None = Field(None, description="default: ./qlab-data")

@@ -40,6 +40,8 @@ class TwinRack:
         The lab file.
     host:
         Serves the twins.
+    serial_tcp:
+        Whether serial twins are on TCP, as behind a serial server, instead of on pseudo-terminals.
 
     Attributes
     ----------
@@ -49,8 +51,9 @@ class TwinRack:
         By instrument; a further port of an instrument as NAME.PORT.
     """
 
-    def __init__(self, checked: Checked, host: TwinHost) -> None:
+    def __init__(self, checked: Checked, host: TwinHost, *, serial_tcp: bool = False) -> None:
         self._checked = checked
+        self._serial_tcp = serial_tcp
         self._host = host
         self.twins: dict[str, Twin | MultiPort] = {}
         self.mounts: dict[str, Mount] = {}
@@ -117,6 +120,8 @@ class TwinRack:
             return self._host.mount_udp(single, name=name)
         if wire == "tcp":
             return self._host.mount_tcp(single, name=name)
+        if self._serial_tcp:
+            return self._host.mount_serial_tcp(single, name=name)
         try:
             return self._host.mount_pty(single, name=name)
         except TwinError:  # no pseudo-terminals on this system

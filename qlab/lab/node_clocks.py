@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from qlab.lab.clock_models import NoiseModel
     from qlab.lab.source import Key
 
-__all__ = ["ClockBuilder", "clock_text", "of_node"]
+__all__ = ["ClockBuilder", "clock_text", "is_disciplined", "of_node"]
 
 SECOND_PS = 10**12
 CYCLE_PS = 100_000
@@ -173,6 +173,12 @@ class ClockBuilder:
             text = f"{model.source} is a {device.__name__}; expected a clock, for example an FS740 or a PRS10"
             self.checked.complain(here, text)
         return Steering(self.knob(model.source, "frequency"), self.knob(model.source, "phase_ps"))
+
+
+def is_disciplined(model: OscillatorModel) -> bool:
+    """Return whether a clock's own loop holds it to a reference that can be lost."""
+    levels = CLOCK_KINDS[model.kind].noise if model.noise is None else _levels(model.noise)
+    return math.isfinite(levels.loop_s)
 
 
 def clock_text(model: OscillatorModel) -> str:

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["role_table", "roles_of"]
 
 HEAD = "| class | roles |"
+COMMON = "Monitored"
+"""The role that every class has."""
 ROLES = {
-    name: getattr(roles, name) for name in roles.__all__ if getattr(getattr(roles, name), "_is_runtime_protocol", False)
+    name: getattr(roles, name)
+    for name in roles.__all__
+    if name != COMMON and getattr(getattr(roles, name), "_is_runtime_protocol", False)
 }
 
 

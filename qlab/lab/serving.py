@@ -30,6 +30,7 @@ def serve(
     speed: float = 1.0,
     stepped: bool = False,
     port: int = 0,
+    serial_tcp: bool = False,
     write: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
@@ -45,6 +46,8 @@ def serve(
         Whether time stands still but for `qlab twin step`.
     port:
         Of the control channel; 0 takes any free one.
+    serial_tcp:
+        Whether serial twins are on TCP, for clients that cannot open a pseudo-terminal.
     write:
         Where to write a lab file that has the twins' addresses: for drivers in another process.
     say:
@@ -54,11 +57,11 @@ def serve(
         msg = f"--speed {speed:g}: expected a positive number of lab seconds per wall second"
         raise BadRequestError(msg)
     clock = SteppedClock() if stepped else PacedClock(speed)
-    with open_lab(name, overrides=overrides, clock=clock, connect=False) as lab:
+    with open_lab(name, overrides=overrides, clock=clock, connect=False, serial_tcp=serial_tcp) as lab:
         if lab.host is None:
             msg = f"{lab.path}: no instrument has the address twin; there is nothing to serve"
             raise BadRequestError(msg)
-        control = ControlServer(lab.host, port=port)
+        control = ControlServer(lab.host, port=port, world=lab.faults.answer)
         for mount, address in _addresses(lab).items():
             say(f"{mount:20s} {address}")
         say(f"{'control':20s} {control.address[0]}:{control.port}")

@@ -6,26 +6,34 @@ import asyncio
 import json
 import os
 import ssl
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from qlab.errors import BadRequestError, LabFileError
+from qlab.lab.build import open_lab
 from qlab.lab.load import load_lab
 from qlab.parties.channel import PartyChannel, parse_place
 from qlab.parties.impairments import Impairments
 from qlab.parties.recordings import RecordedTags
 from qlab.parties.session import PartySession, SessionResult
+from qlab.parties.taggers import TaggerTags
 from qlab.qkd.authentication import SLOT_BYTES
 from qlab.qkd.frames import CHANNEL_KEY_BYTES
 from qlab.qkd.ledger import KeyLedger
+from qlab.twin.control_client import ControlClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from qlab.lab.qkd_model import QkdModel
+    from qlab.qkd.aligning import Tags
     from qlab.qkd.authentication import Role
 
 __all__ = ["PartyOptions", "open_ledger", "preshare", "run_party"]
+
+_STEP_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,8 @@ class PartyOptions:
         So many blocks, with a key or without.
     channel:
         Impairments, as `Impairments.parse` reads them.
+    control:
+        Port of the control channel of served twins whose time this party steps.
     tls:
         Certificate, its key, and the authority that signed the peer's, as PEM files.
     """
@@ -57,6 +67,7 @@ class PartyOptions:
     channel: str = ""
     tls: tuple[Path, Path, Path] | None = None
     patience_s: float = 60.0
+    control: int | None = None
 
 
 def preshare(path: Path, slots: int) -> None:
@@ -115,12 +126,19 @@ def run_party(
         raise LabFileError(msg)
     role: Role = "reference" if side == "alice" else "corrector"
     ledger = open_ledger(options.ledger, options.preshared)
-    if options.tags is None:
-        msg = "name a recording of this party's tags: --tags FILE"
-        raise BadRequestError(msg)
-    tags = RecordedTags(options.tags, bin_ps=options.bin_ps, piece_s=model.piece_s)
-    for echo in tags.echoes:
-        say(f"input {echo.channel + 1} echoes after {echo.lag_ps} ps; {echo.count} echoes removed")
+    if options.tags is not None:
+        tags = RecordedTags(options.tags, bin_ps=options.bin_ps, piece_s=model.piece_s)
+        for echo in tags.echoes:
+            say(f"input {echo.channel + 1} echoes after {echo.lag_ps} ps; {echo.count} echoes removed")
+        return _serve(role, model, ledger, tags, options, say)
+    with own_tagger(lab, overrides, side, options.control) as tagger:
+        return _serve(role, model, ledger, tagger, options, say)
+
+
+def _serve(
+    role: Role, model: QkdModel, ledger: KeyLedger, tags: Tags, options: PartyOptions, say: Callable[[str], None]
+) -> SessionResult:
+    """Make blocks over the channel."""
     session = PartySession(role, model, ledger, tags, say=say, patience_s=options.patience_s)
 
     async def main() -> SessionResult:
@@ -133,6 +151,47 @@ def run_party(
             return await session.run(channel, blocks=options.blocks)
 
     return asyncio.run(main())
+
+
+@contextmanager
+def own_tagger(
+    lab: str, overrides: Sequence[str], side: Literal["alice", "bob"], control: int | None
+) -> Iterator[TaggerTags]:
+    """Connect this party's tagger, and for Alice the source of photons, which is switched on; nothing of the peer's.
+
+    Raises
+    ------
+    BadRequestError
+        The lab's twins would live in this process alone, where the peer cannot meet them.
+    """
+    with ExitStack() as ends:
+        opened = ends.enter_context(open_lab(lab, overrides=overrides, connect=False))
+        model = opened.file.qkd
+        if model is None or opened.host is not None:
+            msg = (
+                f"{opened.path}: both parties must meet the same photons, and twins of this process are its own; serve them: "
+                "qlab twin serve LAB --write served.yaml, then qlab qkd ... served.yaml; or name a recording: --tags FILE"
+            )
+            raise BadRequestError(msg)
+        step = None
+        if control is not None:
+            step = ends.enter_context(ControlClient("127.0.0.1", control)).step
+        party = model.alice if side == "alice" else model.bob
+        if side == "alice" and model.source is not None:
+            light = opened.devices[model.source]
+            light.connect()
+            ends.callback(light.guard, light.make_safe)
+            _finish(light.switch_on(), step)
+        tagger = opened.devices[party.tagger]
+        tagger.connect()
+        yield TaggerTags(tagger, model.piece_s, step)
+
+
+def _finish(status: Any, step: Callable[[float], object] | None) -> None:
+    """Wait for something that takes lab time, which this party steps where nobody else does."""
+    while step is not None and not status.done:
+        step(_STEP_S)
+    status.wait()
 
 
 def tls_context(role: Role, files: tuple[Path, Path, Path]) -> ssl.SSLContext:

@@ -13,20 +13,17 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from qlab.physics.jones import bloch_unitary, wave_plate
-from qlab.physics.knob import CELL_PS
+from qlab.physics.jones import wave_plate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from qlab.physics.keys import Brownian
     from qlab.physics.knob import Knob
 
 __all__ = [
     "Arm",
     "Attenuator",
     "BeamSplitter",
-    "Fibre",
     "Outcome",
     "Path",
     "PolarisingSplitter",
@@ -125,16 +122,16 @@ class Through:
     def outcomes(self, t_ps: int, before: Path) -> Iterator[Outcome]:
         """Yield what comes of the photon behind this element."""
         jones = self.jones(t_ps) @ before.jones
-        delay = before.delay_ps + self.delay_ps
+        delay = before.delay_ps + self.delay_at(t_ps)
         yield from self.then.outcomes(t_ps, Path(jones, delay, before.dispersion_ps_per_nm + self.dispersion))
 
     def jones(self, t_ps: int) -> Matrix:
         """Return the element's Jones matrix, losses included."""
         raise NotImplementedError
 
-    @property
-    def delay_ps(self) -> float:
-        """Return the delay of the element."""
+    def delay_at(self, t_ps: int) -> float:
+        """Return the delay of the element in ps for light that sets out at a time."""
+        del t_ps
         return 0.0
 
     @property
@@ -190,56 +187,6 @@ class Attenuator(Through):
         del t_ps
         amplitude: float = 10.0 ** (-self.loss_db / 20.0)
         return amplitude * np.eye(2, dtype=np.complex128)
-
-
-@dataclass(slots=True)
-class Fibre(Through):
-    """A fibre: loss, delay, dispersion, a fixed rotation of the polarisation and a slow random walk of it.
-
-    Parameters
-    ----------
-    length_m, loss_db_per_km, group_index:
-        As they say.
-    dispersion_ps_nm_km:
-        Chromatic dispersion.
-    turn:
-        The fixed rotation, shape (2, 2).
-    drift_rad_per_sqrt_s:
-        Root-mean-square rotation about each axis of the Bloch sphere after one second.
-    walk:
-        Three Brownian paths with one step a cell.
-    """
-
-    length_m: float
-    loss_db_per_km: float = 0.0
-    group_index: float = 1.468
-    dispersion_ps_nm_km: float = 0.0
-    turn: Matrix = field(default_factory=lambda: np.eye(2, dtype=np.complex128))
-    drift_rad_per_sqrt_s: float = 0.0
-    walk: tuple[Brownian, Brownian, Brownian] | None = None
-
-    def jones(self, t_ps: int) -> Matrix:
-        """Return the fibre's Jones matrix in the cell of `t_ps`."""
-        amplitude: float = 10.0 ** (-self.loss_db_per_km * self.length_m / 1000.0 / 20.0)
-        if self.walk is None or self.drift_rad_per_sqrt_s == 0.0:
-            return amplitude * self.turn
-        per_step = self.drift_rad_per_sqrt_s * math.sqrt(CELL_PS * 1e-12)
-        vector = [path.value(max(t_ps, 0) // CELL_PS) * per_step for path in self.walk]
-        return amplitude * (bloch_unitary(vector) @ self.turn)
-
-    @property
-    def delay_ps(self) -> float:
-        """Return the group delay."""
-        return self.length_m * self.group_index / SPEED_OF_LIGHT_M_PER_S * 1e12
-
-    @property
-    def dispersion(self) -> float:
-        """Return the delay per nanometre."""
-        return self.dispersion_ps_nm_km * self.length_m / 1000.0
-
-    def drifts(self) -> bool:
-        """Return whether this fibre or something behind it changes by itself."""
-        return (self.walk is not None and self.drift_rad_per_sqrt_s != 0.0) or self.then.drifts()
 
 
 @dataclass(slots=True)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qlab.physics.ambient import DAY_PS
 from qlab.physics.keys import hash_key, mix
@@ -23,8 +24,6 @@ from qlab.physics.wander import Wander
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from qlab.physics.ambient import Ambient
     from qlab.physics.knob import Knob
     from qlab.physics.wander import NoiseLevels
@@ -33,7 +32,8 @@ __all__ = ["Holdover", "known_to"]
 
 _LOCKED, _FREE, _GUESS = 11, 12, 13
 _CELL_BITS = CELL_PS.bit_length() - 1
-Outage = tuple[int, int]
+Times: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float64]
 
 
 def known_to(levels: NoiseLevels) -> float:
@@ -67,7 +67,7 @@ class Holdover:
     ambient: Ambient | None = None
     _locked: Wander = field(init=False)
     _free: Wander = field(init=False)
-    _known: dict[tuple[Outage, ...], float] = field(init=False, default_factory=dict)
+    _edges: dict[int, tuple[float, float]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         quiet = replace(self.levels, white_pm_ps=0.0)
@@ -84,7 +84,7 @@ class Holdover:
         del last_ps, settle
         return False
 
-    def error_ps(self, t: NDArray[np.int64], *, settle: bool = True) -> NDArray[np.float64]:
+    def error_ps(self, t: Times, *, settle: bool = True) -> Floats:
         """Return the time error in ps at lab times, shape of `t`."""
         t = np.maximum(t, 0)
         if not t.size:
@@ -94,66 +94,68 @@ class Holdover:
             for knob in self.lost:
                 knob.freeze(last)
         x = self._locked.phase_ps(t)
-        outages = self._outages(last)
-        for i, (begin, end) in enumerate(outages):
-            after = outages[i + 1][0] if i + 1 < len(outages) else last + 1
-            free = (t >= begin) & (t < end)
-            if free.any():
-                x[free] = self._carried(outages[: i + 1]) + self._ran(begin, t[free], settle=settle)
-            caught = (t >= end) & (t < after)
-            if caught.any():
-                x[caught] += self._extra(outages[: i + 1], settle=settle) * self._left(t[caught] - end)
+        begins, ends = self._outages(last)
+        if not begins.size:
+            return x
+        over = ends <= last
+        locked, free = self._at_edges(np.concatenate([begins, ends[over]]))
+        n = begins.size
+        run = np.arange(n)[over]
+        ran = self._ran(begins[over], ends[over], free[n:] - free[run], settle=settle)
+        decays = self._left(begins[1:] - ends[:-1])
+        # The error when the reference is lost, and what is left of it when the loop has it again, outage by outage.
+        carried, left, extra = np.zeros(n), np.zeros(n), 0.0
+        for i in range(n):
+            carried[i] = locked[i] + (extra * decays[i - 1] if i else 0.0)
+            if over[i]:
+                extra = left[i] = carried[i] + ran[i] - locked[n + i]
+        which = np.searchsorted(begins, t, side="right") - 1
+        out = (which >= 0) & (t < ends[which])
+        k = which[out]
+        if k.size:
+            added = self._ran(begins[k], t[out], self._free.phase_ps(t[out]) - free[k], settle=settle)
+            x[out] = carried[k] + added
+        caught = (which >= 0) & ~out
+        k = which[caught]
+        x[caught] += left[k] * self._left(t[caught] - ends[k])
         return x
 
-    def _outages(self, last_ps: int) -> tuple[Outage, ...]:
-        """Return when the reference is away, the last one possibly longer than is known."""
+    def _outages(self, last_ps: int) -> tuple[Times, Times]:
+        """Return when the reference is lost and found again; the last one possibly later than is known."""
         times = sorted({0, *(at for knob in self.lost for at in knob.breaks(-1, last_ps + 1))})
-        found: list[Outage] = []
-        begun = -1
+        begins, ends = list[int](), list[int]()
         for at in times:
             lost = any(knob.value(at) > 0.0 for knob in self.lost)
-            if lost and begun < 0:
-                begun = at
-            elif not lost and begun >= 0:
-                found.append((begun, at))
-                begun = -1
-        if begun >= 0:
-            found.append((begun, 2**62))
-        return tuple(found)
+            if lost and len(begins) == len(ends):
+                begins.append(at)
+            elif not lost and len(begins) > len(ends):
+                ends.append(at)
+        ends += [2**62] * (len(begins) - len(ends))
+        return np.array(begins, np.int64), np.array(ends, np.int64)
 
-    def _carried(self, outages: tuple[Outage, ...]) -> float:
-        """Return the time error at the beginning of the last outage."""
-        begin = outages[-1][0]
-        x = self._at(self._locked, begin)
-        if len(outages) > 1:
-            before = outages[:-1]
-            x += self._extra(before, settle=False) * float(self._left(np.array([begin - before[-1][1]]))[0])
-        return x
+    def _at_edges(self, t: Times) -> tuple[Floats, Floats]:
+        """Return the noise of the locked and of the free oscillator where outages begin and end; it is kept."""
+        missing = [at for at in t.tolist() if at not in self._edges]
+        if missing:
+            new = np.array(sorted(missing), np.int64)
+            pairs = zip(self._locked.phase_ps(new).tolist(), self._free.phase_ps(new).tolist(), strict=True)
+            self._edges |= dict(zip(new.tolist(), pairs, strict=True))
+        found = np.array([self._edges[at] for at in t.tolist()])
+        return found[:, 0], found[:, 1]
 
-    def _extra(self, outages: tuple[Outage, ...], *, settle: bool) -> float:
-        """Return the time error at the end of the last outage, less that of a clock that was locked all the time."""
-        if outages in self._known:
-            return self._known[outages]
-        begin, end = outages[-1]
-        x = self._carried(outages) + float(self._ran(begin, np.array([end], np.int64), settle=settle)[0])
-        x -= self._at(self._locked, end)
-        if all(knob.frozen_ps >= end for knob in self.knobs):
-            self._known[outages] = x
-        return x
+    def _ran(self, begins: Times, t: Times, noise: Floats, *, settle: bool) -> Floats:
+        """Return what a free oscillator adds since outages began; `noise` is what its noise does."""
+        d = (t - begins).astype(np.float64)
+        bits = mix(begins, hash_key(self.seed, self.key, _GUESS)) >> np.uint64(48)
+        x = known_to(self.levels) * NORMAL[bits.astype(np.intp)] * d + self.ageing_per_day * (d / DAY_PS) * d / 2.0
+        x += noise
+        if self.per_k and self.ambient is not None and t.size:
+            warmth = self.ambient.integral_k_ps(t, settle=settle) - self.ambient.integral_k_ps(begins, settle=False)
+            x += self.per_k * (warmth - self.ambient.excesses_k(begins, settle=False) * d)
+        found: Floats = x
+        return found
 
-    def _ran(self, begin_ps: int, t: NDArray[np.int64], *, settle: bool) -> NDArray[np.float64]:
-        """Return what a free oscillator adds since the beginning of an outage."""
-        d = (t - begin_ps).astype(np.float64)
-        bits = int(mix(np.array([begin_ps], np.int64), hash_key(self.seed, self.key, _GUESS))[0]) >> 48
-        x = known_to(self.levels) * float(NORMAL[bits]) * d + self.ageing_per_day * (d / DAY_PS) * d / 2.0
-        x += self._free.phase_ps(t) - self._at(self._free, begin_ps)
-        if self.per_k and self.ambient is not None:
-            start = float(self.ambient.integral_k_ps(np.array([begin_ps], np.int64), settle=False)[0])
-            warmth = self.ambient.integral_k_ps(t, settle=settle) - start
-            x += self.per_k * (warmth - self.ambient.excess_k(begin_ps) * d)
-        return x
-
-    def _left(self, since: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _left(self, since: Times) -> Floats:
         """Return what the loop has left of an error after a time: exp(-t / loop), by chords of the cells."""
         cell = since >> _CELL_BITS
         at = np.unique(np.concatenate([cell, cell + 1]))
@@ -161,9 +163,5 @@ class Holdover:
         values = np.array([math.exp(-int(k) * cell_s / self.levels.loop_s) for k in at])
         place = np.searchsorted(at, cell)
         rest = (since & (CELL_PS - 1)) / CELL_PS
-        left: NDArray[np.float64] = values[place] + (values[place + 1] - values[place]) * rest
+        left: Floats = values[place] + (values[place + 1] - values[place]) * rest if at.size else np.zeros(0)
         return left
-
-    @staticmethod
-    def _at(wander: Wander, t_ps: int) -> float:
-        return float(wander.phase_ps(np.array([t_ps], np.int64))[0])

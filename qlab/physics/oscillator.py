@@ -22,6 +22,7 @@ __all__ = ["Oscillator", "TimeError"]
 
 _ROUNDS = 12
 """Of the inversion; each leaves the frequency error's share of what was left, 1e-3 at most."""
+_BESIDE = 4
 
 
 class TimeError(Protocol):
@@ -102,15 +103,20 @@ class Oscillator:
         """
         t = local
         for _ in range(_ROUNDS):
-            closer = local - (self.local(t, settle=False) - t)
-            if np.array_equal(closer, t):
+            before, t = t, local - (self.local(t, settle=False) - t)
+            if not t.size or int(np.abs(t - before).max()) <= 1:
                 break
-            t = closer
         # Whole picoseconds may leave it one or two beside.
-        for _ in range(3):
-            t = t + (self.local(t, settle=False) < local)
-        for _ in range(3):
-            t = t - (self.local(t - 1, settle=False) >= local)
+        for _ in range(_BESIDE):
+            early = self.local(t, settle=False) < local
+            if not early.any():
+                break
+            t = t + early
+        for _ in range(_BESIDE):
+            late = self.local(t - 1, settle=False) >= local
+            if not late.any():
+                break
+            t = t - late
         return t
 
     def shows_world(self, t_ps: int) -> bool:

@@ -4,15 +4,15 @@
     AlignOpen                                  ->
                                                <-   AlignReady
     (both detect)  AlignOffer: times, detectors ->
-                                               <-   AlignAnswer: delays of the reference's detectors
+                                               <-   AlignAnswer: delays of the reference's detectors, error rates
 
-The corrector puts its clock on the reference's and finds the delays of all eight detectors.  If somebody forged these
-messages no pairs would be found, or fewer: they are not signed, as nothing secret rests on them.
+The corrector puts its clock on the reference's, finds the delays of all eight detectors and counts errors.  If somebody
+forged these messages no pairs would be found, or fewer: they are not signed, as nothing secret rests on them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
@@ -20,9 +20,10 @@ import numpy as np
 from qlab.errors import KeyRefusedError, PeerError
 from qlab.qkd.block_messages import GiveUp
 from qlab.qkd.conversation import HEAR, PARTS_LOG2, Talk, long_work
-from qlab.qkd.messages import Blob, Message, Times, decode, register
+from qlab.qkd.messages import F64, U32, Blob, Message, Times, decode, register
 from qlab.qkd.sifting import detections
 from qlab.tags.delays import find_delays
+from qlab.tags.one_to_one import one_to_one_matrix
 from qlab.tags.stream import TagBlock, merge
 from qlab.timing.acquire import ClockLock, Search, acquire
 
@@ -36,10 +37,20 @@ if TYPE_CHECKING:
     from qlab.qkd.policy import QkdPolicy
     from qlab.qkd.sifting import Detections, Outcome
 
-__all__ = ["AlignedReceiver", "Tags", "align_corrector", "align_reference"]
+__all__ = ["AlignReport", "AlignedReceiver", "Tags", "align_corrector", "align_reference"]
 
-_DETECTORS = 64
-"""Channels of the corrector are counted from here when both are looked at together."""
+_DETECTORS = 4
+"""A detector is told by its basis and bit: 0 and 1 in the key basis, 2 and 3 in the test basis; the corrector's follow."""
+_NAMES = ("key 0", "key 1", "test 0", "test 1")
+
+
+@dataclass(frozen=True, slots=True)
+class AlignReport:
+    """What an alignment found: coincidences in the same basis, and the share of wrong ones in each basis."""
+
+    pairs: int
+    key_error_rate: float
+    test_error_rate: float
 
 
 class Tags(Protocol):
@@ -83,11 +94,13 @@ class AlignOffer(Message):
 @register
 @dataclass(frozen=True, slots=True, eq=False)
 class AlignAnswer(Message):
-    """The reference's detectors, and what to subtract from the times of each in ps."""
+    """What to subtract from the times of each of the reference's four detectors in ps; pairs and error rates."""
 
     kind: ClassVar[int] = 12
-    detectors: Blob
     delays: Times
+    pairs: U32
+    key_error_rate: F64
+    test_error_rate: F64
 
 
 @dataclass(slots=True)
@@ -106,6 +119,10 @@ class AlignedReceiver:
         What to subtract from each channel's times.
     lock:
         How this party's clock stands against the reference's; None: it is the same.
+    blind_ps:
+        Clicks within this time behind any other are dropped: no detector can click then while another one is blind.
+    clock_offset_ps:
+        Not 0: each piece begins, on either side, within this time; times count from there, and each piece is found anew.
     """
 
     tags: Tags
@@ -114,6 +131,8 @@ class AlignedReceiver:
     entropy: Callable[[int], bytes]
     delays_ps: dict[int, int] = field(default_factory=dict)
     lock: ClockLock | None = None
+    blind_ps: int = 0
+    clock_offset_ps: int = 0
     lag_ps: float = 0.0
     """Mean time by which this party's detections came later than predicted, as followed since the alignment."""
 
@@ -126,8 +145,30 @@ class AlignedReceiver:
         block = self.tags.finish()
         if block is None:
             return None
-        common = on_clock_of(self.lock, block).shifted(self.delays_ps)
-        return detections(common.moved(-round(self.lag_ps)), self.outcomes, self.merge_ps, self.entropy)
+        common = on_clock_of(self.lock, self.begun(block)).shifted(self.delays_ps)
+        moved = common.moved(-round(self.lag_ps))
+        return detections(moved, self.outcomes, self.merge_ps, self.entropy, self.blind_ps)
+
+    def begun(self, block: TagBlock) -> TagBlock:
+        """Return a piece whose times count from its beginning, where only these can be compared."""
+        return block.moved(-block.start_ps) if self.clock_offset_ps else block
+
+    def locate(self, found: Detections, theirs_ps: NDArray[np.int64]) -> Detections:
+        """Return a piece on the peer's clock: where both began it at unknown times, its pairs are searched.
+
+        A piece without pairs is returned as it is; nothing of it will coincide.
+        """
+        if not self.clock_offset_ps or found.t_ps.size < 2:
+            return found
+        span_s = float(found.t_ps[-1] - found.t_ps[0]) * 1e-12
+        lock = acquire(theirs_ps, found.t_ps, Search(self.clock_offset_ps, 1e-12, span_s=span_s))
+        if not isinstance(lock, ClockLock):
+            return found
+        return replace(found, t_ps=found.t_ps - round(lock.offset_at(lock.reference_ps)))
+
+    def detectors(self) -> dict[int, int]:
+        """Return channels by number of the detector."""
+        return {_DETECTORS // 2 * (one.basis == "test") + one.bit: channel for channel, one in self.outcomes.items()}
 
     def follow(self, lags_ps: NDArray[np.int64]) -> None:
         """Take how much later than the peer's this party's detections of the last piece came, pair by pair."""
@@ -137,20 +178,10 @@ class AlignedReceiver:
 
 def on_clock_of(lock: ClockLock | None, block: TagBlock) -> TagBlock:
     """Return tags of the second clock with the times that the first one would have given them."""
-    if lock is None:
-        return block
-
-    def first(t_ps: int) -> int:
-        return t_ps - round(lock.offset_at(t_ps))
-
-    # Differences are small against times, so that float64 holds them to a fraction of a ps.
-    s = (block.t - lock.reference_ps) / 1e12
-    offset = lock.offset_ps + (lock.frequency * s + lock.drift_per_s * s * s / 2.0) * 1e12
-    t = block.t - np.round(offset).astype(np.int64)
-    return TagBlock(t, block.ch, first(block.start_ps), first(block.stop_ps), block.gaps)
+    return block if lock is None else lock.block_to_first(block)
 
 
-def align_reference(party: Party, receiver: AlignedReceiver) -> Conversation[None]:
+def align_reference(party: Party, receiver: AlignedReceiver) -> Conversation[AlignReport]:
     """Give photons away until the corrector has the delays.
 
     Raises
@@ -170,16 +201,18 @@ def align_reference(party: Party, receiver: AlignedReceiver) -> Conversation[Non
         msg = "alignment: there are no photons to align with"
         yield from talk.say(GiveUp(msg.encode()))
         raise KeyRefusedError(msg)
-    mine = block.select(receiver.outcomes)
+    mine = _by_detector(receiver, receiver.begun(block))
     yield from talk.say(AlignOffer(mine.t, mine.ch.tobytes()))
     answer = yield from talk.hear(AlignAnswer)
-    receiver.delays_ps = dict(zip(answer.detectors, answer.delays.tolist(), strict=False))
-    if set(receiver.delays_ps) != set(receiver.outcomes):
-        msg = f"alignment: the peer tells delays of detectors {list(answer.detectors)}, here are {list(receiver.outcomes)}"
+    if answer.delays.size != _DETECTORS:
+        msg = f"alignment: the peer tells {answer.delays.size} delays: expected {_DETECTORS}"
         raise PeerError(msg)
+    channels = receiver.detectors()
+    receiver.delays_ps = {channels[k]: delay for k, delay in enumerate(answer.delays.tolist())}
+    return _noted(party, AlignReport(answer.pairs, answer.key_error_rate, answer.test_error_rate))
 
 
-def align_corrector(party: Party, receiver: AlignedReceiver) -> Conversation[None]:
+def align_corrector(party: Party, receiver: AlignedReceiver) -> Conversation[AlignReport]:
     """Find the clock and all delays; as `align_reference`.
 
     Raises
@@ -201,21 +234,42 @@ def align_corrector(party: Party, receiver: AlignedReceiver) -> Conversation[Non
     if block is None or offer.times.size != len(offer.detectors):
         msg = "alignment: there are no photons here, or the peer tells not one detector a time"
         raise PeerError(msg)
-    theirs = TagBlock.from_unsorted(
-        offer.times, np.frombuffer(offer.detectors, np.uint8), block.start_ps, block.stop_ps
-    )
+    detectors = np.frombuffer(offer.detectors, np.uint8)
+    if (detectors >= _DETECTORS).any():
+        msg = f"alignment: the peer has a detector {int(detectors.max())}: expected 0 to {_DETECTORS - 1}"
+        raise PeerError(msg)
+    theirs = TagBlock.from_unsorted(offer.times, detectors, block.start_ps, block.stop_ps)
     try:
-        delays = yield from long_work(lambda: _solve(party.policy, receiver, theirs, block))
+        delays, report = yield from long_work(lambda: _solve(party.policy, receiver, theirs, block))
     except KeyRefusedError as error:
         yield from talk.say(GiveUp(str(error).encode()))
         raise
-    of_theirs = {channel: delay for channel, delay in delays.items() if channel < _DETECTORS}
-    yield from talk.say(AlignAnswer(bytes(of_theirs), np.array(list(of_theirs.values()), dtype=np.int64)))
+    of_theirs = np.array([delays[k] for k in range(_DETECTORS)], dtype=np.int64)
+    yield from talk.say(AlignAnswer(of_theirs, report.pairs, report.key_error_rate, report.test_error_rate))
+    return _noted(party, report)
 
 
-def _solve(policy: QkdPolicy, receiver: AlignedReceiver, theirs: TagBlock, block: TagBlock) -> dict[int, int]:
-    """Set the receiver's clock and delays, and return those of all detectors."""
-    mine = block.select(receiver.outcomes)
+def _noted(party: Party, report: AlignReport) -> AlignReport:
+    """Plan reconciliation with the error rate that was seen."""
+    if report.pairs and 0.0 < report.key_error_rate < 0.25:
+        party.error_rate = report.key_error_rate
+    return report
+
+
+def _by_detector(receiver: AlignedReceiver, block: TagBlock) -> TagBlock:
+    """Return the tags that mean something, by number of the detector."""
+    number = np.zeros(256, dtype=np.uint8)
+    for detector, channel in receiver.detectors().items():
+        number[channel] = detector
+    chosen = block.select(receiver.outcomes)
+    return TagBlock.from_unsorted(chosen.t, number[chosen.ch], chosen.start_ps, chosen.stop_ps, chosen.gaps)
+
+
+def _solve(
+    policy: QkdPolicy, receiver: AlignedReceiver, theirs: TagBlock, block: TagBlock
+) -> tuple[dict[int, int], AlignReport]:
+    """Set the receiver's clock and delays; returns the delays of all detectors and what was seen with them."""
+    mine = _by_detector(receiver, receiver.begun(block))
     if policy.clock_offset_ps:
         search = Search(policy.clock_offset_ps, policy.clock_frequency or 1e-12, span_s=mine.live_s)
         lock = acquire(theirs.t, mine.t, search)
@@ -226,16 +280,18 @@ def _solve(policy: QkdPolicy, receiver: AlignedReceiver, theirs: TagBlock, block
         mine = on_clock_of(lock, mine)
     shifted = TagBlock(mine.t, mine.ch + np.uint8(_DETECTORS), mine.start_ps, mine.stop_ps, mine.gaps)
     both = merge(theirs, shifted)
-    a, b = sorted({int(c) for c in np.unique(theirs.ch)}), [c + _DETECTORS for c in sorted(receiver.outcomes)]
-    if not a:
-        msg = "alignment: the peer detected nothing"
-        raise KeyRefusedError(msg)
+    a, b = range(_DETECTORS), range(_DETECTORS, 2 * _DETECTORS)
     found = find_delays(both, a, b, search_ps=policy.delay_search_ps, width_ps=policy.peak_width_ps)
     if len(found.groups) != 1 or found.unresolved:
-        names = ", ".join(f"{'bob' if c >= _DETECTORS else 'alice'} {c % _DETECTORS + 1}" for c in found.unresolved)
-        msg = (
-            f"alignment: no coincidences tie all detectors together (alone: {names or 'groups'}); more light, or longer"
-        )
+        names = ", ".join(f"{'Bob' if c >= _DETECTORS else 'Alice'} {_NAMES[c % _DETECTORS]}" for c in found.unresolved)
+        msg = f"alignment: coincidences do not tie all detectors together (alone: {names or 'groups'}); more light, or longer"
         raise KeyRefusedError(msg)
-    receiver.delays_ps = {c - _DETECTORS: d for c, d in found.delays_ps.items() if c >= _DETECTORS}
-    return found.delays_ps
+    channels = receiver.detectors()
+    receiver.delays_ps = {channels[c - _DETECTORS]: d for c, d in found.delays_ps.items() if c >= _DETECTORS}
+    receiver.lag_ps = 0.0
+    counts = one_to_one_matrix(both, a, b, policy.window_ps, found.delays_ps)
+    rates = []
+    for k in (0, 2):
+        same = counts[k : k + 2, k : k + 2]
+        rates.append(float(same[0, 1] + same[1, 0]) / max(int(same.sum()), 1))
+    return found.delays_ps, AlignReport(int(counts[:2, :2].sum() + counts[2:, 2:].sum()), *rates)

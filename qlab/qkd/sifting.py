@@ -10,7 +10,7 @@ those of the test basis are compared openly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -80,6 +80,8 @@ class Detections:
     bits: SecretBits
     double_clicks: int
     cross_clicks: int
+    levels: NDArray[np.uint8] | None = None
+    """Of pulses that were sent: the number of each one's intensity, told when they are sifted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +90,25 @@ class Sifted:
 
     key: SecretBits
     test: SecretBits
+    key_levels: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, dtype=np.uint8))
+    test_levels: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, dtype=np.uint8))
 
     def __add__(self, other: Sifted) -> Sifted:
         """Return both, one after the other: a block may be collected in pieces."""
-        return Sifted(_joined(self.key, other.key), _joined(self.test, other.test))
+        return Sifted(
+            _joined(self.key, other.key),
+            _joined(self.test, other.test),
+            np.concatenate([self.key_levels, other.key_levels]),
+            np.concatenate([self.test_levels, other.test_levels]),
+        )
 
 
 def detections(
-    block: TagBlock, outcomes: Mapping[int, Outcome], merge_ps: int, entropy: Callable[[int], bytes]
+    block: TagBlock,
+    outcomes: Mapping[int, Outcome],
+    merge_ps: int,
+    entropy: Callable[[int], bytes],
+    blind_ps: int = 0,
 ) -> Detections:
     """Turn the clicks of one party into detections.
 
@@ -113,6 +126,8 @@ def detections(
         At least the coincidence window, and below the dead time.
     entropy:
         Returns so many random bytes; `os.urandom` outside of tests.
+    blind_ps:
+        Detections within this time behind any earlier click are dropped.
     """
     if merge_ps < 0 or not outcomes or not all(0 <= channel <= 255 for channel in outcomes):
         msg = (
@@ -127,6 +142,11 @@ def detections(
     if not starts.size:
         return Detections(clicks.t[:0], flags[:0], SecretBits(flags[:0]), 0, 0)
     seen = np.bitwise_or.reduceat(flags[clicks.ch], starts)
+    if blind_ps:
+        # The click before a detection is the last one of the detection before.
+        rested = np.ones(starts.size, dtype=np.bool_)
+        rested[1:] = clicks.t[starts[1:]] - clicks.t[starts[1:] - 1] > blind_ps
+        starts, seen = starts[rested], seen[rested]
     in_key, in_test = seen & 3, seen >> 2
     cross = (in_key > 0) & (in_test > 0)
     which = np.where(in_test > 0, in_test, in_key)[~cross]
@@ -200,7 +220,10 @@ def take(mine: Detections, theirs: SiftAnswer) -> Sifted:
 
 def _split(mine: Detections, kept: NDArray[np.int64]) -> Sifted:
     bits, test = mine.bits.reveal()[kept], mine.test_basis[kept] == 1
-    return Sifted(SecretBits(bits[~test]), SecretBits(bits[test]))
+    if mine.levels is None:
+        return Sifted(SecretBits(bits[~test]), SecretBits(bits[test]))
+    levels = mine.levels[kept]
+    return Sifted(SecretBits(bits[~test]), SecretBits(bits[test]), levels[~test], levels[test])
 
 
 def _joined(a: SecretBits, b: SecretBits) -> SecretBits:

@@ -9,23 +9,26 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from qlab.errors import QlabError
 from qlab.lab.build import open_lab
 from qlab.lab.load import load_lab
 from qlab.run.engine import Session
 from qlab.run.estimate import estimate_plan, recall_estimate, remember_estimate
+from qlab.run.farewell import farewell
 from qlab.run.journal import find_run, read_run
-from qlab.run.loader import bind_parameters, find_plan, find_plans
+from qlab.run.loader import bind_parameters, find_plan, find_plans, try_out
 from qlab.run.progress import Progress
 from qlab.run.recovery import incomplete
 from qlab.run.warming import warm_up
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from qlab.run.options import RunOptions
 
-__all__ = ["list_plans", "report_run", "run_plan", "run_to_its_end", "say", "say_estimate", "say_killed"]
+__all__ = ["list_plans", "report_run", "run_plans", "run_to_its_end", "say", "say_estimate", "say_killed"]
 
 
 def say(text: str) -> None:
@@ -42,25 +45,48 @@ def list_plans() -> int:
     return 0
 
 
-def run_plan(
-    lab_name: str, plan_name: str, texts: Mapping[str, str], options: RunOptions, *, report: bool = False
+def run_plans(
+    lab_name: str, wanted: Sequence[tuple[str, Mapping[str, str]]], options: RunOptions, *, report: bool = False
 ) -> int:
-    """Run one plan in one lab; returns the exit code."""
-    plan = find_plan(plan_name)
-    with (
-        open_lab(lab_name, overrides=options.overrides, data_dir=options.data_dir) as lab,
-        Session(lab, options) as session,
-    ):
-        arguments = bind_parameters(plan, texts, lab.devices, light=lab.file.world.replay is None)
-        say_killed(session)
-        session.subscribe(Progress(lab.clock))
-        if lab.file.world.replay is None:
-            warm_up(lab, say)
-        md = recall_estimate(lab_name, plan_name, texts, options)
-        say_result(run_to_its_end(session, plan(**arguments), **md))
-        if report:
-            write_report(session.data_dir, "-1", None)
+    """Run plans, one after the other, in one lab and session; returns the exit code.
+
+    Parameters
+    ----------
+    lab_name, options:
+        Where.
+    wanted:
+        Names of plans with what a person gave for their parameters; all are checked before anything warms up or moves.
+    report:
+        Whether each run gets its report.
+    """
+    plans = [find_plan(name) for name, _ in wanted]
+    with open_lab(lab_name, overrides=options.overrides, data_dir=options.data_dir) as lab:
+        light = lab.file.world.replay is None
+        bound = []
+        for plan, (_, texts) in zip(plans, wanted, strict=True):
+            bound.append(bind_parameters(plan, texts, lab.devices, light=light))
+            try_out(plan, bound[-1])
+        with Session(lab, options) as session:
+            say_killed(session)
+            session.subscribe(Progress(lab.clock))
+            if light:
+                warm_up(lab, say)
+            for plan, arguments, (name, texts) in zip(plans, bound, wanted, strict=True):
+                _say_if_unaligned(plan, arguments)
+                md = recall_estimate(lab_name, name, texts, options)
+                say_result(run_to_its_end(session, plan(**arguments), **md))
+                if report:
+                    write_report(session.data_dir, "-1", None)
     return 0
+
+
+def _say_if_unaligned(plan: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Tell where a plan wants aligned analysers and nobody has aligned any: it measures what the fibres make of the state."""
+    if "aligned." not in (inspect.getdoc(plan) or ""):
+        return
+    frames = [device.frame_rotation for device in arguments.values() if hasattr(device, "frame_rotation")]
+    if frames and all(np.array_equal(frame, np.eye(3)) for frame in frames):
+        say(f"note: the analysers are not aligned; qlab run align_polarisation {plan.__name__} aligns them first")
 
 
 def say_killed(session: Session) -> None:
@@ -88,14 +114,16 @@ def run_to_its_end(session: Session, plan: Generator[Any, Any, Any], **md: Any) 
     from bluesky.utils import RunEngineInterrupted
 
     steps: Iterator[Callable[[], Any]] = chain([lambda: session.run(_reraised(plan), **md)], repeat(session.resume))
-    for step in steps:
-        try:
-            return step()
-        except RunEngineInterrupted:
-            if session.RE.state != "paused" or not _wants_to_go_on():
-                if session.RE.state == "paused":
-                    session.abort("interrupted")
-                raise KeyboardInterrupt from None
+    with farewell(session) as signalled:
+        for step in steps:
+            try:
+                return step()
+            except RunEngineInterrupted:
+                signalled.leave()
+                if session.RE.state != "paused" or not _wants_to_go_on():
+                    if session.RE.state == "paused":
+                        session.abort("interrupted")
+                    raise KeyboardInterrupt from None
     raise AssertionError  # pragma: no cover - the steps never end
 
 

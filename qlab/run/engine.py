@@ -8,6 +8,8 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from qlab import __version__
+from qlab.errors import StorageError
+from qlab.run.conditions import conditions
 from qlab.run.journal import Journal
 from qlab.run.recovery import mark_killed_runs
 
@@ -53,8 +55,20 @@ class Session:
 
         self.lab = lab
         self.data_dir = (options.data_dir or lab.data_dir).resolve()
-        self.data_dir.mkdir(parents=True, exist_ok=True)
         self.journal = Journal(self.data_dir / "runs")
+        self.catalogue: Any = None  # opened before the engine: where it cannot be, no engine's thread is left behind
+        if options.catalogue_uri is not None:
+            from qlab.run.catalogue import choose_catalogue, open_catalogue
+
+            uri = choose_catalogue(options.catalogue_uri, lab.file.catalogue)
+            if uri is not None:
+                self.catalogue = open_catalogue(uri, self.data_dir)
+        try:
+            self.killed = mark_killed_runs(self.journal.folder, self.catalogue)
+        except BaseException:
+            if self.catalogue is not None:
+                self.catalogue.close()
+            raise
         main = threading.current_thread() is threading.main_thread()
         engine: Any = RunEngine  # untyped by its makers
         self.RE = engine(
@@ -65,18 +79,13 @@ class Session:
         )
         self._hold: Hold | None = None
         self.RE.register_command("sleep", self._sleep)
+        self.RE.register_command("close_run", self._close_run)
         self.RE.state_hook = self._state_changed
         self.RE.waiting_hook = self._waiting
+        self.RE.preprocessors.append(self._with_conditions)
         self.RE.subscribe(self.journal)
-        self.catalogue: Any = None
-        if options.catalogue_uri is not None:
-            from qlab.run.catalogue import choose_catalogue, open_catalogue
-
-            uri = choose_catalogue(options.catalogue_uri, lab.file.catalogue)
-            if uri is not None:
-                self.catalogue = open_catalogue(uri, self.data_dir)
-                self.RE.subscribe(self.catalogue.writer)
-        self.killed = mark_killed_runs(self.journal.folder, self.catalogue)
+        if self.catalogue is not None:
+            self.RE.subscribe(self.catalogue.writer)
 
     def run(self, plan: Generator[Any, Any, Any], **md: Any) -> Any:
         """Run a plan; returns its result.  Whatever ends it, the instruments are left safe."""
@@ -93,7 +102,10 @@ class Session:
             self._make_safe()
 
     def abort(self, reason: str) -> None:
-        """End a paused plan: its finalisers run, its run is marked as aborted, the instruments are left safe."""
+        """End a plan: its finalisers run, its run is marked as aborted, the instruments are left safe.
+
+        Of a paused plan everything is over when this returns; a running one goes on to its end in the engine's thread.
+        """
         try:
             self.RE.abort(reason)
         finally:
@@ -139,6 +151,12 @@ class Session:
     async def _sleep(self, msg: Any) -> None:
         await self.lab.clock.sleep_async(float(msg.args[0]), self._hold)
 
+    async def _close_run(self, msg: Any) -> Any:
+        # The preprocessors of bluesky close an aborted run without telling why.
+        if msg.kwargs.get("exit_status") == "abort" and not msg.kwargs.get("reason"):
+            msg = msg._replace(kwargs={**msg.kwargs, "reason": self.RE._reason})  # noqa: SLF001
+        return await self.RE._close_run(msg)  # noqa: SLF001
+
     def _state_changed(self, new: str, old: str) -> None:
         del old
         if new == "running" and self._hold is None:
@@ -169,6 +187,8 @@ class Session:
         return {
             "lab": self.lab.file.name,
             "lab_file": str(self.lab.path.name),
+            "lab_path": str(self.lab.path.resolve()),
+            "lab_overrides": list(self.lab.loaded.overrides),
             "lab_sha256": self.lab.sha256,
             "seed": self.lab.seed,
             "clock_mode": self.lab.clock.mode,
@@ -176,9 +196,27 @@ class Session:
             "versions": versions,
         }
 
+    def _with_conditions(self, plan: Any) -> Any:
+        """Have each run of a plan begin with who the instruments are, and the settings that they were last known to have."""
+        from bluesky.preprocessors import msg_mutator
+
+        def look(message: Any) -> Any:
+            if message.command != "open_run":
+                return message
+            return message._replace(kwargs={"instruments": conditions(self.lab), **message.kwargs})
+
+        return (yield from msg_mutator(plan, look))
+
     def _next_scan_id(self, md: dict[str, Any]) -> int:
         del md
         path = self.data_dir / "scan_id.json"
-        number = int(json.loads(path.read_text())) + 1 if path.exists() else 1
-        path.write_text(json.dumps(number))
+        try:
+            number = int(json.loads(path.read_text())) + 1
+        except (FileNotFoundError, ValueError):  # the first, or a disk was full
+            number = sum(1 for _ in self.journal.folder.glob("*.jsonl")) + 1
+        try:
+            path.write_text(json.dumps(number))
+        except OSError as error:
+            msg = f"cannot write {path}: {error.strerror or error}; check free space and permissions"
+            raise StorageError(msg) from error
         return number

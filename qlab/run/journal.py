@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qlab.alive import hold
-from qlab.errors import BadRequestError
+from qlab.errors import BadRequestError, StorageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 __all__ = ["Journal", "RunRecord", "find_run", "read_run", "sound_documents"]
 
@@ -21,18 +23,23 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        with _storing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         self._file: Any = None
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        """Take one document."""
+        """Take one document; raises `StorageError` where it cannot be written."""
         if name == "start":
             self.close()
-            self._file = (self.folder / f"{doc['uid']}.jsonl").open("w", encoding="utf-8")
+            path = self.folder / f"{doc['uid']}.jsonl"
+            with _storing(path):
+                self._file = path.open("wb", buffering=0)
             hold(self._file.fileno())
         if self._file is not None:
-            self._file.write(json.dumps([name, doc], default=_plain) + "\n")
-            self._file.flush()
+            line = json.dumps([name, doc], default=_plain).encode() + b"\n"
+            with _storing(Path(self._file.name)):
+                while line:  # a nearly full disk takes a part
+                    line = line[self._file.write(line) :]
         if name == "stop":
             self.close()
 
@@ -41,6 +48,18 @@ class Journal:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+@contextmanager
+def _storing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        msg = (
+            f"cannot write the documents of runs to {path}: {error.strerror or error}; "
+            "check free space and permissions, or choose another folder with --data-dir"
+        )
+        raise StorageError(msg) from error
 
 
 class RunRecord:
@@ -98,7 +117,7 @@ def read_run(path: Path) -> RunRecord:
     """Read a journal; a last line that was cut off is left out."""
     documents, _ = sound_documents(path)
     if not any(name == "start" for name, _ in documents):
-        msg = f"{path} holds no documents, or is damaged from its first line on"
+        msg = f"{path} holds no run: its first line is no start document"
         raise BadRequestError(msg)
     return RunRecord(documents)
 

@@ -17,7 +17,7 @@ from qlab.errors import BadRequestError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["bind_parameters", "find_plan", "find_plans"]
+__all__ = ["bind_parameters", "find_plan", "find_plans", "role_of", "try_out"]
 
 _ROLE_OF = {
     "tagger": roles.TimeTagger,
@@ -25,19 +25,41 @@ _ROLE_OF = {
     "source": roles.PhotonSource,
     "alice": roles.PolarisationAnalyser,
     "bob": roles.PolarisationAnalyser,
+    "analysers": roles.PolarisationAnalyser,
+    "parties": roles.KeyParties,
     "meter": roles.PowerMeter,
     "bias": roles.NanowireSystem,
     "modules": roles.RepeaterModule,
     "counters": roles.Counter,
     "detectors": roles.Detector,
+    "watched": roles.Monitored,
     "oven": roles.Oven,
     "generator": roles.PulseGenerator,
     "controller": roles.PolarisationController,
     "delay_line": roles.DelayLine,
+    "pair_clock": roles.PairClock,
+    "pair_clocks": roles.PairClock,
+    "out": roles.PairClock,
+    "home": roles.PairClock,
+    "sources": roles.PhotonSource,
+    "clocks": roles.Clock,
+    "holding_clock": roles.HoldingClock,
+    "oscillator": roles.SteeredClock,
+    "switch": roles.Switch,
 }
-_LISTS = ("taggers", "modules", "counters", "detectors")
+_LISTS = (
+    "analysers",
+    "clocks",
+    "counters",
+    "detectors",
+    "modules",
+    "pair_clocks",
+    "sources",
+    "taggers",
+    "watched",
+)
 """Where all fitting devices are meant, in the order of the lab file, unless some are named."""
-_PIECES = ("correlations", "stubs")
+_PIECES = ("correlations", "stubs", "suspending")
 """Modules with pieces of plans; elsewhere every generator function of `__all__` is a plan."""
 
 
@@ -92,7 +114,7 @@ def bind_parameters(
             raise BadRequestError(_unknown(f"{plan.__name__} has no parameter {name!r}", name, parameters))
     arguments: dict[str, Any] = {}
     for name, parameter in parameters.items():
-        role = _role(parameter)
+        role = role_of(parameter)
         if role is not None:
             arguments[name] = _device(name, role, texts.get(name), devices, parameter, light=light)
         elif parameter.annotation is parameter.default is inspect.Parameter.empty:
@@ -107,12 +129,22 @@ def bind_parameters(
     return arguments
 
 
-def _role(parameter: inspect.Parameter) -> Any:
-    """Return the role that a parameter says by its annotation, or by its name; None for what is no device."""
+def try_out(plan: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Let a plan check its parameters, up to its first message, and give it up: nothing has been done by then."""
+    probe = plan(**arguments)
+    next(probe, None)
+    probe.close()
+
+
+def role_of(parameter: inspect.Parameter) -> Any:
+    """Return the role that a parameter says by its annotation, or by its name; None for what is no device.
+
+    A name alone says a role only without an annotation: `alice: list[int]` is a list.
+    """
     kind = parameter.annotation
-    return (
-        kind if inspect.isclass(kind) and getattr(kind, "_is_runtime_protocol", False) else _ROLE_OF.get(parameter.name)
-    )
+    if kind is inspect.Parameter.empty:
+        return _ROLE_OF.get(parameter.name)
+    return kind if inspect.isclass(kind) and getattr(kind, "_is_runtime_protocol", False) else None
 
 
 def _named_device(plan: str, name: str, given: str, devices: Mapping[str, Any]) -> Any:

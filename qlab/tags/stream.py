@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,14 +159,14 @@ def clipped(gaps: Iterable[Gap], start_ps: int, stop_ps: int, *, first: bool) ->
     )
 
 
-def sort_tags(t: Times, ch: Channels) -> tuple[Times, Channels]:
-    """Sort by (time, channel); a stable sort, because the input mostly is a few sorted runs."""
+def sort_tags(t: Times, ch: Channels, kind: Literal["stable", "quicksort"] = "stable") -> tuple[Times, Channels]:
+    """Sort by (time, channel); by a stable sort where the input is a few sorted runs, as it mostly is."""
     if t.size < 2:
         return t, ch
     first = int(t.min())
     if int(t.max()) - first < _KEY_SPAN_PS:
         key = ((t - first) << _KEY_BITS) | ch
-        key.sort(kind="stable")
+        key.sort(kind=kind)
         return (key >> _KEY_BITS) + first, (key & 0xFF).astype(np.uint8)
     order = np.lexsort((ch, t))
     return t[order], ch[order]

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,20 +192,21 @@ class CoarseSearch:
         return max(found, (float(two[two_at]), first + two_at + 0.5)) if two.size else found
 
 
-def _spectrum(t_ps: NDArray[np.floating] | Times, width: float, size: int) -> NDArray[np.complex64]:
+def _spectrum(t_ps: NDArray[Any], width: float, size: int) -> NDArray[np.complex64]:
     """Count in bins and transform, in single precision: peaks need no more, and it halves the time."""
-    counts = np.bincount((t_ps * (1.0 / width)).astype(np.int64), minlength=size)[:size]
-    return np.fft.rfft(counts.astype(np.float32)).astype(np.complex64, copy=False)
+    counts = np.bincount((t_ps * (1.0 / width)).astype(np.int64), minlength=size)[:size].astype(np.float32)
+    spectrum: NDArray[np.complex64] = np.fft.rfft(counts).astype(np.complex64, copy=False)
+    return spectrum
 
 
-def _less_background(row: NDArray[np.floating]) -> Counts:
+def _less_background(row: NDArray[np.floating[Any]]) -> Counts:
     """Subtract the mean of the bins around each."""
-    if row.size <= 2 * SMOOTH:
-        plain: Counts = (row - row.mean()).astype(np.float32)
-        return plain
-    total = np.concatenate([[0.0], np.cumsum(row, dtype=np.float64)])
-    ends = np.clip(np.arange(row.size) + SMOOTH // 2, SMOOTH, row.size)
-    less: Counts = (row - (total[ends] - total[ends - SMOOTH]) / SMOOTH).astype(np.float32)
+    mean: NDArray[np.float64] = np.full(row.size, float(row.mean()))
+    if row.size > 2 * SMOOTH:
+        total = np.concatenate([[0.0], np.cumsum(row, dtype=np.float64)])
+        ends = np.clip(np.arange(row.size) + SMOOTH // 2, SMOOTH, row.size)
+        mean = (total[ends] - total[ends - SMOOTH]) / SMOOTH
+    less: Counts = (row - mean).astype(np.float32)
     return less
 
 

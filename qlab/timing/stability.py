@@ -120,6 +120,10 @@ def _interval(kind: str, deviation: float, alpha: int, factor: int, n: int) -> t
     overlapping, modified, order = DEVIATIONS[kind]
     if deviation == 0.0:
         return 0.0, 0.0
-    edf = allantools.edf_greenhall(alpha, order, factor, n, overlapping=overlapping, modified=modified)
+    try:
+        edf = allantools.edf_greenhall(alpha, order, factor, n, overlapping=overlapping, modified=modified)
+    except NotImplementedError:
+        # White phase noise at the longest times, which the package leaves out: those of flicker phase noise are fewer.
+        edf = allantools.edf_greenhall(1, order, factor, n, overlapping=overlapping, modified=modified)
     low, high = allantools.confidence_interval(deviation, edf=max(float(edf), 1.0))
     return float(low), float(high)

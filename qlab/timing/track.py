@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qlab.errors import BadRequestError
+from qlab.tags.clock_relation import ClockRelation
 from qlab.timing.kalman import ClockNoise, ClockState
 from qlab.timing.near import NearPairs, near_pairs
 
@@ -119,6 +120,39 @@ class ClockTracker:
                 break
             points.append(self._step(stop))
         return points
+
+    @property
+    def at_ps(self) -> int:
+        """The time, on the first clock, at which `state` holds."""
+        return self._at_ps
+
+    @property
+    def relation(self) -> ClockRelation:
+        """How the second clock stands against the first now."""
+        x, y, z = (float(value) for value in self.state.mean)
+        units = np.array([1.0, 1.0 / PS_PER_S, 1.0 / PS_PER_S])
+        covariance = self.state.covariance * np.outer(units, units)
+        return ClockRelation(self._at_ps, x, y / PS_PER_S, z / PS_PER_S, covariance)
+
+    def expect_drift(self, sigma_per_s: float) -> None:
+        """Take note that the drift is 0 within a standard deviation, in fractional frequency a second."""
+        variance = (sigma_per_s * PS_PER_S) ** 2
+        mean, covariance = self.state.mean, self.state.covariance
+        gain = covariance[:, 2] / (covariance[2, 2] + variance)
+        kept = covariance - np.outer(gain, covariance[2, :])
+        self.state = ClockState(mean - gain * mean[2], (kept + kept.T) / 2.0)
+
+    def coast(self, t_ps: int) -> None:
+        """Go to a later time of the first clock without tags: a gap between acquisitions; tags that wait are dropped."""
+        if t_ps > self._at_ps:
+            self.state = self.state.after((t_ps - self._at_ps) / PS_PER_S, self._noise)
+            self._at_ps = t_ps
+            self._a = self._b = np.empty(0, np.int64)
+            self.status = "lost" if self._half_ps(self.state) > self._max_half_ps else self.status
+
+    def steer(self, frequency: float) -> None:
+        """Take note that the second clock's frequency was changed by a fraction."""
+        self.state = ClockState(self.state.mean + np.array([0.0, frequency * PS_PER_S, 0.0]), self.state.covariance)
 
     def _half_ps(self, state: ClockState) -> float:
         return GATE_SIGMAS * math.hypot(state.sigma_ps, self.jitter_ps)

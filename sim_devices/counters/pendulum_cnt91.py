@@ -9,10 +9,22 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from qlab.clock import PS_PER_S
-from qlab.twin.scpi import Kind, Later, ScpiError, ScpiTwin, boolean, command, integer, optional, parameter, query
+from qlab.twin.scpi import (
+    Kind,
+    Later,
+    ScpiError,
+    ScpiTwin,
+    boolean,
+    command,
+    integer,
+    number,
+    optional,
+    parameter,
+    query,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +59,9 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    model: Literal["CNT-91", "FCA3100"] = Field(
+        "CNT-91", description="Pendulum's, or Tektronix' which is the same inside"
+    )
     serial: str = "123456"
     firmware: str = "V1.26"
 
@@ -56,6 +71,8 @@ class CNT91Twin(ScpiTwin):
 
     wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
     number_format = ".12E"
+    no_error = '0,"No error"'
+    """[V1] A public driver reads errors until one begins with `0,`."""
 
     aperture_s = parameter("ACQuisition:APERture", 0.01, limits=(2e-8, 1000.0))
     continuous = parameter("INITiate:CONTinuous", True)
@@ -63,6 +80,7 @@ class CNT91Twin(ScpiTwin):
     arm_source = parameter("ARM:SOURce", "IMM", choices=("IMMediate", "EXT1", "EXT2", "EXT4"))
     arm_slope = parameter("ARM:SLOPe", "POS", choices=("POSitive", "NEGative"))
     calibrate = parameter("CALibration:INTerpolator:AUTO", True)
+    time_stamps = parameter("FORMat:TINFormation", False)
 
     def __init__(self, name: str, bench: Bench, parameters: Parameters) -> None:
         super().__init__(bench.clock)
@@ -72,6 +90,8 @@ class CNT91Twin(ScpiTwin):
         self._function, self._samples = "FREQ", 1
         self._inputs: tuple[int, ...] = (1,)
         self._begun_ps: int | None = None
+        self._levels: dict[int, float] = {}
+        self._fixed: frozenset[int] = frozenset()
 
     @classmethod
     def build(cls, name: str, bench: Bench, parameters: Mapping[str, object]) -> CNT91Twin:
@@ -80,7 +100,12 @@ class CNT91Twin(ScpiTwin):
 
     def identify(self) -> str:
         """Answer `*IDN?`."""
-        return f"PENDULUM, CNT-91, {self._parameters.serial}, {self._parameters.firmware}"
+        p = self._parameters
+        return ", ".join(("PENDULUM", p.model, p.serial, p.firmware)) if p.model == "CNT-91" else self._tektronix()
+
+    def _tektronix(self) -> str:
+        p = self._parameters
+        return ",".join(("TEKTRONIX", p.model, p.serial, p.firmware))
 
     def on_reset(self) -> None:
         """Forget what was measured."""
@@ -152,9 +177,25 @@ class CNT91Twin(ScpiTwin):
     def _fetch_array(self, count: int) -> str:
         return self._results(count)
 
-    @command("INPut#:COUPling", "INPut#:IMPedance", "INPut#:LEVel", "INPut#:LEVel:AUTO", "INPut#:SLOPe")
+    @command("INPut#:COUPling", "INPut#:IMPedance", "INPut#:SLOPe")
     def _input(self, channel: int, value: str) -> None:
         """Take what does not matter to tags."""
+
+    @command("INPut#:LEVel[:ABSolute]", number(-5.0, 5.0))
+    def _set_level(self, channel: int, volts: float) -> None:
+        self._levels[channel] = volts
+
+    @query("INPut#:LEVel[:ABSolute]?")
+    def _level(self, channel: int) -> float:
+        return self._levels.get(channel, 0.0)
+
+    @command("INPut#:LEVel:AUTO", boolean)
+    def _set_auto(self, channel: int, on: bool) -> None:
+        self._fixed = self._fixed - {channel} if on else self._fixed | {channel}
+
+    @query("INPut#:LEVel:AUTO?")
+    def _auto(self, channel: int) -> bool:
+        return channel not in self._fixed
 
     @command("SENSe:FUNCtion[:ON]", "DISPlay:ENABle")
     def _other(self, value: str) -> None:
@@ -176,7 +217,8 @@ class CNT91Twin(ScpiTwin):
         if ended < 1:
             raise ScpiError(*NOTHING_TO_FETCH)
         starts = (self._begun_ps + i * gate_ps for i in range(min(count, ended)))
-        return ",".join(f"{self._one(start, start + gate_ps):.12E}" for start in starts)
+        rows = ((self._one(start, start + gate_ps), (start - self._begun_ps) / PS_PER_S) for start in starts)
+        return ",".join(f"{value:.12E},{since:.12E}" if self.time_stamps else f"{value:.12E}" for value, since in rows)
 
     def _one(self, start_ps: int, stop_ps: int) -> float:
         block = self._bench.tag_feed(self._name).read(start_ps, stop_ps)

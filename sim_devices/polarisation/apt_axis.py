@@ -14,16 +14,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Axis", "Scale"]
 
+FASTEST_HOME = 5.0
+"""[V2] Degrees a second (a K10CR1's), or millimetres, at which the zero is looked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Counts per degree (or millimetre), of position, velocity and acceleration; and the fastest, per second."""
+    """Counts per degree (or millimetre), of position, velocity and acceleration; fastest, and in search of the zero."""
 
     position: float
     velocity: float
     acceleration: float
     fastest: float
     steepest: float
+    homing: float = FASTEST_HOME
 
 
 class Axis:
@@ -53,7 +57,11 @@ class Axis:
         self.travel = travel
         self.speed = scale.fastest
         self.steepness = scale.steepest
-        self.correction = 0  # counts of the controller's own backlash correction
+        self.home_speed, self.home_offset = min(scale.homing, scale.fastest), 0
+        self.correction = self.delivered = 0  # counts of the controller's own backlash correction, now and as delivered
+        self.jogging = False
+        self.against = 0
+        """1 or -1 where it was told to go beyond an end of its travel."""
         self.enabled = True
         self.stalled = self.stuck = False
         self._seeking = self._found = False
@@ -94,7 +102,9 @@ class Axis:
         """Forget everything but where the stage stands."""
         self._true = self.knob.value(self.clock.now_ps())
         self._zero, self._way = self._true, Ramp(0, 0.0, 1, 0.0)
-        self.end_ps, self.enabled = 0, True
+        self.end_ps, self.enabled, self.jogging, self.against = 0, True, False, 0
+        self.speed, self.steepness, self.correction = self.scale.fastest, self.scale.steepest, self.delivered
+        self.home_speed, self.home_offset = min(self.scale.homing, self.scale.fastest), 0
         self.stalled = self._seeking = self._found = False
         self.knob.set(self._true, self.clock.now_ps())
 
@@ -110,9 +120,13 @@ class Axis:
         if self.stuck:
             self.stalled, self.end_ps = True, 0
             return
-        self.stalled = False
+        self.stalled = self.jogging = False
+        self.against = 0
         if self.travel is not None:
-            there = min(max(self._zero + target / self.scale.position, 0.0), self.travel)
+            wanted = self._zero + target / self.scale.position
+            there = min(max(wanted, 0.0), self.travel)
+            beyond = round((wanted - there) * self.scale.position)
+            self.against = (beyond > 0) - (beyond < 0)
             target = round((there - self._zero) * self.scale.position)
         way = (target - here) / self.scale.position
         self._direction = 1 if way > 0 else -1
@@ -126,12 +140,15 @@ class Axis:
         if self.stuck:
             self.stalled, self.end_ps = True, 0
             return
-        self.stalled = False
+        self.stalled = self.jogging = False
+        self.against = 0
         now, here = self.clock.now_ps(), self.knob.value(self.clock.now_ps())
         self._direction = -1
-        seconds = abs(here) / (self.speed / 2.0) + 2.0 * self.speed / self.steepness
+        speed = min(max(self.home_speed, 0.01), self.scale.fastest)
+        offset = self.home_offset / self.scale.position
+        seconds = (abs(here) + abs(offset)) / speed + 2.0 * speed / self.steepness
         self._zero = 0.0
-        self._start(now, seconds, 0, 0.0)
+        self._start(now, seconds, self.home_offset, offset)
         self._seeking, self._found = True, False
 
     def halt(self) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from qlab.errors import TwinError
 from sim_devices.polarisation.apt_conversation import AptConversation
 from sim_devices.polarisation.apt_messages import pack_long, pack_short
+from sim_devices.polarisation.apt_registers import REGISTERS, Registers
 
 if TYPE_CHECKING:
     from qlab.clock import Clock
@@ -19,11 +20,12 @@ __all__ = ["AptTwin"]
 
 POSITION, COMPLETED, STATUS = Struct("<Hi"), Struct("<HiHHI"), Struct("<HiII")
 DC_STATUS, BITS = Struct("<HiHhI"), Struct("<HI")
-INFO = Struct("<i8sH4B60sHHH")
-REGISTERS = {0x0413: 14, 0x0416: 22, 0x0423: 16, 0x043A: 6, 0x0440: 14, 0x0445: 6, 0x0450: 6, 0x0530: 12}
-"""Parameters that are kept as they are sent: id of the set, bytes; the next id asks for it, the one after answers."""
-FORWARD, BACKWARD = 1 << 4, 1 << 5
+INFO, SAVE = Struct("<i8sH4B60sHHH"), Struct("<HH")
+AT_END, AT_BEGINNING = 1 << 0, 1 << 1
+FORWARD, BACKWARD, JOGGING_FORWARD, JOGGING_BACKWARD = 1 << 4, 1 << 5, 1 << 6, 1 << 7
 HOMING, HOMED, ERROR, STALLED, TOO_HOT, ENABLED = 1 << 9, 1 << 10, 1 << 30, 1 << 14, 1 << 17, 1 << 31
+PADDLES = 0x0530
+"""The one parameter that is of no channel."""
 FAULTS = ("stuck_motor", "over_temperature")
 
 
@@ -44,7 +46,7 @@ class AptTwin:
         self._serial = serial
         self._hot = False
         self._moves = 0
-        self.registers: dict[tuple[int, int], bytes] = {}
+        self.registers = Registers()
 
     def connect(self) -> AptConversation:
         """Begin a conversation with one client."""
@@ -52,9 +54,10 @@ class AptTwin:
 
     def reset_power(self) -> None:
         """Forget parameters and zeros."""
-        self.registers.clear()
         for axis in self.axes.values():
             axis.lose_power()
+        for (number, channel), data in self.registers.power_up().items():
+            self.parameters_changed(number, channel, data)
 
     def device_fault(self, name: str, *, active: bool = True) -> None:
         """Block the motors or overheat; or end it."""
@@ -78,6 +81,10 @@ class AptTwin:
         value |= HOMING if axis.homing and axis.moving else 0
         if axis.moving:
             value |= FORWARD | BACKWARD if self.both_moving_bits else FORWARD if axis.direction > 0 else BACKWARD
+            if axis.jogging:
+                value |= JOGGING_FORWARD if axis.direction > 0 else JOGGING_BACKWARD
+        elif axis.against:
+            value |= AT_END if axis.against > 0 else AT_BEGINNING
         value |= STALLED | ERROR if axis.stalled else 0
         return value | (TOO_HOT | ERROR if self._hot else 0)
 
@@ -108,6 +115,11 @@ class AptTwin:
             client.update(on=message.id == 0x0011)
         elif message.id == 0x0492:
             client.keep_alive()
+        elif message.id == 0x0002:
+            client.update(on=False)
+        elif message.id == 0x04B9 and len(message.data) == SAVE.size:
+            channel, number = SAVE.unpack(message.data)
+            self.registers.save(number, channel if number != PADDLES else 0)
         else:
             channel = int.from_bytes(message.data[:2], "little") if message.data else message.p1
             if channel in self.axes:
@@ -135,23 +147,27 @@ class AptTwin:
         elif axis.enabled and (target := self._target(message, channel, axis)) is not None:
             self._moves += 1
             axis.go(target, self.stop_error(self._moves))
+            axis.jogging = number == 0x046A
             client.expect(channel, None)
         return b""
 
     def _target(self, message: Message, channel: int, axis: Axis) -> int | None:
         """Return where a move goes to, in counts; None for what is no move."""
         if message.id in (0x0448, 0x0453):
-            preset = self.registers.get((0x0445 if message.id == 0x0448 else 0x0450, channel), b"")
+            preset = self.registers.value(0x0445 if message.id == 0x0448 else 0x0450, channel, axis)
             data = message.data or preset
             if len(data) != POSITION.size:
                 return None
             counts: int = POSITION.unpack(data)[1]
             return counts + axis.counts() if message.id == 0x0448 else counts
         if message.id == 0x046A and message.p2 in (1, 2):
-            step = self.registers.get((0x0416, channel), b"\0" * 22)
-            size = int.from_bytes(step[4:8], "little", signed=True)
+            size = self.jog_step(channel, axis)
             return axis.counts() + (size if message.p2 == 1 else -size)
         return None
+
+    def jog_step(self, channel: int, axis: Axis) -> int:
+        """Return by how many counts a jog goes."""
+        return int.from_bytes(self.registers.value(0x0416, channel, axis)[4:8], "little", signed=True)
 
     def stop_error(self, move: int) -> float:
         """Return by how many degrees a move misses its end."""
@@ -167,6 +183,9 @@ class AptTwin:
             steep, fast = (int.from_bytes(data[at : at + 4], "little", signed=True) for at in (6, 10))
             axis.steepness = min(max(steep / axis.scale.acceleration, 0.1), axis.scale.steepest)
             axis.speed = min(max(fast / axis.scale.velocity, 0.01), axis.scale.fastest)
+        elif number == 0x0440:
+            axis.home_speed = int.from_bytes(data[6:10], "little", signed=True) / axis.scale.velocity
+            axis.home_offset = int.from_bytes(data[10:14], "little", signed=True)
         elif number == 0x043A:
             axis.correction = int.from_bytes(data[2:6], "little", signed=True)
 
@@ -174,12 +193,12 @@ class AptTwin:
         size = REGISTERS[number]
         if message.id == number:
             if len(message.data) == size:
-                channel = int.from_bytes(message.data[:2], "little")
-                self.registers[number, channel] = message.data
+                channel = int.from_bytes(message.data[:2], "little") if number != PADDLES else 0
+                self.registers.store(number, channel, message.data)
                 self.parameters_changed(number, channel, message.data)
             return b""
-        default = message.p1.to_bytes(2, "little") + bytes(size - 2)
-        return pack_long(number + 2, self.registers.get((number, message.p1), default))
+        channel = message.p1 if number != PADDLES else 0
+        return pack_long(number + 2, self.registers.value(number, channel, self.axes.get(channel)))
 
     def _enable(self, channel: int, *, on: bool) -> None:
         if channel in self.axes:

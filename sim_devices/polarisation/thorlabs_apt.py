@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["K10CR1Twin", "KDC101Twin", "MPC320Twin"]
 
 PADDLES = (1, 2, 4)
-PADDLE_HOME = 685  # [INF] counts: the middle, 85 degrees
+PADDLE_TRAVEL_DEG = 170.0  # [V2]
 
 
 class Parameters(BaseModel):
@@ -35,6 +35,7 @@ class _Stage(AptTwin):
 
     scale: ClassVar[Scale]
     channels: ClassVar[tuple[int, ...]] = (1,)
+    travel: ClassVar[float | None] = None
 
     def __init__(self, name: str, bench: Bench, parameters: Parameters) -> None:
         self._repeatability = parameters.repeatability_deg
@@ -42,7 +43,7 @@ class _Stage(AptTwin):
         axes = {}
         for n, channel in enumerate(self.channels, 1):
             knob = bench.knob(name, "angle_deg" if len(self.channels) == 1 else f"angle_deg.{n}")
-            axes[channel] = Axis(bench.clock, knob, self.scale, lost[n - 1], parameters.backlash_deg)
+            axes[channel] = Axis(bench.clock, knob, self.scale, lost[n - 1], parameters.backlash_deg, self.travel)
         super().__init__(name, bench, parameters.serial, axes)
 
     @classmethod
@@ -77,7 +78,8 @@ class MPC320Twin(_Stage):
 
     model = "MPC320"
     channels = PADDLES
-    scale = Scale(1370 / 170, 1.0, 1.0, 400.0, 4000.0)
+    travel = PADDLE_TRAVEL_DEG
+    scale = Scale(1370 / 170, 1.0, 1.0, 400.0, 4000.0, homing=200.0)
 
     def parameters_changed(self, number: int, channel: int, data: bytes) -> None:
         """Follow the velocity, 10 to 100 % of 400 degrees a second."""
@@ -86,6 +88,11 @@ class MPC320Twin(_Stage):
             percent = min(max(int.from_bytes(data[2:4], "little"), 10), 100)
             for axis in self.axes.values():
                 axis.speed = percent / 100.0 * self.scale.fastest
+
+    def jog_step(self, channel: int, axis: Axis) -> int:
+        """Return by how many counts a paddle jogs."""
+        at = 6 + 2 * PADDLES.index(channel)
+        return int.from_bytes(self.registers.value(0x0530, 0, axis)[at : at + 2], "little")
 
     def _enable(self, channel: int, *, on: bool) -> None:
         for bit, axis in self.axes.items():

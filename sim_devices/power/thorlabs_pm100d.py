@@ -124,6 +124,13 @@ class PM100DTwin(ScpiTwin):
         left_ps = 0 if self._ready_ps is None else self._ready_ps - self.clock.now_ps()
         return Later(max(left_ps, 0) / PS_PER_S, self._reading)
 
+    @query("MEASure[:SCALar]:CURRent?")
+    def _measure_current(self) -> Later:
+        """Measure the photodiode's current."""
+        self._initiate()
+        left_ps = 0 if self._ready_ps is None else self._ready_ps - self.clock.now_ps()
+        return Later(max(left_ps, 0) / PS_PER_S, lambda: to_text(self._watts() * self._photodiode_a_per_w()))
+
     @command("ABORt")
     def _abort(self) -> None:
         self._ready_ps = None
@@ -191,9 +198,10 @@ class PM100DTwin(ScpiTwin):
             self._zero_ps = None
 
     def _reading(self) -> str:
-        return to_text(self._sample())
+        watts = self._watts()
+        return to_text(watts if math.isnan(watts) else self._displayed(watts))
 
-    def _sample(self) -> float:
+    def _watts(self) -> float:
         """Return the sample that was initiated, as it was when it was complete."""
         if self._ready_ps is None:
             raise ScpiError(*STALE)
@@ -207,7 +215,11 @@ class PM100DTwin(ScpiTwin):
             return OVER_RANGE
         noise = math.hypot(self._parameters.noise_w, self._parameters.relative_noise * light)
         noise *= float(self._bench.rng(self._name, self._ready_ps).standard_normal()) / math.sqrt(float(self.averages))
-        watts = (light + self._parameters.dark_w - self._zero_w + noise) * math.pow(10.0, float(self.loss_db) / 10.0)
+        return light + self._parameters.dark_w - self._zero_w + noise
+
+    def _displayed(self, watts: float) -> float:
+        """Return what the sensor saw with the loss before it taken out, as it is wanted."""
+        watts *= math.pow(10.0, float(self.loss_db) / 10.0)
         if self._responsivity is not None:
             watts *= self._photodiode_a_per_w() / self._responsivity
         if self.unit == "DBM":

@@ -41,7 +41,7 @@ class Z825BTwin(AptTwin):
         knob = bench.knob(name, "position_mm")
         axis = Axis(bench.clock, knob, SCALE, lost, parameters.backlash_mm, travel=TRAVEL_MM)
         # As it is delivered, the controller comes to every place from below.
-        axis.correction = round(2.0 * parameters.backlash_mm * SCALE.position)
+        axis.correction = axis.delivered = round(2.0 * parameters.backlash_mm * SCALE.position)
         super().__init__(name, bench, parameters.serial, {1: axis})
 
     @classmethod

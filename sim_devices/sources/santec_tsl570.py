@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
 from qlab.physics.knob import Ramp
-from qlab.twin.scpi import ScpiError, ScpiTwin, boolean, command, parameter, query
+from qlab.twin.scpi import ScpiError, boolean, command, number, parameter, query
+from sim_devices.sources.santec_sweep import LIGHT_NM_THZ, SweepTwin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["TSL570Twin"]
 
-LIGHT_NM_THZ = 299_792.458
 CONFLICT = (-221, "Settings conflict")
+DBM, MW = 0, 1
+"""[V2] Of `:POW:UNIT`."""
+NO_ALERT, INTERLOCK_ALERT = "No alerts.", "No06.,Interlock error"
+"""[V1]; [INF] the interlock's number."""
 
 
 class Parameters(BaseModel):
@@ -38,15 +42,16 @@ class Parameters(BaseModel):
     warm_up_s: float = Field(5.0, ge=0, description="[INF] until a diode that was switched on is bright")
 
 
-class TSL570Twin(ScpiTwin):
+class TSL570Twin(SweepTwin):
     """The laser: wavelength in nm, power in dBm, carriage returns both ways."""
 
     wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
     terminator = b"\r"
+    no_error = '0,"No error"'
+    """[V1] As a public driver compares it."""
 
-    wavelength_nm = parameter("WAVelength", 1550.0, fmt=".4f", units="NM", changed="_tune")
-    power_dbm = parameter("POWer", 0.0, fmt=".2f", units="DBM", changed="_light")
-    power_unit = parameter("POWer:UNIT", 0, limits=(0, 1))
+    wavelength_nm = parameter("WAVelength", 1550.0, fmt=".4f", units="NM", changed="tune")
+    power_unit = parameter("POWer:UNIT", DBM, limits=(DBM, MW))
     shutter = parameter("POWer:SHUTter", True, changed="_light")
     code = parameter("SYSTem:COMMunicate:CODe", 0, limits=(0, 1))
 
@@ -55,9 +60,12 @@ class TSL570Twin(ScpiTwin):
         self._name = name
         self._parameters = parameters
         self._power = bench.knob(name, "power_w")
-        self._wavelength = bench.knob(name, "wavelength_nm", 1550.0)
+        self.wavelength_knob = bench.knob(name, "wavelength_nm", 1550.0)
+        self.shortest_nm, self.longest_nm = parameters.shortest_nm, parameters.longest_nm
+        self.tuning_nm_per_s = parameters.tuning_nm_per_s
+        self.power_dbm = 0.0
         self._on = self._interlock = False
-        self._tune()
+        self.tune()
 
     @classmethod
     def build(cls, name: str, bench: Bench, parameters: Mapping[str, object]) -> TSL570Twin:
@@ -68,16 +76,11 @@ class TSL570Twin(ScpiTwin):
         """Answer `*IDN?`."""
         return f"SANTEC,TSL-570,{self._parameters.serial},{self._parameters.firmware}"
 
-    def limits_of(self, name: str) -> tuple[float, float] | None:
-        """Return what the laser reaches."""
-        p = self._parameters
-        return {"wavelength_nm": (p.shortest_nm, p.longest_nm), "power_dbm": (p.weakest_dbm, p.strongest_dbm)}.get(name)
-
     def on_reset(self) -> None:
         """Switch the diode off."""
-        self._on = False
+        self._on, self.power_dbm, self.fine = False, 0.0, 0.0
         self._light()
-        self._tune()
+        self.tune()
 
     def device_fault(self, name: str, *, active: bool = True) -> None:
         """Open the interlock, or close it."""
@@ -90,7 +93,12 @@ class TSL570Twin(ScpiTwin):
 
     def peek(self) -> dict[str, object]:
         """Return the front panel's state."""
-        return {**super().peek(), "emission": self._on and not self.shutter, "diode_on": self._on}
+        return {
+            **super().peek(),
+            "power_dbm": self.power_dbm,
+            "emission": self._on and not self.shutter,
+            "diode_on": self._on,
+        }
 
     @command("POWer:STATe", boolean)
     def _switch(self, on: bool) -> None:
@@ -104,10 +112,30 @@ class TSL570Twin(ScpiTwin):
     def _switch_query(self) -> bool:
         return self._on
 
-    @query("POWer:ACTual?")
+    @command("POWer[:LEVel]", number(-1e3, 1e3))
+    def _set_power(self, value: float) -> None:
+        if self.power_unit == MW and value <= 0.0:
+            raise ScpiError(-222)
+        dbm = 10.0 * math.log10(value) if self.power_unit == MW else value
+        if not self._parameters.weakest_dbm <= dbm <= self._parameters.strongest_dbm:
+            raise ScpiError(-222)
+        self.power_dbm = dbm
+        self._light()
+
+    @query("POWer[:LEVel]?")
+    def _power_query(self) -> str:
+        return self._level(self.power_dbm)
+
+    @query("POWer:ACTual[:LEVel]?")
     def _actual(self) -> str:
-        watts = self._power.value(self.clock.now_ps())
-        return f"{_dbm(watts):.2f}"
+        return self._level(_dbm(self._power.value(self.clock.now_ps())))
+
+    def _level(self, dbm: float) -> str:
+        return f"{math.pow(10.0, dbm / 10.0) if self.power_unit == MW else dbm:.2f}"
+
+    @query("SYSTem:ALERt?")
+    def _alert(self) -> str:
+        return INTERLOCK_ALERT if self._interlock else NO_ALERT
 
     @query("WAVelength:MINimum?", "WAVelength:SWEep:RANGe:MINimum?")
     def _shortest(self) -> str:
@@ -126,7 +154,7 @@ class TSL570Twin(ScpiTwin):
         if not self._parameters.shortest_nm <= nm <= self._parameters.longest_nm:
             raise ScpiError(-222)
         self.wavelength_nm = nm
-        self._tune()
+        self.tune()
 
     @query("WAVelength:FREQuency?")
     def _frequency(self) -> str:
@@ -143,13 +171,6 @@ class TSL570Twin(ScpiTwin):
     @query("SYSTem:LOCK?")
     def _interlock_query(self) -> bool:
         return self._interlock
-
-    def _tune(self) -> None:
-        now, here = self.clock.now_ps(), self._wavelength.value(self.clock.now_ps())
-        there = float(self.wavelength_nm)
-        seconds = abs(there - here) / self._parameters.tuning_nm_per_s
-        self._wavelength.set(Ramp(now, here, now + max(round(seconds * PS_PER_S), 1), there), now)
-        self.begin_operation(seconds)
 
     def _light(self, *, soft: bool = False) -> None:
         now = self.clock.now_ps()

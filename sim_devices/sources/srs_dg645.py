@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
-from qlab.twin.scpi import ScpiError, command, integer, number, parameter, query
+from qlab.twin.scpi import ScpiError, command, integer, parameter, query
 from sim_devices.pulse_output import PulseOutput
-from sim_devices.sources.dg645_delays import CHANNELS, LONGEST_S, NOT_ALLOWED, RECALL_FAILED, T0
-from sim_devices.sources.dg645_outputs import OutputTable
+from sim_devices.sources.dg645_delays import LONGEST_S, NOT_ALLOWED, RECALL_FAILED, T0
+from sim_devices.sources.dg645_panel import PanelTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,13 @@ __all__ = ["DG645Twin"]
 INSERTION_S = 85e-9  # [V1]
 RECOVERY_S = 60e-9  # [INF] between the longest delay and the next trigger
 SINGLE_SHOT, INTERNAL = 5, 0
-TRIGGERED, RATE_ERROR, END_OF_DELAY, PLL_UNLOCK = 1 << 0, 1 << 1, 1 << 2, 1 << 6
+NO_TRIGGERS = 1
+"""[V2] Of `INHB`."""
+TRIGGERED, RATE_ERROR, END_OF_DELAY, END_OF_BURST, INHIBITED, ABORTED, PLL_UNLOCK, RB_UNLOCK = (
+    1 << n for n in range(8)
+)
+"""[V2] Of `INSR?`; [INF] the order of the last two."""
+FAULTS = {"reference_lost": PLL_UNLOCK, "rubidium_unlocked": RB_UNLOCK}
 MEMORIES = 10
 PULSE_OUTPUTS = ("T0", "AB", "CD", "EF", "GH")
 T1_S = 25e-9  # [INF] T0 falls so long after the last edge
@@ -42,7 +48,7 @@ class Parameters(BaseModel):
     reference_locked: bool = Field(default=True, description="whether an external 10 MHz reference is good")
 
 
-class DG645Twin(OutputTable):
+class DG645Twin(PanelTable):
     """The generator: edges A to H behind a trigger, and pulses between pairs of them."""
 
     wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
@@ -59,7 +65,6 @@ class DG645Twin(OutputTable):
     burst_delay_s = parameter("BURD", 0.0, limits=(0.0, LONGEST_S), fmt="+.12f", changed="_changed")
     burst_period_s = parameter("BURP", 1e-5, limits=(1e-7, LONGEST_S - 1e-8), fmt="+.12f", changed="_changed")
     burst_t0 = parameter("BURT", 0, limits=(0, 1))
-    status_enable = parameter("INSE", 0, limits=(0, 255))
 
     def __init__(self, name: str, bench: Bench, parameters: Parameters) -> None:
         super().__init__(bench.clock)
@@ -67,7 +72,7 @@ class DG645Twin(OutputTable):
         self._parameters = parameters
         self._pulses = {n: PulseOutput(bench, name, output) for n, output in enumerate(PULSE_OUTPUTS)}
         self._knobs = {n: bench.knob(name, f"frequency_hz.{n}") for n in range(5)}
-        self._locked = parameters.reference_locked
+        self._unlocked = 0 if parameters.reference_locked else PLL_UNLOCK
         self._shot_ps = 0
         self._status = 0
         self._memory: dict[int, _Saved] = {}
@@ -91,22 +96,24 @@ class DG645Twin(OutputTable):
         return f"Stanford Research Systems,DG645,s/n{self._parameters.serial},ver{self._parameters.firmware}"
 
     def on_reset(self) -> None:
-        """Return delays and outputs to their defaults."""
+        """Return delays and outputs to their defaults; a cycle that is under way is broken off."""
+        self._status |= ABORTED if self.clock.now_ps() < self._shot_ps else 0
+        self._shot_ps = 0
         self._defaults()
 
     def device_fault(self, name: str, *, active: bool = True) -> None:
-        """Lose the 10 MHz reference, or find it again."""
-        if name != "reference_lost":
-            msg = f"{self._name}: unknown device fault {name!r}; expected reference_lost"
+        """Lose the 10 MHz reference or the rubidium's lock, or find it again."""
+        if name not in FAULTS:
+            msg = f"{self._name}: unknown device fault {name!r}; expected one of {', '.join(FAULTS)}"
             raise TwinError(msg)
-        self._locked = not active
-        self._status |= PLL_UNLOCK if active else 0
+        self._unlocked = self._unlocked | FAULTS[name] if active else self._unlocked & ~FAULTS[name]
+        self._status |= self._unlocked
 
     def peek(self) -> dict[str, object]:
         """Return the edges after the trigger, in s, and the rate of the outputs."""
         return {"edges_s": [self.edge_s(c) for c in range(10)], "rate_hz": self._rate_hz()}
 
-    @command("PRES", integer(0, 4), integer(1, 32767))
+    @command("PRES", integer(0, 4), integer(1, 2**31 - 1))
     def _prescale(self, output: int, factor: int) -> None:
         self._prescalers[output] = factor
         self._changed()
@@ -115,26 +122,13 @@ class DG645Twin(OutputTable):
     def _prescale_query(self, output: int) -> int:
         return self._prescalers[output]
 
-    @command("PHAS", integer(1, 4), integer(0, 32767))
+    @command("PHAS", integer(1, 4), integer(0, 2**31 - 2))
     def _phase(self, output: int, phase: int) -> None:
         self._phases[output - 1] = phase
 
     @query("PHAS?", integer(1, 4))
     def _phase_query(self, output: int) -> int:
         return self._phases[output - 1]
-
-    @command("SSDL", CHANNELS, number(0.0, LONGEST_S))
-    def _step_size(self, channel: int, seconds: float) -> None:
-        self._steps[channel] = seconds
-
-    @query("SSDL?", CHANNELS)
-    def _step_size_query(self, channel: int) -> str:
-        return f"{self._steps[channel]:+.12f}"
-
-    @command("SPDL", CHANNELS, integer(0, 1))
-    def _step(self, channel: int, up: int) -> None:
-        reference, seconds = self._delays[channel]
-        self._delay(channel, reference, seconds + (1 if up else -1) * self._steps[channel])
 
     @command("*TRG")
     def _trigger(self) -> None:
@@ -144,16 +138,24 @@ class DG645Twin(OutputTable):
         if now < self._shot_ps:
             self._status |= RATE_ERROR
             return
-        self._status |= TRIGGERED | END_OF_DELAY
+        if self.inhibit == NO_TRIGGERS:
+            self._status |= INHIBITED
+            return
+        self._status |= TRIGGERED | END_OF_DELAY | (END_OF_BURST if self.burst else 0)
         self._shot_ps = now + round((INSERTION_S + self._longest_s()) * PS_PER_S)
+
+    def busy(self) -> bool:
+        """Return whether a cycle of delays is under way."""
+        return self.clock.now_ps() < self._shot_ps
 
     @query("INSR?")
     def _instrument_status(self) -> int:
         """Clear on read; a rate that is too fast for the delays sets its bit again."""
         rate = self._trigger_hz()
-        self._status |= TRIGGERED | END_OF_DELAY if rate else 0
+        self._status |= TRIGGERED | END_OF_DELAY | (END_OF_BURST if self.burst else 0) if rate else 0
+        self._status |= INHIBITED if self.source == INTERNAL and self.inhibit == NO_TRIGGERS else 0
         self._status |= RATE_ERROR if rate and self._missed(rate) else 0
-        self._status |= 0 if self._locked else PLL_UNLOCK
+        self._status |= self._unlocked
         found, self._status = self._status, 0
         return found
 
@@ -171,26 +173,6 @@ class DG645Twin(OutputTable):
         self._outputs = [list(output) for output in outputs]
         self._changed()
 
-    @query("IFCF?", integer(0, 13))
-    def _interface(self, item: int) -> str:
-        return ("1", "9600", "1", "15", "1", "1", "1", "1", "1", "1", "1", "127.0.0.1", "255.0.0.0", "127.0.0.1")[item]
-
-    @query("EMAC?")
-    def _mac(self) -> str:
-        return "00:19:b3:00:00:01"
-
-    @query("*CAL?")
-    def _calibrate(self) -> int:
-        return 0
-
-    @command("DISP")
-    def _display(self, kind: str, channel: str) -> None:
-        """Show something on the front panel."""
-
-    @command("LCAL", "REMT")
-    def _remote(self) -> None:
-        """Leave or enter remote mode."""
-
     def _defaults(self) -> None:
         self._delays = dict.fromkeys(range(10), (T0, 0.0)) | {c: (c - 1, 1e-7) for c in (3, 5, 7, 9)}
         self._outputs = [[2.5, 0.0, 1] for _ in range(5)]
@@ -199,7 +181,7 @@ class DG645Twin(OutputTable):
         self._changed()
 
     def _trigger_hz(self) -> float:
-        return float(self.rate_hz) if self.source == INTERNAL and self.inhibit != 1 else 0.0
+        return float(self.rate_hz) if self.source == INTERNAL and self.inhibit != NO_TRIGGERS else 0.0
 
     def _missed(self, rate_hz: float) -> bool:
         return 1.0 / rate_hz < self._longest_s() + RECOVERY_S

@@ -70,6 +70,7 @@ class Discipline:
         self._phase = bench.knob(name, "phase_ps")
         self._drifted_s = 0.0
         self.antenna = True
+        self._manual = False
         self._began_ps = bench.clock.now_ps() - (round(self._until_lock_s() * PS_PER_S) if locked else 0)
         self._lost_ps: int | None = None
         self.events: list[tuple[str, int]] = [("LOCK", bench.clock.now_ps())] if locked else []
@@ -87,6 +88,8 @@ class Discipline:
             if since_s < seconds:
                 return word if word == "POW" or self.antenna else "SEAR"
             since_s -= seconds
+        if self._manual:
+            return "MAN"
         return "LOCK" if self.antenna else "NGPS"
 
     def seconds_in(self, word: str) -> int:
@@ -109,6 +112,7 @@ class Discipline:
     def power_up(self) -> None:
         """Begin from the beginning."""
         self._end_holdover()
+        self._manual = False
         self._began_ps, self._lost_ps = self.now_ps, None
         self.note()
 
@@ -119,14 +123,22 @@ class Discipline:
         was_locked = self.state() == "LOCK"
         self.antenna = on
         if not on and was_locked:
-            self._lost_ps = now
-            end = now + round(FREE_S * PS_PER_S)
-            last = self._holdover + self._ageing_per_s * FREE_S
-            self._frequency.set(Ramp(now, self._holdover, end, last), now)
-        elif on and self._lost_ps is not None:
-            self._end_holdover()
-            self._lost_ps = None
-            self._began_ps = now - round((self._stages.warm_s + self._stages.search_s) * PS_PER_S)
+            self._begin_holdover(now)
+        elif on and self._lost_ps is not None and not self._manual:
+            self._return(now)
+        self.note()
+
+    def switch_lock(self, *, on: bool) -> None:
+        """Switch the discipline off, so that it holds over by hand, or on again."""
+        self.note()
+        now = self.now_ps
+        if not on and self.state() == "LOCK":
+            self._manual = True
+            self._begin_holdover(now)
+        elif on and self._manual:
+            self._manual = False
+            if self.antenna:
+                self._return(now)
         self.note()
 
     def interval_s(self) -> float:
@@ -142,6 +154,19 @@ class Discipline:
             return 0.0
         t_s = (self.now_ps - self._lost_ps) / PS_PER_S
         return self._holdover * t_s + self._ageing_per_s * t_s * t_s / 2.0
+
+    def _begin_holdover(self, now: int) -> None:
+        """Let the oscillator go."""
+        self._lost_ps = now
+        end = now + round(FREE_S * PS_PER_S)
+        last = self._holdover + self._ageing_per_s * FREE_S
+        self._frequency.set(Ramp(now, self._holdover, end, last), now)
+
+    def _return(self, now: int) -> None:
+        """Find the satellites' time again."""
+        self._end_holdover()
+        self._lost_ps = None
+        self._began_ps = now - round((self._stages.warm_s + self._stages.search_s) * PS_PER_S)
 
     def _end_holdover(self) -> None:
         """Find the frequency, and pull the phase back by what has been drifted."""

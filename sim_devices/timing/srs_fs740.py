@@ -53,7 +53,7 @@ class FS740Twin(CounterCommands, ReceiverCommands):
     status_groups: ClassVar[Sequence[str]] = ("OPERation", "QUEStionable", "GPS")
     summary_bits: ClassVar[Mapping[str, int]] = {"OPERation": 0x80, "QUEStionable": 0x08, "GPS": 0x02}
 
-    lock_on = parameter("TBASe:CONFigure:LOCK", 1, limits=(0, 1))
+    lock_on = parameter("TBASe:CONFigure:LOCK", 1, limits=(0, 1), changed="_lock_changed")
     bandwidth = parameter("TBASe:CONFigure:BWIDth", "AUT", choices=("AUTo", "MANual"))
     holdover_mode = parameter("TBASe:CONFigure:HMODe", "WAIT", choices=("WAIT", "JUMP", "SLEW"))
     limit_s = parameter("TBASe:CONFigure[:TINTerval]:LIMit", 1e-6, limits=(5e-8, 1.0))
@@ -112,6 +112,9 @@ class FS740Twin(CounterCommands, ReceiverCommands):
         """Carry out one message."""
         self.gps.note()
         yield from super().answer(message)
+
+    def _lock_changed(self) -> None:
+        self.gps.switch_lock(on=bool(self.lock_on))
 
     def refresh_status(self) -> None:
         """Bring the condition registers up to date."""

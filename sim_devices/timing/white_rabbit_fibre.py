@@ -26,6 +26,9 @@ class FibreParameters(BaseModel):
     length_m: float = Field(5000.0, ge=0, le=200_000, description="of the fibre to the master")
     swing_k: float = Field(0.0, ge=0, description="half of the fibre's daily change of temperature")
     asymmetry_ps: float = Field(7000.0, description="of the round trip, known by calibration")
+    uncalibrated_ps: float = Field(
+        0.0, description="how much longer the way from the master is than calibration says, against the way back"
+    )
     hidden_ps_per_k: float = Field(1.0, description="[INF] time error by asymmetry per kelvin of the fibre")
     noise_ps: float = Field(3.0, ge=0, description="[INF] of the clock offset from update to update")
     holdover_1e12: float = Field(1000.0, description="[INF] frequency error without master, in units of 1e-12")
@@ -49,5 +52,5 @@ class Fibre:
         return round(2.0 * one_way)
 
     def hidden_ps(self, t_ps: int) -> float:
-        """Return the time error that no servo sees."""
-        return self.p.hidden_ps_per_k * self.warmth_k(t_ps)
+        """Return the time error that no servo sees: half of an asymmetry that was not calibrated makes the slave late."""
+        return self.p.hidden_ps_per_k * self.warmth_k(t_ps) - self.p.uncalibrated_ps / 2.0

@@ -171,7 +171,7 @@ def test_local_models_never_win_more_than_they_may() -> None:
     assert np.mean(shown) <= 0.05
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 50), min_size=16, max_size=16).filter(any))
 def test_factors_of_any_data_are_fair_to_every_local_strategy(numbers: list[int]) -> None:
     factors = best_factors(np.array(numbers).reshape(2, 2, 2, 2))

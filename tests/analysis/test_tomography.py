@@ -125,7 +125,7 @@ def expected(rho: np.ndarray, pairs: float) -> ProjectionCounts:
     return analyser_counts(NINE_SETTINGS, mean.reshape(9, 2, 2))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
 def test_counts_without_noise_give_the_state_back(seed: int, rank: int) -> None:
     rng = np.random.default_rng(seed)

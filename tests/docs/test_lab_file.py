@@ -9,13 +9,13 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from qlab.lab import models, optic_models, qkd_model
+from qlab.lab import clock_models, models, optic_models, qkd_model
 
 TEXT = (Path(__file__).parents[2] / "docs" / "lab-file.md").read_text()
 MODELS = sorted(
     {
         model
-        for module in (models, optic_models, qkd_model)
+        for module in (clock_models, models, optic_models, qkd_model)
         for model in vars(module).values()
         if isinstance(model, type)
         and issubclass(model, BaseModel)

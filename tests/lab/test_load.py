@@ -46,6 +46,8 @@ def _line(path: str, text: str) -> int:
         ("via: [bob_fibre, ", "via: [bob_fiber, ", ["paths.2", "there is no optic 'bob_fiber'"]),
         ("from: bob_r, to: tagger.4", "from: bob_r, to: taggr.4", ["cables.3.to", "there is no instrument 'taggr'"]),
         ("from: bob_r, to: tagger.4", "from: bob_r, to: tagger.3", ["cables.3.to", "two cables end at input 3"]),
+        ("from: bob_r, to: tagger.4", "from: bob_r, to: tagger.9", ["cables.3.to", "found input 9", "inputs 1 to 5"]),
+        ("reflected: 4", "reflected: 5", ["analysers.bob.reflected", "found input 5", "inputs 1 to 4"]),
         ("length_m: 100\n", "length_m: 20000 km\n", ["paths.1", "the light needs 97.9 ms", "at most 50 ms"]),
         ("length_m: 100\n", "length_m: -5\n", ["optics.alice_fibre.length_m", "-5"]),
         ("from: crystal.idler", "from: crystal.idle", ["optics.crystal", "no path begins at crystal.idler"]),
@@ -65,6 +67,26 @@ def test_a_mistake_is_named_with_its_place(
     assert text.startswith(f"qlab: {path}:")
     for piece in pieces:
         assert piece in text, text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "piece"),
+    [
+        (
+            "current_a: 0.08",
+            "current_a: 0.5",
+            ":18: instruments.pump.settings.current_a: pump: current_a = 0.5 A is outside",
+        ),
+        ("to: tagger.4", "to: tagger.5", "analyser bob: no cable ends at tagger.4, its reflected input"),
+    ],
+)
+def test_the_doctor_finds_what_only_the_instruments_know(
+    lab_file: Callable[[str, str], str], old: str, new: str, piece: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", lab_file(old, new)]) == 1
+    wrong = [line for line in capsys.readouterr().out.splitlines() if "WRONG" in line]
+    assert len(wrong) == 1
+    assert piece in wrong[0]
 
 
 def test_the_line_is_the_line_of_the_mistake(lab_file: Callable[[str, str], str]) -> None:

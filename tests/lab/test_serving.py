@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ import pytest
 import pyvisa
 
 from qlab.cli import main
+from qlab.clock import RealClock
+from qlab.lab.build import open_lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,9 +64,30 @@ def test_foreign_clients_drivers_and_the_control_channel_meet_the_same_twins(
         state = ask(capsys, "list", port)
         assert isinstance(state, dict)
         assert state["oven"]["powered"] is False
+
+        armed = ask(capsys, "world", port, "fibre_delay", "alice_fibre", "by_ps=1000", "way=forth")
+        assert isinstance(armed, dict)
+        assert armed["place"] == "alice_fibre"
+        assert "clock_leap" in str(ask(capsys, "world", port))
+        assert main(["twin", "world", port, "fibre_cut", "alice_fiber"]) == 1
+        assert "did you mean 'alice_fibre'?" in capsys.readouterr().err
     manager.close()
     assert main(["doctor", str(path)]) == 1
     assert "WRONG oven" in capsys.readouterr().out
+
+
+def test_serial_twins_may_be_on_tcp_as_behind_a_serial_server(tmp_path: Path) -> None:
+    path = tmp_path / "lab.yaml"
+    oven = "{class: devices.sources.thorlabs_tc200.TC200, address: twin}"
+    path.write_text(f"qlab: 1\nname: one\ninstruments:\n  oven: {oven}\n")
+    with open_lab(str(path), clock=RealClock(), data_dir=tmp_path, connect=False, serial_tcp=True) as lab:
+        address = lab.mounts["oven"].address
+        assert address.startswith("socket://127.0.0.1:")
+        with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), timeout=5) as client:
+            client.sendall(b"*idn?\r")
+            assert client.recv(100).startswith(b"*idn?\rTHORLABS TC200")
+        lab.devices["oven"].connect()
+        assert lab.devices["oven"].health.ok.get()
 
 
 def test_a_wrong_word_and_a_lab_that_does_not_run_are_said(capsys: pytest.CaptureFixture[str]) -> None:

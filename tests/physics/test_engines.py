@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlab.errors import BadRequestError
-from qlab.physics.arm import Arm, BeamSplitter, Fibre, PolarisingSplitter, Port, WavePlate
+from qlab.physics.arm import Arm, BeamSplitter, PolarisingSplitter, Port, WavePlate
 from qlab.physics.detector import Detector
 from qlab.physics.engine import OutcomeTable, engine_of
+from qlab.physics.fibre import Fibre
 from qlab.physics.keys import mix
 from qlab.physics.knob import CELL_PS, Knob
 from qlab.physics.line import PairLine
@@ -45,7 +46,7 @@ def world(engine: str, *, rate_hz: float, ports: int, afterpulse: float, dead_ps
 
 
 @pytest.mark.skipif(find_spec("numba") is None, reason="needs numba")
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     rate_hz=st.sampled_from([0.0, 1e3, 1e5, 1e6]),
     ports=st.sampled_from([2, 4, 8]),
@@ -85,7 +86,7 @@ def one_by_one(t: list[int], dead: int, last: int, law: AfterpulseLaw) -> list[i
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     streams=st.lists(st.lists(st.integers(0, 20_000), max_size=60), min_size=1, max_size=4),
     dead=st.integers(0, 300),
@@ -111,7 +112,7 @@ def test_clicks_are_those_of_detectors_simulated_event_by_event(
     assert [clicks.tolist() for clicks in found] == expected
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(1e-12, 1.0), min_size=1, max_size=20), st.integers(0, 2**32))
 def test_an_outcome_is_decided_by_all_32_bits(weights: list[float], seed: int) -> None:
     table = OutcomeTable.build(weights, [n + 1 for n in range(len(weights))])

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlab.errors import WorldError
-from qlab.physics.arm import Arm, Attenuator, BeamSplitter, Fibre, PolarisingSplitter, Port, WavePlate
+from qlab.physics.arm import Arm, Attenuator, BeamSplitter, PolarisingSplitter, Port, WavePlate
 from qlab.physics.detector import Detector
+from qlab.physics.fibre import Fibre
 from qlab.physics.joint import JointLine
 from qlab.physics.knob import CELL_PS, Knob
 from qlab.physics.meeting import Entrance, Meeting
@@ -360,7 +361,7 @@ def all_clicks(edges: list[int], at: int | None = None, what: str = "position") 
     return [np.concatenate(found) for found in parts.values()]
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(st.lists(st.integers(1, STOP - 1), max_size=6, unique=True))
 def test_interfering_tags_do_not_depend_on_polling(cuts: list[int]) -> None:
     whole = all_clicks([0, STOP])
@@ -369,7 +370,7 @@ def test_interfering_tags_do_not_depend_on_polling(cuts: list[int]) -> None:
         assert np.array_equal(a, b)
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(st.integers(1, STOP - 1), st.integers(1, STOP - 1), st.sampled_from(["position", "rate"]))
 def test_a_setting_in_mid_run_changes_nothing_before_it(at: int, poll: int, what: str) -> None:
     found = all_clicks(sorted({0, at, poll, STOP}), at, what)

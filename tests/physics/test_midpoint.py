@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlab.errors import WorldError
-from qlab.physics.arm import Attenuator, Fibre, Port
+from qlab.physics.arm import Attenuator, Port
+from qlab.physics.fibre import Fibre
 from qlab.physics.knob import Knob
 from qlab.physics.midpoint import LinkEnd, Midpoint, Result
 from qlab.physics.register import BELL_KETS, QubitRegister
@@ -161,7 +162,7 @@ def outcome(polls_ps: list[int], turned: bool) -> list[object]:
     return sorted(found, key=repr)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 200 * MS), max_size=12), st.booleans())
 def test_it_does_not_matter_who_looks_when(polls_ps: list[int], turned: bool) -> None:
     assert outcome(polls_ps, turned) == outcome([], turned)

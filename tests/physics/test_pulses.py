@@ -64,7 +64,7 @@ def pairs(mean: float, modes: float, efficiency: float = 0.1, *, seed: int = 5) 
 # Pulses.
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.integers(-(10**9), 10**15),
     st.integers(2**20, 2**62),
@@ -93,7 +93,7 @@ def test_edges_are_the_same_in_pieces_and_lie_where_integers_put_them(
     assert all(start <= t < start + length for t in whole.tolist())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.integers(1, 10**7),
     st.integers(0, 10**6),
@@ -343,7 +343,7 @@ STOP = 3 * CELL_PS
 WHOLE = all_clicks(decoy_world()[0], [0, STOP])
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(st.integers(1, STOP - 1), max_size=8, unique=True))
 def test_pulsed_tags_do_not_depend_on_polling(cuts: list[int]) -> None:
     assert all_clicks(decoy_world()[0], [0, *sorted(cuts), STOP]) == WHOLE
@@ -354,7 +354,7 @@ def test_both_engines_draw_the_same_pulsed_tags() -> None:
     assert all_clicks(decoy_world("numba")[0], [0, STOP]) == WHOLE
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(1, STOP - 1), st.integers(1, STOP - 1), st.sampled_from(["rate", "delay"]))
 def test_a_setting_in_mid_run_gives_the_same_tags_for_any_polling(at: int, poll: int, what: str) -> None:
     def run(edges: list[int]) -> list[bytes]:

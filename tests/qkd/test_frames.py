@@ -58,7 +58,7 @@ class Air:
             heapq.heappush(self.flying, (due_s, next(self.order), side, frame))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 2**32),
     st.lists(st.tuples(st.booleans(), st.integers(0, 100_000)), max_size=12),

@@ -21,6 +21,7 @@ from qlab.lab.predict import predict_chsh
 from qlab.run.engine import Session
 from qlab.run.journal import find_run, read_run
 from qlab.run.options import RunOptions
+from qlab.run.report import render_report
 from qlab.tags.files.hdf5_reader import read_tags
 
 if TYPE_CHECKING:
@@ -52,7 +53,21 @@ def test_s_agrees_with_the_lab_file_and_the_documents_tell_everything(session: S
     assert record.stop["exit_status"] == "success"
     assert record.start["seed"] == 20261123
     assert len(record.start["lab_sha256"]) == 64
+    assert record.start["instruments"]["pump"]["settings"]["current_a"] == [0.08, "A"]
+    assert record.start["instruments"]["tagger"]["identity"].startswith("IDQuantique,ID900")
     assert record.events["analysis"][0]["chsh_s"] == pytest.approx(result["s"])
+
+    pytest.importorskip("matplotlib")
+    page = render_report(record, session.data_dir / "report").read_text()
+    # S of the overridden lab file, and each setting with its plates (Alice's are not turned by the alignment) and correlation
+    assert f"rates' accidentals: {theory.s:.4f}" in page
+    row = next(row for row in page.split("<tr>") if row.startswith("<td>45°, 67.5°"))
+    cells = [cell.split(">")[-1] for cell in row.split("</td>")]
+    assert [float(cell) for cell in cells[1:3]] == pytest.approx([22.5, 45.0], abs=0.3)
+    assert cells[5].startswith(f"{result['e'][3]:+.4f} ± ")
+    assert cells[6] == f"{theory.e[3]:+.4f}"
+    assert "current_a 0.08 A" in page
+    assert "acquisition_s 0.5 s" in page
     primary = record.events["primary"]
     path = Path(record.resources[0]["uri"].removeprefix("file://localhost"))
     first = read_tags(path, primary[0]["tagger_row_start"], primary[0]["tagger_row_stop"])
@@ -134,7 +149,9 @@ def test_plans_are_listed_with_their_parameters(capsys: pytest.CaptureFixture[st
         (["measure_chsh", "aquisition_s=1"], "did you mean 'acquisition_s'?"),
         (["measure_chsh", "acquisition_s=long"], "acquisition_s = 'long'"),
         (["measure_chsh", "tagger=tager"], "did you mean 'tagger'?"),
-        (["measure_chsh", "acquisition_s"], "expected NAME=VALUE"),
+        (["measure_chsh", "acquisition_s"], "'acquisition_s' is no plan, and as a parameter of measure_chsh it wants"),
+        (["acquisition_s=1", "measure_chsh"], "stands before any plan"),
+        (["--estimate", "record_tags", "measure_chsh"], "--estimate takes one plan at a time"),
     ],
 )
 def test_a_typing_mistake_gets_one_line(
@@ -144,6 +161,26 @@ def test_a_typing_mistake_gets_one_line(
     text = capsys.readouterr().err
     assert piece in text
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "piece"),
+    [
+        (["record_tags", "duration_s=1", "align_polarisation", "target=phi"], "target 'phi'; expected one of phi+"),
+        (["measure_visibility", "points=3"], "points = 3"),
+        (["record_tags", "--data-dir", "{file}"], "cannot write the documents of runs to {file}/runs: Not a directory"),
+    ],
+)
+def test_what_a_plan_cannot_do_is_said_before_anything_warms_up(
+    arguments: list[str], piece: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    words = [word.format(file=file) for word in arguments]
+    assert main(["run", "--catalogue", "none", "--data-dir", str(tmp_path / "data"), *words]) == 1
+    said = capsys.readouterr()
+    assert piece.format(file=file) in said.err
+    assert not said.out
 
 
 def test_a_source_is_characterised_as_the_lab_file_has_it(session: Session) -> None:

@@ -14,7 +14,9 @@ from qlab.errors import PlanError
 from qlab.lab.build import open_lab
 from qlab.run.calibration import calibration_path
 from qlab.run.engine import Session
+from qlab.run.journal import find_run, read_run
 from qlab.run.options import RunOptions
+from qlab.run.report import render_report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +71,8 @@ def test_a_pulser_calibrates_exactly_and_later_runs_start_from_there(tmp_path: P
     with open_lab(str(path), data_dir=tmp_path) as lab, Session(lab, RunOptions(data_dir=tmp_path)) as session:
         tagger = lab.devices["tagger"]
         found = session.run(calibrate_tagger(tagger, inputs=[1, 2, 4], acquisition_s=0.1))
+        record = read_run(find_run(session.data_dir / "runs", "-1"))
+        assert "Delays" in render_report(record, tmp_path / "report").read_text()
         again = session.run(calibrate_tagger(tagger, inputs=[1, 2, 4], acquisition_s=0.1, reference=2))
     assert found["delays_ps"] == pytest.approx([0, -1189, 8765], abs=0.1)
     assert found["residual_ps"] == pytest.approx([0, 0, 0], abs=0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
@@ -95,6 +96,11 @@ def test_everything_is_in_one_folder_and_nothing_was_refused(kept: tuple[Session
     assert not list(session.data_dir.glob("unsent/*"))
 
 
+def test_ctrl_c_and_a_closing_terminal_do_not_reach_the_server(kept: tuple[Session, EmbeddedCatalogue]) -> None:
+    _, catalogue = kept
+    assert os.getsid(catalogue._server.pid) != os.getsid(0)
+
+
 def test_a_served_catalogue_takes_the_documents_too(kept: tuple[Session, EmbeddedCatalogue], tmp_path: Path) -> None:
     _, served = kept  # our own server is a Tiled server like any other
     before = len(served.runs())
@@ -157,3 +163,29 @@ def test_an_address_where_nobody_serves_is_named_without_its_key(tmp_path: Path)
     with pytest.raises(LinkClosedError, match=r"http://127\.0\.0\.1:9 cannot be reached") as caught:
         open_catalogue("http://127.0.0.1:9?api_key=hush", tmp_path)
     assert "hush" not in str(caught.value)
+
+
+def test_a_run_that_the_server_does_not_take_is_told_at_the_end_and_the_next_is_kept(tmp_path: Path) -> None:
+    for module in NEEDED:
+        pytest.importorskip(module, exc_type=ImportError)
+    told: list[str] = []
+    with EmbeddedCatalogue(tmp_path, told.append) as catalogue:
+        start = {"time": 1.0, "scan_id": 1}
+        catalogue.writer("start", {**start, "uid": "bad", "time": "never"})
+        catalogue.writer("stop", {"uid": "bad2", "run_start": "bad", "time": 2.0, "exit_status": "success"})
+        catalogue.writer("start", {**start, "uid": "good"})
+        catalogue.writer("stop", {"uid": "good2", "run_start": "good", "time": 2.0, "exit_status": "success"})
+    assert len(told) == 1
+    assert told[0].startswith("catalogue: run bad was not kept (")
+    assert str(tmp_path / "runs") in told[0]
+
+
+def test_a_server_that_cannot_start_is_told_at_the_end(tmp_path: Path) -> None:
+    for module in NEEDED:
+        pytest.importorskip(module, exc_type=ImportError)
+    (tmp_path / "catalogue").touch()  # where its folder should be
+    told: list[str] = []
+    with EmbeddedCatalogue(tmp_path, told.append) as catalogue:
+        catalogue.writer("start", {"uid": "one", "time": 1.0})
+    assert len(told) == 1
+    assert "the server failed, see" in told[0]

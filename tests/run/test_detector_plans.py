@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from plans.data_sheet import measure_detectors
 from plans.detectors import measure_darks
 from plans.klyshko import measure_jitter, measure_klyshko_efficiency
 from qlab.errors import PlanError
 from qlab.lab.build import open_lab
 from qlab.run.engine import Session
+from qlab.run.journal import find_run, read_run
 from qlab.run.options import RunOptions
+from qlab.run.report import render_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +87,12 @@ def session_of(text: str, folder: Path) -> Iterator[tuple[Session, dict[str, Any
         yield session, lab.devices
 
 
+def report(session: Session) -> str:
+    """Render the last run's report and return its page."""
+    record = read_run(find_run(session.data_dir / "runs", "-1"))
+    return render_report(record, session.data_dir / "report").read_text()
+
+
 @pytest.fixture
 def pairs(tmp_path: Path) -> Iterator[tuple[Session, dict[str, Any]]]:
     yield from session_of(PAIRS, tmp_path)
@@ -106,6 +115,7 @@ def test_darks_are_those_of_the_detectors_without_their_afterpulses(pairs: tuple
     counted = 1.0 / (90e-9 + 0.94 / n + 0.06 / (n + 1 / 50e-9))
     sigma = (found["counted_hz_high"][1] - found["counted_hz_low"][1]) / 2
     assert abs(found["counted_hz"][1] - counted) < 4 * sigma < counted - n
+    assert "In the dark" in report(session)
 
 
 def test_klyshko_efficiencies_are_those_of_the_detectors(pairs: tuple[Session, dict[str, Any]]) -> None:
@@ -124,6 +134,7 @@ def test_klyshko_efficiencies_are_those_of_the_detectors(pairs: tuple[Session, d
     assert abs(found["pair_rate_hz"] - 240_000) < 3.5 * found["pair_rate_hz_sigma"]
     # what the corrections are worth: jitter takes 11 % of a2's pairs out of a window of 1.5 ns
     assert found["capture"][1, 0] == pytest.approx(0.897, abs=0.003)
+    assert "Efficiencies" in report(session)
 
 
 def test_pairs_of_two_arms_tell_widths_but_not_whose(pairs: tuple[Session, dict[str, Any]]) -> None:
@@ -133,6 +144,7 @@ def test_pairs_of_two_arms_tell_widths_but_not_whose(pairs: tuple[Session, dict[
     truth = np.hypot([400, 900], 600)
     assert np.abs((found["pair_fwhm_ps"] - truth) / found["pair_fwhm_ps_sigma"]).max() < 3.5
     assert np.isnan(found["fwhm_ps"]).all()
+    assert "Coincidence peaks" in report(session)
 
 
 def test_a_trigger_closes_the_ring_and_each_jitter_is_known(pulsed: tuple[Session, dict[str, Any]]) -> None:
@@ -141,6 +153,29 @@ def test_a_trigger_closes_the_ring_and_each_jitter_is_known(pulsed: tuple[Sessio
     assert found["pairs"].tolist() == [[0, 1], [0, 2], [1, 2]]
     assert np.abs((found["fwhm_ps"][1:] - [300, 700]) / found["fwhm_ps_sigma"][1:]).max() < 3.5
     assert found["fwhm_ps"][0] < 100.0  # a trigger has none; 0 within the uncertainty of a difference of squares
+
+
+def test_one_run_tells_everything_of_all_detectors_on_one_page(pairs: tuple[Session, dict[str, Any]]) -> None:
+    session, d = pairs
+    wide = {"inputs_a": [1, 2], "inputs_b": [3], "sigma": 0.002, "dark_sigma": 0.02, "acquisition_s": 0.5}
+    found = session.run(measure_detectors(d["tagger"], d["pump"], **wide))
+    assert d["pump"].emission.get() == 0
+    assert found["stopped_by"] == found["darks_stopped_by"] == "sigma"
+    truth = {
+        "efficiency": [0.3, 0.2, 0.5],
+        "dark_hz": [8000, 3000, 5000],
+        "dead_time_ps": [60_000, 90_000, 45_000],
+        "afterpulse_probability": [0.03, 0.06, 0.02],
+        "afterpulse_tau_ps": [50_000] * 3,
+        "pair_fwhm_ps": np.hypot([400, 900], 600),
+    }
+    for name, values in truth.items():
+        assert np.abs((found[name] - values) / found[f"{name}_sigma"]).max() < 3.5, name
+    assert (found["efficiency_sigma"] < 0.01 * found["efficiency"]).all()
+    assert (found["dark_hz_sigma"] < 0.03 * found["dark_hz"]).all()
+    text = report(session)
+    for piece in ("Coincidence peaks", "By input", "<th>input 3</th>", "afterpulse_probability", "dead_time_ps"):
+        assert piece in text
 
 
 @pytest.mark.parametrize(

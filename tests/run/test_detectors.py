@@ -10,7 +10,9 @@ from plans.detectors import characterise_detectors
 from qlab.errors import PlanError
 from qlab.lab.build import open_lab
 from qlab.run.engine import Session
+from qlab.run.journal import find_run, read_run
 from qlab.run.options import RunOptions
+from qlab.run.report import render_report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +42,8 @@ def test_dead_time_and_afterpulsing_come_back(tmp_path: Path) -> None:
     path.write_text(LAB)
     with open_lab(str(path), data_dir=tmp_path) as lab, Session(lab, RunOptions(data_dir=tmp_path)) as session:
         found = session.run(characterise_detectors(lab.devices["tagger"], clicks=40_000))
+        record = read_run(find_run(tmp_path / "runs", "-1"))
+        assert "Dead time and afterpulses" in render_report(record, tmp_path / "report").read_text()
         with pytest.raises(PlanError, match=r"too few clicks on inputs \[2\]"):
             session.run(characterise_detectors(lab.devices["tagger"], inputs=[1, 2], max_s=2.0))
     assert found["channels"].tolist() == [0, 2]

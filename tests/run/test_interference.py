@@ -16,7 +16,9 @@ from qlab.errors import BadRequestError, LabFileError, LimitError, PlanError
 from qlab.lab.build import open_lab
 from qlab.run.engine import Session
 from qlab.run.journal import find_run, read_run
+from qlab.run.loader import bind_parameters
 from qlab.run.options import RunOptions
+from qlab.run.report import render_report
 
 from ..physics.fock import PSI_MINUS, PSI_PLUS, correlation, fock_bell_pairs
 
@@ -48,12 +50,10 @@ def test_the_swapped_state_has_the_fidelity_of_theory(swap: tuple[Any, Session, 
     Fock states of up to four pairs (as in Scherer, Howard, Sanders, Tittel, PRA 80, 062310, 2009).  Along Y the sources'
     symmetry makes E the same as along X but for the sign: psi- has (-1, -1, -1), psi+ (-1, 1, 1)."""
     lab, session, folder = swap
-    d = lab.devices
-    d["delay"].set(0.0).wait(60)
-    taggers = [d["tagger"], d["station_tagger"]]
-    found = session.run(
-        measure_swapping(taggers, d["alice"], d["bob"], d["pump"], acquisition_s=0.1, search_s=0.02, sigma=0.004)
-    )
+    wishes = {"acquisition_s": "0.1", "search_s": "0.02", "sigma": "0.004"}
+    arguments = bind_parameters(measure_swapping, wishes, lab.devices)
+    assert arguments["delay_line"] is lab.devices["delay"]  # it stands far out when the lab is switched on
+    found = session.run(measure_swapping(**arguments))
     assert found["fidelity_sigma"] <= 0.004
     v = math.sqrt(0.98)
     z, x = (
@@ -70,6 +70,36 @@ def test_the_swapped_state_has_the_fidelity_of_theory(swap: tuple[Any, Session, 
     assert found["fidelity"] == pytest.approx(np.mean(fidelities), abs=4 * found["fidelity_sigma"])
     record = read_run(find_run(folder / "runs", "-1"))
     assert record.events["analysis"][-1]["swapping_fidelity"] == found["fidelity"]
+    assert "Correlations of photons that never met" in render_report(record, folder / "report").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mean", [0.03, 0.06, 0.13])
+def test_the_fidelity_falls_with_the_pairs_of_a_pulse(swap: tuple[Any, Session, Path], mean: float) -> None:
+    """The pump's power sets the mean pair number: 1 - F is about 0.4 mean and half of 1 - overlap; to 1 %."""
+    lab, session, _ = swap
+    d = lab.devices
+    d["delay"].set(0.0).wait(60)
+    before = d["pump"].current_a.get()
+    # Of 0.6 W/A above 30 mA half goes to each crystal, which makes 40,000 pairs a second of 1 mW; 8 million pulses.
+    d["pump"].current_a.set(0.03 + mean * 8e6 / 40e6 / 0.3).wait(60)
+    taggers = [d["tagger"], d["station_tagger"]]
+    plan = measure_swapping(
+        taggers, d["alice"], d["bob"], d["pump"], acquisition_s=0.2, search_s=0.1, sigma=0.0025, max_acquisitions=400
+    )
+    try:
+        found = session.run(plan)
+    finally:
+        d["pump"].current_a.set(before).wait(60)
+    assert found["fidelity_sigma"] <= 0.0025
+    z, x = (
+        fock_bell_pairs((angle, angle), (0.0, 0.0), (0.5, 0.5), mean=mean, eta=ETA, v=math.sqrt(0.98))
+        for angle in (0.0, math.pi / 4)
+    )
+    fidelities = []
+    for heralds, sign in ((PSI_MINUS, -1), (PSI_PLUS, 1)):
+        fidelities.append((1 - correlation(z, heralds)[0] + 2 * sign * correlation(x, heralds)[0]) / 4)
+    assert found["fidelity"] == pytest.approx(np.mean(fidelities), abs=4 * found["fidelity_sigma"])
 
 
 def test_the_dip_of_heralded_photons_has_the_visibility_of_theory(swap: tuple[Any, Session, Path]) -> None:
@@ -93,9 +123,33 @@ def test_the_dip_of_heralded_photons_has_the_visibility_of_theory(swap: tuple[An
     assert found["level"] == pytest.approx(level[1] * 8e6 * 0.03, abs=4 * found["level_sigma"])
     assert abs(found["centre_ps"]) < 4 * found["centre_ps_sigma"] + 0.05
     # The adaptive points lie where they tell most: at the bottom and far out, none on the coarse grid's flanks only.
+    record = read_run(find_run(session.data_dir / "runs", "-1"))
+    assert "The dip" in render_report(record, session.data_dir / "report").read_text()
     late = found["points_ps"][9:]
     if late.size:
         assert np.abs(late).min() < 1.0
+
+
+@pytest.mark.slow
+def test_the_dip_of_heralded_photons_is_that_of_theory_to_one_per_cent(swap: tuple[Any, Session, Path]) -> None:
+    lab, session, _ = swap
+    d = lab.devices
+    plan = scan_hom(
+        [d["tagger"], d["station_tagger"]], d["delay"], d["alice"], d["bob"], d["pump"], ports=[5, 7], range_ps=20,
+        acquisition_s=0.5, search_s=0.02, sigma=0.0035, max_points=80,
+    )  # fmt: skip
+    found = session.run(plan)
+    assert found["visibility_sigma"] <= 0.0035
+    four = 1 << 0 | 1 << 2 | 1 << 4 | 1 << 6
+    level = []
+    for v in (math.sqrt(0.98), 0.0):
+        p = fock_bell_pairs((0.0, 0.0), (0.0, 0.0), (0.5, 0.5), mean=MEAN, eta=ETA, v=v)
+        level.append(sum(p[k] for k in range(256) if k & four == four))
+    assert found["visibility"] == pytest.approx(1 - level[0] / level[1], abs=3 * found["visibility_sigma"])
+    assert found["level"] == pytest.approx(level[1] * 8e6 * 0.5, rel=0.01)
+    # Multi-pair emission makes a constant ground: the dip keeps its shape to first order.
+    sigma = 2 * math.pi * 299792.458 / 1550.0**2 / (2 * math.sqrt(2 * math.log(2)))
+    assert found["fwhm_ps"] == pytest.approx(2 * math.sqrt(math.log(2)) / sigma, rel=0.04)
 
 
 def test_points_that_tell_most_beat_points_in_turn() -> None:

@@ -121,18 +121,36 @@ def test_an_ended_run_leaves_the_laser_dark_and_its_tags_readable(end: str, tmp_
         assert stop["exit_status"] == ("abort" if end == "abort" else "success")
 
 
-def test_ctrl_c_without_a_terminal_ends_the_run_safely(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "said", "reason"),
+    [
+        (signal.SIGINT, 130, "qlab: interrupted", "interrupted"),
+        (signal.SIGHUP, 129, "", "ended by SIGHUP"),  # nobody is there to be told
+    ],
+)
+def test_ctrl_c_without_a_terminal_and_a_closed_terminal_end_the_run_safely(
+    number: signal.Signals, code: int, said: str, reason: str, tmp_path: Path
+) -> None:
     command = [sys.executable, "-m", "qlab.cli", "run", "measure_chsh", "sigma=1e-6", "max_rounds=100000"]
-    more = ["--data-dir", str(tmp_path), "--catalogue", "none"]
-    with subprocess.Popen(
-        [*command, *more], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    old = signal.signal(number, signal.SIG_DFL)  # under nohup it is ignored, by our children too
+    try:
+        process = subprocess.Popen(
+            [*command, "--data-dir", str(tmp_path), "--catalogue", "none"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(number, old)
+    with process:
         assert process.stdout is not None
         while not process.stdout.readline().startswith("run "):
             assert process.poll() is None
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, error = process.communicate(timeout=60)
-    assert process.returncode == 130, error
-    assert "interrupted" in error
+    assert process.returncode == code, error
+    assert error.startswith(said)
     assert "Traceback" not in error
-    assert read_run(find_run(tmp_path / "runs", "-1")).stop["exit_status"] == "abort"
+    stop = read_run(find_run(tmp_path / "runs", "-1")).stop
+    assert (stop["exit_status"], stop["reason"]) == ("abort", reason)

@@ -231,7 +231,7 @@ def test_any_split_and_noise_before_a_message_give_the_same_bytes(
     assert wire.say(*pieces(h("ff 01 02") + SESSION)) == whole
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(noise=st.binary(max_size=80))
 def test_random_bytes_neither_crash_nor_wedge_it(bench: FakeBench, noise: bytes) -> None:
     twin = K10CR1Twin.build("mount", bench, {})
@@ -239,3 +239,48 @@ def test_random_bytes_neither_crash_nor_wedge_it(bench: FakeBench, noise: bytes)
     conversation.receive(noise)
     conversation.receive(bytes(300))  # whatever a long message still waited for
     assert conversation.receive(h("0500 00 00 50 01"))[:2] == h("0600")
+
+
+def test_parameters_are_told_as_delivered_and_survive_power_where_they_are_saved(
+    wire: Wire, mount: K10CR1Twin, serial_port: Callable[..., Wire], table: FakeBench
+) -> None:
+    steep, fast = 20 * 1502, 10 * 7329109
+    assert wire.say(h("1404 01 00 50 01")) == answer(0x0415, "Hiii", 1, 0, steep, fast)
+    jog = answer(0x0418, "HHiiiiH", 1, 2, round(5 * K10_PER_DEG), 0, steep, fast, 2)
+    assert wire.say(h("1704 01 00 50 01")) == jog
+    assert wire.say(h("2404 01 00 50 01")) == answer(0x0425, "HHHiiH", 1, 1, 1, 0, 0, 1)
+    assert wire.say(h("3B04 01 00 50 01")) == answer(0x043C, "Hi", 1, 0)
+    assert wire.say(h("4104 01 00 50 01")) == answer(0x0442, "HHHii", 1, 2, 1, 5 * 7329109, 0)
+    slow = 2 * 7329109
+    wire.say(long(0x0413, "Hiii", 1, 0, steep, slow), long(0x043A, "Hi", 1, 99), long(0x04B9, "HH", 1, 0x0413))
+    mount.reset_power()
+    assert wire.say(h("1404 01 00 50 01")) == answer(0x0415, "Hiii", 1, 0, steep, slow)
+    assert wire.say(h("3B04 01 00 50 01")) == answer(0x043C, "Hi", 1, 0)
+    wire.say(long(0x0453, "Hi", 1, round(10 * K10_PER_DEG)))
+    assert wire.talk(wait_s=4.9) == b""  # 10 degrees at 2 degrees a second
+    assert wire.talk(wait_s=0.3)[:2] == h("6404")
+    paddles = serial_port(MPC320Twin.build("paddles", table, {}))
+    assert paddles.say(h("3105 01 00 50 01")) == answer(0x0532, "HHHHHH", 0, 100, 685, 81, 81, 81)
+
+
+def test_a_jog_shows_its_bits_and_homing_its_offset(wire: Wire) -> None:
+    wire.talk(long(0x0440, "HHHii", 1, 2, 1, 5 * 7329109, 1000), h("4304 01 00 50 01"), wait_s=60.0)
+    assert wire.say(h("1104 01 00 50 01")) == answer(0x0412, "Hi", 1, 1000)
+    wire.say(h("6A04 01 01 50 01"))
+    assert wire.say(h("2904 01 00 50 01")) == answer(0x042A, "HI", 1, IDLE | 0x30 | 1 << 6)
+    wire.talk(wait_s=5.0)
+    wire.say(h("6A04 01 02 50 01"))
+    assert wire.say(h("2904 01 00 50 01")) == answer(0x042A, "HI", 1, IDLE | 0x30 | 1 << 7)
+
+
+def test_a_paddle_stops_at_the_ends_of_its_travel_and_jogs_by_its_own_step(
+    serial_port: Callable[..., Wire], table: FakeBench
+) -> None:
+    paddles = serial_port(MPC320Twin.build("paddles", table, {"repeatability_deg": 0.0, "backlash_deg": 0.0}))
+    paddles.talk(h("4304 02 00 50 01"), wait_s=10.0)
+    paddles.talk(long(0x0453, "Hi", 2, 2000), wait_s=10.0)
+    assert paddles.say(h("9004 02 00 50 01")) == answer(0x0491, "HiHhI", 2, 1370, 0, 0, IDLE | 1 << 0)
+    paddles.talk(long(0x0453, "Hi", 2, -5), wait_s=10.0)
+    assert paddles.say(h("9004 02 00 50 01")) == answer(0x0491, "HiHhI", 2, 0, 0, 0, IDLE | 1 << 1)
+    paddles.talk(long(0x0530, "HHHHHH", 0, 50, 685, 10, 20, 30), h("6A04 02 01 50 01"), wait_s=10.0)
+    assert paddles.say(h("9004 02 00 50 01")) == answer(0x0491, "HiHhI", 2, 20, 0, 0, IDLE)

@@ -290,7 +290,7 @@ def test_any_split_on_the_wire_gives_the_same_bytes(
     assert wire.say(*pieces(SESSION)) == whole
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, len(SESSION)), max_size=60))
 def test_any_split_of_the_bytes_gives_the_same_replies(
     make_bench: Callable[[], FakeBench], split_at: Callable[[bytes, list[int]], list[bytes]], cuts: list[int]

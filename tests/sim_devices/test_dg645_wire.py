@@ -33,6 +33,11 @@ SESSION = [
     (b"*SAV 3;TRAT 10;*RCL 3;TRAT?\n", b"+1000000.000000\r\n"),
     (b"IFCF?0;IFCF?12;EMAC?\n", b"1;255.0.0.0;00:19:b3:00:00:01\r\n"),
     (b"*CAL?;*TST?;*OPC?\n", b"0;0;1\r\n"),
+    (b"DISP 11,3;DISP?;SHDP?;LCAL;REMT;IFRS 0;IFCF 1,19200;IFCF?1\n", b"11,3;1;19200\r\n"),
+    (b"SSTR?;SSTL?;SSHD?;SSBC?;SSBD?;SSBP?;SSPS?1;SSPH?1;SSLA?1;SSLO?1\n",
+     b"+1000.000000;+0.01;+0.000000001000;1;+0.000000001000;+0.000000001000;1;1;+0.10;+0.10\r\n"),
+    (b"SSLA 1,0.5;SSLA?1;SSPS 2,3;SSPS?2;*PSC 0;*PSC?;TIMB?\n", b"+0.50;3;0;0\r\n"),
+    (b"INSE 5;INSE?\n", b"5\r\n"),
     (b"LERR?\n", b"0\r\n"),
 ]  # fmt: skip
 
@@ -72,6 +77,14 @@ def test_a_session_of_the_sheet(wire: Wire) -> None:
         (b"DLAY 0,1,1\n", 15),
         (b"*RCL 7\n", 14),
         (b"TSRC 0\n*TRG\n", 15),
+        (b"*TRG?\n", 112),
+        (b"INSR 1\n", 113),
+        (b"TRAT ,\n", 114),
+        (b"IFCF 14,1\n", 10),
+        (b"IFRS 3\n", 10),
+        (b"HOLD 11\n", 10),
+        (b"TSRC 7\n", 10),
+        (b"INHB 6\n", 10),
     ],
 )
 def test_each_error_has_its_number(wire: Wire, sent: bytes, code: int) -> None:
@@ -126,6 +139,21 @@ def test_a_single_shot_and_a_lost_reference(wire: Wire, twin: DG645Twin) -> None
     assert int(wire.say(b"INSR?\n")) & 0x40
     with pytest.raises(TwinError, match="reference_lost"):
         twin.device_fault("no such thing")
+
+
+def test_the_instruments_status_raises_the_status_byte(wire: Wire, twin: DG645Twin) -> None:
+    wire.say(b"INSE 8;*SRE 1;BURM 1;DLAY 2,0,1\n")
+    assert wire.say(b"*STB?\n") == b"0\r\n"
+    assert wire.say(b"*TRG\n*STB?\n") == b"71\r\n"  # end of burst, busy, in a burst, master summary
+    assert wire.say(b"INSR?;*STB?\n") == b"13;6\r\n"
+    wire.say(b"*RST\n")
+    assert int(wire.say(b"INSR?\n")) == 1 << 5  # aborted
+    wire.say(b"TSRC 0;INHB 1\n")
+    assert int(wire.say(b"INSR?\n")) == 1 << 4  # inhibited
+    twin.device_fault("rubidium_unlocked")
+    assert int(wire.say(b"INSR?\n")) & 1 << 7
+    wire.say(b"*ESE 32\nNOPE\n")
+    assert int(wire.say(b"*STB?\n")) & 0x20
 
 
 STREAM = b"".join(sent for sent, _ in SESSION)

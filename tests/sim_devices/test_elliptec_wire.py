@@ -47,7 +47,7 @@ def test_each_command_gets_the_sheets_reply(table: FakeBench, serial_port: Calla
         assert wire.say(sent) == expected, sent
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, sum(len(sent) for sent, _ in ASKED)), max_size=12))
 def test_the_replies_do_not_depend_on_how_the_bytes_are_split(
     cuts: list[int],

@@ -433,7 +433,7 @@ COMMANDS = [
 ]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(cuts=st.lists(st.integers(0, len(COMMANDS)), max_size=20))
 def test_any_grouping_of_commands_into_frames_gives_the_same_replies(
     make_bench: Callable[[], FakeBench], cuts: list[int]
@@ -457,7 +457,7 @@ def test_any_order_of_clients_gives_the_same_replies(
         assert client.recv() == single.receive(command)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(noise=st.binary(max_size=60) | st.text("INPUSTARDELVGCO:;?0123456789. ", max_size=80).map(str.encode))
 def test_random_frames_are_always_answered(make_bench: Callable[[], FakeBench], noise: bytes) -> None:
     wire = ID900Twin.build("tagger", make_bench(), {}).connect()

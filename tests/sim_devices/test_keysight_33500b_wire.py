@@ -205,7 +205,7 @@ def test_random_bytes_do_no_harm(table: FakeBench) -> None:
         [b"FREQ ", b"VOLT ", b"DATA:ARB x,", b"OUTP:LOAD ", b"BURS:NCYC ", b"APPL:SIN ", b"FUNC:PULS:PER "]
     )
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(heads, st.one_of(st.binary(max_size=30), st.floats().map(lambda v: repr(v).encode())))
     def bombard(head: bytes, rest: bytes) -> None:
         conversation = twin.connect()

@@ -166,7 +166,7 @@ def test_too_much_light_is_flagged_and_heat_too(pax: tuple[Wire, PAX1000Twin], t
 def test_random_bytes_do_no_harm(table: FakeBench) -> None:
     twin = PAX1000Twin.build("pax", table, {})
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(
         st.lists(
             st.one_of(st.binary(max_size=30), st.sampled_from([b"SENS:CALC ", b"INP:ROT:VEL ", b"SENS:POW:RANG "]))

@@ -144,6 +144,13 @@ def test_a_measurement_takes_its_time(wire: Wire, sent: bytes, wait_s: float, ex
     assert wire.talk(sent, wait_s=wait_s) == expected
 
 
+def test_the_photodiodes_current_is_light_times_responsivity(visa: Callable[..., Wire], table: FakeBench) -> None:
+    table.light_w = 1e-5
+    wire = visa(PM100DTwin.build("meter", table, {"noise_w": 0.0, "relative_noise": 0.0, "dark_w": 0.0}))
+    response = float(wire.say(b"SENS:CORR:LOSS 3;:SENS:CORR:POW:RESP?\n"))
+    assert float(wire.talk(b"MEAS:CURR?\n", wait_s=1.0)) == pytest.approx(1e-5 * response, rel=1e-5)
+
+
 def test_light_above_the_sensors_range_is_not_a_number_until_it_is_dimmer(wire: Wire, table: FakeBench) -> None:
     table.light_w = 4e-3  # S154C: 3 mW
     assert wire.talk(b"READ?;:STAT:QUES:COND?\n", wait_s=0.02) == b"9.91E+37;8\n"
@@ -217,7 +224,7 @@ def _finish(wire, clock: HandClock) -> bytes:
     return said
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, len(SESSION + SLOW_SESSION)), max_size=60))
 def test_any_split_of_the_bytes_gives_the_same_replies(
     make_bench: Callable[[], FakeBench], split_at: Callable[[bytes, list[int]], list[bytes]], cuts: list[int]
@@ -284,7 +291,7 @@ FRAMED = b"xyz" + b"".join(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, len(FRAMED)), max_size=60))
 def test_any_split_of_the_segments_gives_the_same_replies(
     bench: FakeBench, split_at: Callable[[bytes, list[int]], list[bytes]], cuts: list[int]

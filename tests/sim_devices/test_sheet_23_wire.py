@@ -29,7 +29,21 @@ LASER = [
     (b":WAV 1499.9\r:SYST:ERR?\r", b'-222,"Data out of range"\r'),
     (b":POW 13.1\r:SYST:ERR?\r", b'-222,"Data out of range"\r'),
     (b":WAV:FREQ 193.1\r:WAV?\r", b"1552.5244\r"),
-    (b":SYST:ERR?\r", b'+0,"No error"\r'),
+    (b":POW:UNIT 1\r:POW 2\r:POW?\r:POW:UNIT 0\r:POW?\r", b"2.00\r3.01\r"),  # mW, dBm
+    (b":POW:UNIT 1\r:POW 0\r:POW:UNIT 0\r:SYST:ERR?\r", b'-222,"Data out of range"\r'),
+    (b":SYST:ALER?\r", b"No alerts.\r"),
+    (b":WAV:UNIT?\r:WAV:UNIT 1\r:WAV:UNIT?\r", b"0\r1\r"),
+    (b":WAV:FIN 50\r:WAV:FIN?\r:WAV:FIN:DIS\r:WAV:FIN?\r", b"50.00\r0.00\r"),
+    (b":COHC 1\r:COHC?\r", b"1\r"),
+    (b":WAV:SWE:MOD?;SPE?;CYCL?;DWEL?;DEL?;STAT?\r", b"1;100.0;1;0.0;0.0;0\r"),
+    (b":WAV:SWE:SPE 15\r:WAV:SWE:SPE?\r", b"10.0\r"),  # the next lower one that it has
+    (b":WAV:SWE:STAR 1550\r:WAV:SWE:STOP 1560\r:WAV:SWE:STAR?;STOP?\r", b"1550.0000;1560.0000\r"),
+    (b":WAV:FREQ:SWE:STAR?;STOP?\r", b"193.41449;192.17465\r"),
+    (b":WAV:FREQ:SWE:STOP 193\r:WAV:SWE:STOP?\r", b"1553.3288\r"),
+    (b":WAV:SWE:STOP 1540\r:WAV:SWE 1\r:SYST:ERR?\r", b'-221,"Settings conflict"\r'),
+    (b":TRIG:OUTP 2\r:TRIG:OUTP?;OUTP:SETT?;STEP?\r", b"2;0;0.1000\r"),
+    (b":READ:POIN?\r", b"0\r"),
+    (b":SYST:ERR?\r", b'0,"No error"\r'),
 ]
 
 
@@ -58,6 +72,31 @@ def test_light_needs_diode_and_shutter_and_tuning_takes_time(visa: Callable[...,
     assert wire.say(b":POW:STAT 1\r:SYST:ERR?;:POW:STAT?;:SYST:LOCK?\r") == b'-221,"Settings conflict";0;1\r'
     with pytest.raises(TwinError, match="interlock"):
         twin.device_fault("no such thing")
+
+
+def test_a_sweep_takes_the_light_along(visa: Callable[..., Wire], table: FakeBench) -> None:
+    wire = visa(TSL570Twin.build("laser", table, {}))
+    knob = table.knob("laser", "wavelength_nm")
+
+    def now_nm() -> float:
+        return knob.value(table.clock.now_ps())
+
+    wire.say(b":WAV:SWE:STAR 1560\r:WAV:SWE:STOP 1570\r:WAV:SWE:SPE 10\r:WAV:SWE:CYCL 2\r:WAV:SWE:DEL 1\r:WAV:SWE 1\r")
+    wire.talk(wait_s=0.05)  # 10 nm to the start at 200 nm/s
+    assert now_nm() == pytest.approx(1560.0)
+    wire.talk(wait_s=1.5)  # a delay of 1 s, then 10 nm/s
+    assert now_nm() == pytest.approx(1565.0)
+    wire.talk(wait_s=0.5 + 0.05 + 1.0 + 0.25)  # back, and again
+    assert now_nm() == pytest.approx(1562.5)
+    assert wire.say(b":WAV:SWE?\r:WAV:SWE 0\r:WAV:SWE?\r:WAV?\r") == b"1\r0\r1562.5000\r"
+    wire.talk(b":WAV:SWE:DEL 0\r:WAV:SWE:CYCL 1\r:WAV:SWE:MOD 3\r:WAV:SWE:STAT:REP\r", wait_s=0.0125 + 1.25)
+    assert now_nm() == pytest.approx(1567.5)  # there and back
+    wire.talk(b":WAV:SWE:MOD 0\r:WAV:SWE:STEP 5\r:WAV:SWE:DWEL 1\r:WAV:SWE 1\r", wait_s=0.0375 + 1.5)
+    assert now_nm() == pytest.approx(1565.0)  # in steps
+    assert wire.talk(b"*OPC?\r", wait_s=2.0) == b"1\r"
+    assert now_nm() == pytest.approx(1570.0)
+    wire.talk(b":WAV 1550\r:WAV:FIN -100\r", wait_s=1.0)
+    assert now_nm() == pytest.approx(1549.99)
 
 
 @pytest.fixture
@@ -93,6 +132,21 @@ def test_it_counts_what_is_on_its_inputs_and_takes_its_gate(counter: Wire) -> No
     assert counter.talk(b"MEAS:TINT? (@1),(@2)\n", wait_s=0.11) == b"2.500000000000E-08\n"
     assert counter.talk(b"MEAS:FREQ? (@3)\n", wait_s=0.11) == b"9.910000000000E+37\n"
     assert counter.talk(b"CONF:TOT (@1)\nREAD?\n", wait_s=0.11) == b"1.000000000000E+03\n"
+
+
+def test_results_may_carry_time_stamps_and_inputs_keep_their_levels(counter: Wire) -> None:
+    counter.say(b"FORM:TINF 1\nACQ:APER 0.1\nCONF:FREQ (@1)\n")
+    assert counter.talk(b"READ?\n", wait_s=0.2) == b"1.000000000000E+04,0.000000000000E+00\n"
+    assert (
+        counter.say(b"INP:LEV:AUTO?\nINP2:LEV:AUTO 0\nINP2:LEV 0.5\nINP2:LEV?;LEV:AUTO?\n")
+        == b"1\n5.000000000000E-01;0\n"
+    )
+    assert counter.say(b"SYST:ERR?\n") == b'0,"No error"\n'
+
+
+def test_tektronix_calls_the_same_counter_otherwise(visa: Callable[..., Wire], table: FakeBench) -> None:
+    wire = visa(CNT91Twin.build("counter", table, {"model": "FCA3100", "serial": "123"}))
+    assert wire.say(b"INIT:CONT 0\n*IDN?\n") == b"TEKTRONIX,FCA3100,123,V1.26\n"
 
 
 def test_an_array_is_taken_gate_by_gate(counter: Wire) -> None:

@@ -200,7 +200,7 @@ def _talk(twin: SPDTwin, clock: HandClock, parts: list[bytes]) -> bytes:
     return said
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, len(SESSION)), max_size=60))
 def test_any_split_of_the_bytes_gives_the_same_replies(
     make_bench: Callable[[], FakeBench], split_at: Callable[[bytes, list[int]], list[bytes]], cuts: list[int]
@@ -210,7 +210,7 @@ def test_any_split_of_the_bytes_gives_the_same_replies(
     assert _talk(SPDTwin.build("spd", split, {}), split.clock, split_at(SESSION, cuts)) == expected
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(noise=st.binary(max_size=60) | st.text("acehilmnoprstuv?0123456789.; \n", max_size=80).map(str.encode))
 def test_random_bytes_neither_crash_nor_wedge_the_module(bench: FakeBench, noise: bytes) -> None:
     wire = SPDTwin.build("spd", bench, {}).connect()

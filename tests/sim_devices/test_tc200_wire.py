@@ -162,7 +162,7 @@ def test_any_split_on_the_wire_gives_the_same_bytes(
     assert wire.say(*pieces(SESSION)) == whole
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, len(SESSION)), max_size=60))
 def test_any_split_of_the_bytes_gives_the_same_replies(
     make_bench: Callable[[], FakeBench], split_at: Callable[[bytes, list[int]], list[bytes]], cuts: list[int]
@@ -172,7 +172,7 @@ def test_any_split_of_the_bytes_gives_the_same_replies(
     assert b"".join(wire.receive(part) for part in split_at(SESSION, cuts)) == whole
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(noise=st.binary(max_size=60) | st.text("abcdeginpstu=?0123456789.\r", max_size=80).map(str.encode))
 def test_random_bytes_neither_crash_nor_wedge_the_controller(bench: FakeBench, noise: bytes) -> None:
     wire = TC200Twin.build("oven", bench, {}).connect()

@@ -80,7 +80,7 @@ def test_each_command_gets_the_sheets_reply(whole: bool, table: FakeBench, seria
         assert wire.say(*parts) == expected, sent
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, sum(len(sent) for sent, _ in TABLE)), max_size=12))
 def test_the_replies_do_not_depend_on_how_the_bytes_are_split(
     cuts: list[int],
@@ -153,7 +153,7 @@ def test_a_slip_loses_two_bytes_once_and_unknown_faults_are_refused(
         twin.device_fault("jam")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=200))
 def test_random_bytes_never_wedge_it(data: bytes, table: FakeBench, serial_port: Callable[[Twin], Wire]) -> None:
     wire = serial_port(tagger(table, [], []))

@@ -228,7 +228,7 @@ def test_the_error_counters_count_updates_on_the_way_back(
         assert say(ask(name)) == told((name, b"\x41\x01" + bytes([count])))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(st.one_of(st.binary(max_size=80), st.tuples(st.integers(0, 60), st.binary(min_size=1, max_size=4))))
 def test_no_bytes_crash_the_agent(make_bench: Callable[[], FakeBench], noise: bytes | tuple[int, bytes]) -> None:
     switch = WhiteRabbitSwitchTwin.build("switch", make_bench(), {})

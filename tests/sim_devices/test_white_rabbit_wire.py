@@ -198,14 +198,15 @@ def test_a_step_of_the_master_is_followed(wire: Wire, node: WhiteRabbitNodeTwin)
 def test_a_warm_fibre_is_longer_and_its_asymmetry_shows_nowhere(
     serial_port: Callable[..., Wire], table: FakeBench
 ) -> None:
-    twin = WhiteRabbitNodeTwin.build("day", table, {**QUIET, "swing_k": 5.0, "hidden_ps_per_k": 2.0})
+    parameters = {**QUIET, "swing_k": 5.0, "hidden_ps_per_k": 2.0, "uncalibrated_ps": 300.0}
+    twin = WhiteRabbitNodeTwin.build("day", table, parameters)
     wire = serial_port(twin)
     night = int(stat(wire)["crtt"])
     wire.talk(wait_s=21600.0)  # a quarter of a day: 5 K warmer
     found = stat(wire)
     assert int(found["crtt"]) - night == pytest.approx(2 * 5 * 37 * 5, abs=1)  # 37 ps/(km K), both ways
     assert found["cko"] == "0"
-    assert table.knob("day", "phase_ps").value(table.clock.now_ps()) == pytest.approx(10.0)
+    assert table.knob("day", "phase_ps").value(table.clock.now_ps()) == pytest.approx(10.0 - 150.0)
 
 
 def test_power_on_begins_without_time(wire: Wire, node: WhiteRabbitNodeTwin) -> None:

@@ -25,7 +25,7 @@ occupancies = st.sampled_from([0.0, 0.3, 1e9])
 waits = st.sampled_from([1, 10, 4096])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tags, delays, cuts, offsets, occupancies, waits, st.integers(-12, 6), st.integers(1, 12), st.integers(1, 9))
 @pytest.mark.parametrize("engine", ENGINES)
 def test_histogram_equals_brute_force(
@@ -58,7 +58,7 @@ def test_histogram_equals_brute_force(
         )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tags, delays, cuts, offsets, occupancies, waits, st.integers(0, 90))
 @pytest.mark.parametrize("engine", ENGINES)
 def test_coincidences_equal_brute_force(

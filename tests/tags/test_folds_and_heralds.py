@@ -21,7 +21,7 @@ from tests.tags.streams import ENGINES, block_of, check_every_way, corrected, cu
 PATTERNS = [(0, 1, 2), (3, 1), (4, 2, 0, 1)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(tags, delays, cuts, offsets, st.sampled_from([1, 10, 4096]), st.integers(0, 60))
 @pytest.mark.parametrize("engine", ENGINES)
 def test_folds_equal_brute_force(
@@ -45,7 +45,7 @@ def test_folds_equal_brute_force(
         check_every_way(lambda: FoldCounter(PATTERNS, window_ps, delays_ps, engine=engine), block, at, expected)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(tags, delays, cuts, offsets, st.sampled_from([0.0, 1e9]), st.integers(-60, 30), st.integers(0, 60))
 @pytest.mark.parametrize("engine", ENGINES)
 def test_heralded_counts_equal_brute_force(

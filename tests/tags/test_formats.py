@@ -227,7 +227,7 @@ def test_histograms_of_the_instrument(tmp_path: Path) -> None:
 # -- order and merging
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 3)), max_size=40), st.integers(1, 7), st.integers(0, 50))
 def test_records_a_little_out_of_order_come_out_sorted(tags: list[tuple[int, int]], size: int, slack: int) -> None:
     """Each tag may stand late by as much as `slack` allows; the blocks adjoin and hold every tag once."""
@@ -262,7 +262,7 @@ def test_a_tag_sent_far_ahead_is_named_and_not_the_one_behind_it(size: int) -> N
     assert got == [0, 10**10, 2 * 10**10]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.lists(st.integers(0, 500), max_size=20), min_size=1, max_size=4), st.integers(1, 60))
 def test_merging_streams_is_sorting_all_their_tags(streams: list[list[int]], length: int) -> None:
     def cut(times: list[int], channel: int) -> Iterator[TagBlock]:
@@ -316,7 +316,7 @@ def test_a_flat_file_survives_a_kill_at_any_byte(tmp_path: Path) -> None:
         assert whole(stream_flat(path)).t.tolist() == [*wanted, 101]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_flipped_bit_in_a_flat_file_never_passes(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

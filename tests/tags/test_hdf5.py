@@ -41,7 +41,7 @@ def same(one: TagBlock, two: TagBlock) -> bool:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.sampled_from([0, 1, 5, LONGEST - 1, LONGEST, LONGEST + 1, 3 * LONGEST, 5000 * LONGEST]), max_size=12),
     st.integers(-(2**50), 2**50),

@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qlab.twin.framing import BlockFramer, FixedFramer, LineFramer, MessageFramer
@@ -34,14 +34,12 @@ def feed(framer: Framer, data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-@settings(deadline=None)
 @given(data=BYTES, cuts=st.lists(st.integers(0, 80), max_size=20))
 def test_any_split_gives_the_same_messages(kind: str, data: bytes, cuts: list[int]) -> None:
     make = MAKERS[kind]
     assert feed(make(), data, cuts) == make().feed(data)
 
 
-@settings(deadline=None)
 @given(lines=st.lists(st.binary(max_size=20).map(lambda line: line.translate(None, b"\r\n")), max_size=8))
 def test_lines_come_back_without_terminators_and_without_empty_ones(lines: list[bytes]) -> None:
     assert LineFramer(b"\r\n").feed(b"".join(line + b"\r\n" for line in lines)) == [line for line in lines if line]
@@ -56,7 +54,6 @@ def test_empty_lines_count_where_they_are_asked_for_and_ignored_bytes_never_do()
     assert LineFramer(b"\r", ignored=b"\n", keep_empty=True).feed(b"\r\na\nb\r\n\r") == [b"", b"ab", b""]
 
 
-@settings(deadline=None)
 @given(body=st.binary(max_size=300), cuts=st.lists(st.integers(0, 320), max_size=10))
 def test_a_block_may_hold_any_bytes(body: bytes, cuts: list[int]) -> None:
     # IEEE 488.2, 7.7.6: "#", one digit, that many digits of length, the bytes

@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qlab.clock import SteppedClock
@@ -131,7 +131,6 @@ def test_a_busy_or_failing_instrument_says_so_in_its_own_format() -> None:
     assert twin.refuse(b"tset?", "error", "E7") == b"tset?\rE7\r> "
 
 
-@settings(deadline=None)
 @given(data=st.binary(max_size=80), cuts=st.lists(st.integers(0, 80), max_size=8))
 def test_random_bytes_in_any_split_give_one_answer_and_never_wedge(data: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]

@@ -6,7 +6,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qlab.clock import SteppedClock
@@ -235,7 +235,6 @@ def test_a_set_calls_what_depends_on_it() -> None:
     assert twin.changes == 2
 
 
-@settings(deadline=None)
 @given(wave=st.binary(max_size=2000), cut=st.integers(0, 2000))
 def test_a_block_comes_and_goes_whatever_is_in_it(wave: bytes, cut: int) -> None:
     twin = LampTwin(SteppedClock())
@@ -310,7 +309,6 @@ class PlainTwin(LampTwin):
 PlainTwin._scpi_table = tuple(entry for entry in LampTwin._scpi_table if not entry.blocks)
 
 
-@settings(deadline=None)
 @given(NOISE, st.lists(st.integers(0, 200), max_size=8))
 def test_random_bytes_in_any_split_give_one_answer_and_never_wedge(data: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(min(c, len(data)) for c in cuts), len(data)]
@@ -326,7 +324,6 @@ def test_random_bytes_in_any_split_give_one_answer_and_never_wedge(data: bytes, 
     assert got.endswith(b"1999.0\n")
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_random_blocks_never_crash_the_engine(data: bytes) -> None:
     conversation = LampTwin(SteppedClock()).connect()

@@ -94,8 +94,6 @@ class FoldCounter(LocalAccumulator[FoldResult]):
     others there are two events.
     """
 
-    looks_past_delays = False
-
     def __init__(
         self,
         patterns: Sequence[Sequence[int]],
@@ -129,4 +127,4 @@ class FoldCounter(LocalAccumulator[FoldResult]):
         return FoldResult(self._patterns, self._window_ps, self._counts.copy(), self._exposure)
 
     def _count(self, kernels: Kernels, t: Ints, ch: Channels, lanes: Lanes, reach_ps: int) -> Ints:
-        return kernels.fold_counts(t, ch, lanes, self._masks, reach_ps)
+        return kernels.fold_counts(t, ch, lanes, self._masks, self._reach_ps, reach_ps)

@@ -55,9 +55,6 @@ class LocalAccumulator(ABC, Generic[R]):
         ``auto``, ``numpy`` or ``numba``.
     """
 
-    looks_past_delays = True
-    """Whether the kernel takes tags whose delays are still on."""
-
     def __init__(
         self,
         channels: Sequence[int],
@@ -268,7 +265,7 @@ class LocalAccumulator(ABC, Generic[R]):
         if t.size < 2 or not lanes.spread_ps:
             return self._count(kernels, t, ch, lanes.realigned() if t.size < 2 else lanes, reach_ps)
         wide_ps = reach_ps + lanes.spread_ps
-        if self.looks_past_delays and t.size * wide_ps <= _MAX_OCCUPANCY * max(int(t[-1]) - int(t[0]), 1):
+        if t.size * wide_ps <= _MAX_OCCUPANCY * max(int(t[-1]) - int(t[0]), 1):
             return self._count(kernels, t, ch, lanes, wide_ps)
         t, ch = kernels.realign(t, ch, lanes)
         return self._count(kernels, t, ch, lanes.realigned(), reach_ps)

@@ -21,6 +21,7 @@ multiple-reader mode; what `TagWriter.append` returned for is on disk and surviv
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -189,5 +190,7 @@ class TagWriter:
 
 
 def _cannot(verb: str, path: Path, error: Exception) -> str:
-    reason = getattr(error, "strerror", None) or str(error).split("\n", maxsplit=1)[0]
+    reason = getattr(error, "strerror", None) or str(error)
+    said = re.search(r"error message = '([^']*)'", reason)  # HDF5 tells it among addresses and offsets
+    reason = said[1] if said else reason.split("\n", maxsplit=1)[0]
     return f"cannot {verb} tag file {path}: {reason}; check free space and permissions"

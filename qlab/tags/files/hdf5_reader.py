@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -70,9 +72,10 @@ class TagReader:
             if name not in self._file or self._file[name].shape[1:] != (ROW,):
                 msg = f"{self.path}: dataset /{name} is missing or not made of rows of {ROW} entries"
                 raise TagFileError(msg)
+            _know_filters(self._file[name], self.path)
         for name in ("block_t0", "valid", "acquisitions", "blind"):
             if name not in self._file or self._file[name].ndim != 1:
-                msg = f"{self.path}: dataset /{name} is missing or no list"
+                msg = f"{self.path}: dataset /{name} is missing or no list; an archive that was not finished? write it anew"
                 raise TagFileError(msg)
 
     @property
@@ -134,6 +137,8 @@ class TagReader:
         pieces = [self._piece(*part, blind) for part in self._parts(row_start, row_stop)]
         if not pieces:
             return TagBlock(np.empty(0, np.int64), np.empty(0, np.uint8), 0, 0)
+        if len(pieces) == 1:
+            return pieces[0]
         try:
             return concat(*pieces)
         except BadRequestError as error:
@@ -260,6 +265,18 @@ def iterate_tags(path: Path | str, rows: int = 16, *, progress: Progress = unhea
             yield block
             done = min(done + rows, reader.rows)
             progress(done, reader.rows)
+
+
+def _know_filters(data: h5py.Dataset, path: Path) -> None:
+    """Load what compressed rows need to be read."""
+    plan = data.id.get_create_plist()
+    for k in range(plan.get_nfilters()):
+        number = int(plan.get_filter(k)[0])
+        if not h5py.h5z.filter_avail(number):
+            if find_spec("hdf5plugin") is None:
+                msg = f"{path}: compressed by HDF5 filter {number}, which needs hdf5plugin: pip install 'qlab[lab]'"
+                raise TagFileError(msg)
+            import_module("hdf5plugin")
 
 
 def _open(path: Path) -> h5py.File:

@@ -1,7 +1,11 @@
-"""The compiled loops of `qlab.tags.kernels.numba_kernels`: a local test of gaps, then the neighbours within reach.
+"""The compiled loops of `qlab.tags.kernels.numba_kernels`.
 
-Most tags have none, so the loops cost little more than reading the times.  Finding the candidates without a branch first was
-tried: it is slower on older cores.  What they return is False where times run backwards.
+Of the candidates of a block, those whose next neighbour is near, the survivors are kept whose second next is near as well,
+and so on, without a branch: each place is written, and the next one overwrites it unless the tag is kept.  Where most tags
+have many neighbours (`*_crowded`) that is of no use, and each tag walks through its own.
+
+Tables are indexed by ``lane of the earlier * lanes + lane of the later``; unsigned integers spare the test for negative
+indices.  What the loops return is False where times run backwards.
 """
 
 from __future__ import annotations
@@ -9,8 +13,12 @@ from __future__ import annotations
 import numpy as np
 
 from qlab.compiled import compiled
+from qlab.tags.kernels.numba_vectors import BLOCK, candidates
 
-__all__ = ["companions", "count_channels", "folds", "lags", "pairs", "shift_and_insert"]
+__all__ = ["count_channels", "lags", "lags_crowded", "pairs", "pairs_crowded", "shift_and_insert"]
+
+SHIFT = np.uint64(40)
+"""A lag is divided by the bin through its inverse times two to this power."""
 
 
 @compiled
@@ -45,103 +53,98 @@ def shift_and_insert(t, ch, delays_ps, t_out, ch_out):  # type: ignore[no-untype
 
 
 @compiled
-def lags(t, ch, index, delays_ps, lanes, row, sign, lo_ps, bin_ps, n_bins, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Add the lags of pairs of lanes to their histograms."""
-    width, inverse = np.uint64(bin_ps * n_bins), 1.0 / bin_ps
-    sound, n = True, t.size
-    for i in range(n - 1):
-        gap = t[i + 1] - t[i]
-        if gap <= reach_ps:
-            sound &= gap >= 0  # a backward step passes the test of the gap, so none is missed
-            base, delay = index[ch[i]] * lanes, delays_ps[ch[i]]
-            j = i + 1
-            while True:
-                code = base + index[ch[j]]
-                if row[code] >= 0:
-                    lag = (gap + delay - delays_ps[ch[j]]) * sign[code] - lo_ps
-                    if np.uint64(lag) < width:  # a negative lag is a huge unsigned one
-                        # An integer division costs more than all the rest; the estimate is off by one at most.
-                        cell = np.int64(lag * inverse)
-                        rest = lag - cell * bin_ps
-                        cell += np.int64(rest >= bin_ps) - np.int64(rest < 0)
-                        counts[row[code] * n_bins + cell] += 1
-                j += 1
-                if j == n:
-                    break
-                gap = t[j] - t[i]
-                if gap > reach_ps:
-                    break
+def step_back(t, start, found, k):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Return whether time runs backwards behind one of the tags found; such a step passes the test of the gap."""
+    back = False
+    for q in range(k):
+        i = np.uint64(start) + np.uint64(found[q])
+        back |= t[i + np.uint64(1)] < t[i]
+    return back
+
+
+@compiled
+def lags(t, ch, lane, lanes, first, sign, bias, width, bin_ps, magic, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Add the lags of pairs of lanes to their histograms; the last cell takes those that are outside."""
+    n, outside = np.uint64(t.size), np.uint64(counts.size - 1)
+    found = np.empty(BLOCK + 8, dtype=np.uint16)
+    sound = True
+    for start in range(0, t.size - 1, BLOCK):
+        k = candidates(t, start, min(start + BLOCK, t.size - 1), 1, reach_ps, found)
+        sound &= not step_back(t, start, found, k)
+        base, step = np.uint64(start), np.uint64(1)
+        while k:
+            kept = np.uint64(0)
+            for q in range(k):
+                i = base + np.uint64(found[q])
+                j = i + step
+                code = lane[ch[i]] * lanes + lane[ch[j]]
+                lag = np.uint64((t[j] - t[i]) * sign[code] + bias[code])  # a negative lag is a huge unsigned one
+                cell = (lag * magic) >> SHIFT if magic else lag // bin_ps
+                counts[first[code] + cell if lag < width else outside] += 1
+                found[kept] = found[q]
+                j += np.uint64(1)
+                inside = j < n
+                kept += np.uint64((t[j if inside else i] - t[i] <= reach_ps) & inside)
+            k = np.int64(kept)
+            step += np.uint64(1)
     return sound
 
 
 @compiled
-def pairs(t, ch, index, delays_ps, lanes, half_ps, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
+def lags_crowded(t, ch, lane, lanes, first, sign, bias, width, bin_ps, magic, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Do the same as `lags` tag by tag."""
+    sound, outside = True, np.uint64(counts.size - 1)
+    for i in range(t.size - 1):
+        now, base = t[i], lane[ch[i]] * lanes
+        sound &= t[i + 1] >= now
+        for j in range(i + 1, t.size):
+            gap = t[j] - now
+            if gap > reach_ps:
+                break
+            code = base + lane[ch[j]]
+            lag = np.uint64(gap * sign[code] + bias[code])
+            cell = (lag * magic) >> SHIFT if magic else lag // bin_ps
+            counts[first[code] + cell if lag < width else outside] += 1
+    return sound
+
+
+@compiled
+def pairs(t, ch, lane, lanes, bias, width, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Count pairs by lanes of the earlier and of the later."""
-    width = np.uint64(2 * half_ps)
-    sound, n = True, t.size
-    for i in range(n - 1):
-        gap = t[i + 1] - t[i]
-        if gap <= reach_ps:
-            sound &= gap >= 0
-            base, delay = index[ch[i]] * lanes, delays_ps[ch[i]] + half_ps
-            j = i + 1
-            while True:
-                counts[base + index[ch[j]]] += np.int64(np.uint64(gap + delay - delays_ps[ch[j]]) <= width)
-                j += 1
-                if j == n:
-                    break
-                gap = t[j] - t[i]
-                if gap > reach_ps:
-                    break
+    n = np.uint64(t.size)
+    found = np.empty(BLOCK + 8, dtype=np.uint16)
+    sound = True
+    for start in range(0, t.size - 1, BLOCK):
+        k = candidates(t, start, min(start + BLOCK, t.size - 1), 1, reach_ps, found)
+        sound &= not step_back(t, start, found, k)
+        base, step = np.uint64(start), np.uint64(1)
+        while k:
+            kept = np.uint64(0)
+            for q in range(k):
+                i = base + np.uint64(found[q])
+                j = i + step
+                code = lane[ch[i]] * lanes + lane[ch[j]]
+                counts[code] += np.int64(np.uint64(t[j] - t[i] + bias[code]) <= width)
+                found[kept] = found[q]
+                j += np.uint64(1)
+                inside = j < n
+                kept += np.uint64((t[j if inside else i] - t[i] <= reach_ps) & inside)
+            k = np.int64(kept)
+            step += np.uint64(1)
     return sound
 
 
 @compiled
-def folds(t, ch, index, lanes, masks, least, span_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Count choices of one tag a lane of each mask, by their earliest tag."""
-    near = np.zeros(lanes, dtype=np.int64)
-    sound, n = True, t.size
-    for i in range(n - least + 1):
-        sound &= t[i + 1] >= t[i]
-        if t[i + least - 1] - t[i] <= span_ps:
-            near[:] = 0
-            j = i + 1
-            while j < n and t[j] - t[i] <= span_ps:
-                near[index[ch[j]]] += 1
-                j += 1
-            own = index[ch[i]]
-            near[own] = 1
-            for k in range(masks.size):
-                if (masks[k] >> own) & 1:
-                    choices = 1
-                    for lane in range(lanes):
-                        if (masks[k] >> lane) & 1:
-                            choices *= near[lane]
-                    counts[k] += choices
-    for i in range(max(n - least + 1, 0), n - 1):
-        sound &= t[i + 1] >= t[i]
-    return sound
-
-
-@compiled
-def companions(t, ch, index, delays_ps, anchor, lo_ps, hi_ps, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Histogram which lanes clicked about each tag of one lane."""
-    sound, n = True, t.size
-    for i in range(n):
-        sound &= t[max(i - 1, 0)] <= t[i]
-        if index[ch[i]] != anchor:
-            continue
-        mask = np.int64(0)
-        delay = delays_ps[ch[i]]
-        j = i - 1
-        while j >= 0 and t[i] - t[j] <= reach_ps:
-            dt = t[j] - t[i] + delay - delays_ps[ch[j]]
-            mask |= np.int64(lo_ps <= dt <= hi_ps) << index[ch[j]]
-            j -= 1
-        j = i + 1
-        while j < n and t[j] - t[i] <= reach_ps:
-            dt = t[j] - t[i] + delay - delays_ps[ch[j]]
-            mask |= np.int64(lo_ps <= dt <= hi_ps) << index[ch[j]]
-            j += 1
-        counts[mask & ~(np.int64(1) << anchor)] += 1
+def pairs_crowded(t, ch, lane, lanes, bias, width, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Do the same as `pairs` tag by tag."""
+    sound = True
+    for i in range(t.size - 1):
+        now, base = t[i], lane[ch[i]] * lanes
+        sound &= t[i + 1] >= now
+        for j in range(i + 1, t.size):
+            gap = t[j] - now
+            if gap > reach_ps:
+                break
+            code = base + lane[ch[j]]
+            counts[code] += np.int64(np.uint64(gap + bias[code]) <= width)
     return sound

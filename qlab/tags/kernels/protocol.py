@@ -23,6 +23,7 @@ __all__ = ["Kernels", "LagBins", "Lanes", "kernels_of"]
 
 Ints = NDArray[np.int64]
 Channels = NDArray[np.uint8]
+_OUTSIDE_PS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,16 @@ class Lanes:
         values = [int(delays[c]) for c in lanes]
         return cls(lanes, index, delays, max(values) - min(values) if values else 0)
 
+    def difference_ps(self) -> Ints:
+        """Return the delay of the earlier less that of the later, by lanes of both, int64, shape (lanes ** 2,)."""
+        delays = self.delays_ps[list(self.channels)]
+        difference: Ints = np.subtract.outer(delays, delays).ravel()
+        return difference
+
+    def only(self, *channels: int) -> Lanes:
+        """Return lanes of some of the channels, with the same delays."""
+        return Lanes.of(channels, {c: int(self.delays_ps[c]) for c in channels})
+
     def realigned(self) -> Lanes:
         """Return the same lanes for a stream whose delays have been taken off."""
         return Lanes(self.channels, self.index, np.zeros(256, dtype=np.int64), 0)
@@ -91,6 +102,22 @@ class LagBins:
     bin_ps: int
     n_bins: int
 
+    @property
+    def width_ps(self) -> int:
+        """What the bins cover."""
+        return self.bin_ps * self.n_bins
+
+    def tables(self, lanes: Lanes) -> tuple[Ints, Ints]:
+        """Return the first cell of a pair's histogram, and what to add to its signed gap so that the first bin begins at 0.
+
+        Both by lanes of the earlier tag and of the later, int64, shape (lanes ** 2,).  For a pair without a histogram the gap
+        becomes so large that it lies outside.
+        """
+        wanted = self.row >= 0
+        first = np.where(wanted, self.row * self.n_bins, 0)
+        bias = np.where(wanted, lanes.difference_ps() * self.sign - self.lo_ps, -_OUTSIDE_PS)
+        return first, bias
+
 
 class Kernels(Protocol):
     """What an engine can do."""
@@ -114,10 +141,10 @@ class Kernels(Protocol):
         """
         ...
 
-    def fold_counts(self, t: Ints, ch: Channels, lanes: Lanes, masks: Ints, span_ps: int) -> Ints:
+    def fold_counts(self, t: Ints, ch: Channels, lanes: Lanes, masks: Ints, span_ps: int, reach_ps: int) -> Ints:
         """Count the choices of one tag from each lane of a mask that span at most `span_ps`, shape (masks,).
 
-        Delays must be off the stream.  A mask has bit k for lane k, and two bits at least.
+        A mask has bit k for lane k, and two bits at least.
         """
         ...
 

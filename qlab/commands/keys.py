@@ -1,4 +1,4 @@
-"""Commands of the two parties that make keys: `qkd preshare`, `alice`, `bob`."""
+"""`qlab qkd`: make keys, as one of two parties."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qlab.commands.options import lab_of, lab_options, say
+from qlab.commands.options import lab_options, say
 
 if TYPE_CHECKING:
     import argparse
 
 __all__ = ["add"]
 
+DEFAULT_LAB = "bbm92"
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the parsers of these commands."""
+    """Add the commands."""
     qkd = commands.add_parser("qkd", help="make keys, as one of two parties").add_subparsers(
         required=True, metavar="TASK"
     )
-    preshare = qkd.add_parser("preshare", help="write the secret that both parties begin with")
-    preshare.add_argument("file", metavar="FILE", type=Path)
-    preshare.add_argument("--slots", type=int, default=200, metavar="N", help="tags that it pays for (default 200)")
-    preshare.set_defaults(command=_preshare)
+    preshared = qkd.add_parser("preshare", help="write the secret that both parties begin with")
+    preshared.add_argument("file", metavar="FILE", type=Path)
+    preshared.add_argument("--slots", type=int, default=200, metavar="N", help="tags that it pays for (default 200)")
+    preshared.set_defaults(command=_preshare)
     for side, text in (("alice", "listen, and open blocks"), ("bob", "call Alice, and correct")):
         party = qkd.add_parser(side, help=f"be {side.capitalize()}: {text}")
         party.add_argument("lab_argument", metavar="LAB", nargs="?", help="lab file or name of a shipped lab")
@@ -37,6 +39,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             "--channel", metavar="NAME=X,...", default="", help="worsen what is sent: latency_s, loss ..."
         )
         party.add_argument("--tls", metavar="FILE", nargs=3, type=Path, help="certificate, key and authority, as PEM")
+        party.add_argument("--control", type=int, metavar="PORT", help="step the time of served twins, piece by piece")
         party.add_argument(
             "--patience-s", type=float, default=60.0, metavar="S", help="with a silent peer (default 60)"
         )
@@ -65,12 +68,14 @@ def _party(arguments: argparse.Namespace) -> int:
         arguments.channel,
         None if arguments.tls is None else tuple(arguments.tls),
         arguments.patience_s,
+        arguments.control,
     )
 
     def tell(text: str) -> None:
         print(text, file=sys.stderr if arguments.json else sys.stdout, flush=True)
 
-    result = run_party(arguments.side, lab_of(arguments), arguments.set, options, tell)
+    lab = arguments.lab_argument or arguments.lab or DEFAULT_LAB
+    result = run_party(arguments.side, lab, arguments.set, options, tell)
     if arguments.json:
         say(statements_json(result))
     else:
