@@ -32,7 +32,8 @@ def synchronise_clocks(
     source : PhotonSource
         Switched on for the run.
     oscillator : SteeredClock
-        What makes the second node's frequency; with it the loop is closed.  Name it: none is taken by itself.
+        What makes the second node's frequency; with it the loop is closed.  Where the lab has several none is taken by
+        itself.
     duration_s : float
         Of the run, in lab seconds.
     acquisition_s : float
@@ -176,7 +177,8 @@ def transfer_time(
         table = np.array(rows, np.float64)
         columns = {key: table[:, i] for i, key in enumerate(COLUMNS)}
         shares = {"locked_share": float(columns["locked"].mean()), "alarms": int(columns["alarm"].sum())}
-        found = columns | shares
+        last = {f"{key}_at_end": float(columns[key][-1]) for key in ("offset_ps", "sigma_ps", "round_trip_ps")}
+        found = columns | shares | last
         yield from publish("analysis", "transfer", found, clock.now_s())
         return found
 

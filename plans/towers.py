@@ -159,6 +159,7 @@ class Ledger:
             "foreseen_sigma_ps": float(tower.foreseen_sigma_ps.get()),
             "offset_ps": float(tower.offset_ps.get()),
             "sigma_ps": float(tower.sigma_ps.get()),
+            "frequency": float(tower.frequency.get()),
         }
         self.rows.append(list(values.values()))
         self._seen.add(k)
@@ -169,7 +170,7 @@ class Ledger:
 
     def summary(self, limit_ps, share):
         """Return what the run says, for the results."""
-        from qlab.timing.service_level import service_level
+        from qlab.timing.service_level import service_level, share_curve
 
         rows = np.array(self.rows, np.float64)
         if not any(record.until_s for record in self.records):
@@ -179,7 +180,11 @@ class Ledger:
             raise PlanError(msg)
         whole = service_level(self.records, limit_ps, share)
         each = [service_level([r], limit_ps, share) if r.until_s else None for r in self.records]
+        limits = np.geomspace(limit_ps / 30.0, limit_ps * 10.0, 120)
         found = {
+            "curve_ps": limits,
+            "curve": share_curve(self.records, limits),
+            "tower_curves": np.array([share_curve([record], limits) for record in self.records]),
             "names": np.array([tower.name for tower in self.towers]),
             "limit_ps": limit_ps,
             "promised": share,

@@ -28,7 +28,7 @@ class EnsembleScale:
     clocks:
         How many there are.
     most_weight:
-        Largest weight of a clock, above 1 / clocks.
+        Largest weight of a clock, 1 / clocks or more; by default 0.3, of few clocks twice their share.
 
     Attributes
     ----------
@@ -38,7 +38,9 @@ class EnsembleScale:
         Of the clocks, shape (clocks,), sum 1.
     """
 
-    def __init__(self, clocks: int, *, most_weight: float = 0.3) -> None:
+    def __init__(self, clocks: int, *, most_weight: float | None = None) -> None:
+        if most_weight is None:
+            most_weight = max(0.3, min(2.0 / max(clocks, 1), 1.0))
         if clocks < 2 or not 1.0 / clocks <= most_weight <= 1.0:
             msg = f"ensemble: {clocks} clocks, most_weight = {most_weight:g}; expected two or more, and from 1/clocks to 1"
             raise BadRequestError(msg)

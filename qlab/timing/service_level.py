@@ -17,7 +17,7 @@ from qlab.errors import BadRequestError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CoastRecord", "ServiceLevel", "service_level"]
+__all__ = ["CoastRecord", "ServiceLevel", "service_level", "share_curve"]
 
 
 @dataclass(slots=True)
@@ -81,6 +81,13 @@ class ServiceLevel:
             f"time error < {self.limit_ps / 1e3:g} ns for {self.promised:.2%} of the time: {verdict}, {self.kept:.3%}; "
             f"{self.promised:.2%} of the time below {self.at_promised_ps / 1e3:.3g} ns, at worst {self.worst_ps / 1e3:.3g} ns"
         )
+
+
+def share_curve(records: list[CoastRecord], limits_ps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return for what share of the time the error was below each limit, shape of `limits_ps`; 0 without records."""
+    lasted = np.array([s for record in records for s in record.lasted_s])
+    error = np.abs([e for record in records for e in record.error_ps])
+    return np.array([_share(lasted, error, float(x)) if lasted.size else 0.0 for x in limits_ps])
 
 
 def service_level(records: list[CoastRecord], limit_ps: float, promised: float) -> ServiceLevel:

@@ -122,7 +122,8 @@ def _interval(kind: str, deviation: float, alpha: int, factor: int, n: int) -> t
         return 0.0, 0.0
     try:
         edf = allantools.edf_greenhall(alpha, order, factor, n, overlapping=overlapping, modified=modified)
-    except NotImplementedError:  # white phase noise at the longest times: nearly as flicker phase noise
+    except NotImplementedError:
+        # White phase noise at the longest times, which the package leaves out: those of flicker phase noise are fewer.
         edf = allantools.edf_greenhall(1, order, factor, n, overlapping=overlapping, modified=modified)
     low, high = allantools.confidence_interval(deviation, edf=max(float(edf), 1.0))
     return float(low), float(high)

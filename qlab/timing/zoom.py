@@ -22,6 +22,8 @@ FINER = 8
 KEEPS = 0.55
 """A turn that leaves less than this of the pairs has reached the jitter."""
 NARROWEST_PS = 1.0
+SLICES = 64
+"""Of the span: within one, the steepest slope that is tried moves by less than a bin."""
 
 Floats = NDArray[np.float64]
 
@@ -76,16 +78,11 @@ def zoom(near: NearPairs, rate_ps: float, width_ps: float, span_s: float, max_dr
         width = peak.width_ps / FINER
         # Slopes and bends whose ends lie half a bin apart; a bend is taken about its mean, so that it moves no offset.
         slope_step, bend_step = width / span_s, 4.0 * width / span_s**2
-        best: tuple[int, float, float, float] | None = None
-        for bend in _steps(bend_range, bend_step):
-            bent = held.residual_ps - bend * (held.s**2 - span_s**2 / 12.0)
-            for slope in _steps(slope_range, slope_step):
-                count, offset = _tallest(bent - slope * held.s, held.half_ps, width)
-                if best is None or count > best[0]:
-                    best = (count, offset, slope, bend)
-        if best is None:
-            return peak
-        count, offset, slope, bend = best
+        slopes, bends = _steps(slope_range, slope_step), _steps(bend_range, bend_step)
+        slope, bend = _Slices(held, width, span_s, slopes, bends).best()
+        count, offset = _tallest(
+            held.residual_ps - slope * held.s - bend * (held.s**2 - span_s**2 / 12.0), held.half_ps, width
+        )
         finer = Peak(
             coefficients + np.array([offset - bend * span_s**2 / 12.0, slope, bend]), count, rate_ps * width, width
         )
@@ -94,6 +91,48 @@ def zoom(near: NearPairs, rate_ps: float, width_ps: float, span_s: float, max_dr
         peak, coefficients = finer, finer.coefficients
         held = held.less(offset + slope * held.s + bend * (held.s**2 - span_s**2 / 12.0), 2.0 * width)
         slope_range, bend_range = slope_step, min(bend_step, bend_range)
+
+
+class _Slices:
+    """Pairs counted in slices of time and cells of a quarter bin, so that a slope or bend is a shift of each slice.
+
+    Parameters
+    ----------
+    near:
+        The pairs.
+    width, span_s:
+        Of a bin and of the data.
+    slopes, bends:
+        What is tried.
+    """
+
+    def __init__(self, near: NearPairs, width: float, span_s: float, slopes: Floats, bends: Floats) -> None:
+        self._cell = width / 4.0
+        middles = (np.arange(SLICES) + 0.5) * span_s / SLICES - span_s / 2.0
+        self._slopes, self._bends = slopes, bends
+        self._rise, self._bow = middles / self._cell, (middles**2 - span_s**2 / 12.0) / self._cell
+        reach = np.abs(slopes).max() * np.abs(self._rise).max() + np.abs(bends).max() * np.abs(self._bow).max()
+        self._pad = int(np.ceil(reach)) + 1
+        self._cells = int(np.ceil(2.0 * near.half_ps / self._cell)) + 1
+        slices = np.clip((near.s / span_s + 0.5) * SLICES, 0, SLICES - 1).astype(np.int64)
+        row = self._cells + 2 * self._pad
+        places = ((near.residual_ps + near.half_ps) * (1.0 / self._cell)).astype(np.int64) + self._pad
+        self._counts = np.bincount(slices * row + places, minlength=SLICES * row)
+        self._first = np.arange(SLICES) * row + self._pad
+
+    def best(self) -> tuple[float, float]:
+        """Return the slope and bend with the fullest bin."""
+        found, most = (0.0, 0.0), -1
+        across = np.arange(self._cells)
+        for bend in self._bends:
+            for slope in self._slopes:
+                shift = np.rint(slope * self._rise + bend * self._bow).astype(np.int64)
+                total = self._counts[(self._first + shift)[:, np.newaxis] + across].sum(axis=0)
+                pairs = total[1:] + total[:-1]
+                fullest = int((pairs[2:] + pairs[:-2]).max()) if pairs.size > 2 else int(total.sum())
+                if fullest > most:
+                    found, most = (float(slope), float(bend)), fullest
+        return found
 
 
 def _steps(half: float, step: float) -> Floats:
