@@ -25,7 +25,7 @@ from qlab.analysis.intervals import ONE_SIGMA
 from qlab.analysis.photon_statistics import pulsed_g2
 from qlab.analysis.prediction import PairExperiment, linear_analyser, werner_state
 from qlab.analysis.projections import NINE_SETTINGS, analyser_counts
-from qlab.analysis.state_intervals import linear_state
+from qlab.analysis.state_intervals import KINK, linear_state
 from qlab.analysis.state_measures import bell_weights, concurrence
 from qlab.analysis.two_photon_interference import fit_dip
 from qlab.physics.arm import Arm, BeamSplitter, PolarisingSplitter, Port, WavePlate
@@ -120,7 +120,14 @@ def chsh_run(seed: int) -> bool:
     return abs(found.s - experiment.chsh(*parties)) < found.sigma
 
 
-def _state_run(seed: int, figure: Callable, truth: float, visibility: float = VISIBILITY, pairs: float = 800.0) -> bool:
+def _state_run(
+    seed: int,
+    figure: Callable,
+    truth: float,
+    visibility: float = VISIBILITY,
+    pairs: float = 800.0,
+    mixed_by: float = 0.0,
+) -> bool:
     table = _Table(seed, visibility, PAIRS_HZ)
     seconds = pairs / PAIRS_HZ / ETA**2
     counted = [table.count(vectors, seconds) for vectors in NINE_SETTINGS]
@@ -130,7 +137,7 @@ def _state_run(seed: int, figure: Callable, truth: float, visibility: float = VI
         accidentals=[accidentals for _, accidentals in counted],
         contrast=1.0 - 2.0 * 10.0 ** (-EXTINCTION_DB / 10.0),
     )
-    interval = linear_state(data).interval(figure)
+    interval = linear_state(data).interval(figure, mixed_by=mixed_by)
     return interval.low < truth < interval.high
 
 
@@ -141,7 +148,7 @@ def fidelity_run(seed: int) -> bool:
 
 def concurrence_run(seed: int, visibility: float = VISIBILITY, pairs: float = 800.0) -> bool:
     """Return whether the concurrence's interval holds that of a Werner state, (3 V - 1) / 2."""
-    return _state_run(seed, concurrence, (3.0 * visibility - 1.0) / 2.0, visibility, pairs)
+    return _state_run(seed, concurrence, (3.0 * visibility - 1.0) / 2.0, visibility, pairs, KINK)
 
 
 def g2_run(seed: int) -> bool:

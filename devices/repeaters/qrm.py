@@ -1,8 +1,8 @@
 """QRM repeater module: memory qubits, entangled with a neighbour's over heralded links.
 
-SCPI over TCP 5025.  Qubit 1 has the optical interface, the others store.  A link heralds only while both its ends try, so a
-plan starts both and waits for both; what is stored decays meanwhile, and its fidelity is the module's belief, not a
-measurement.  Ending a plan ends attempts; pairs stay until they are measured, freed, or cut off by age.
+SCPI over TCP 5025, or HiSLIP.  Qubit 1 has the optical interface, the others store.  A link heralds only while both its
+ends try, so a plan starts both and waits for both; what is stored decays meanwhile, and its fidelity is the module's belief,
+not a measurement.  Ending a plan ends attempts; pairs stay until they are measured, freed, or cut off by age.
 """
 
 from __future__ import annotations

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
     from qlab.analysis.projections import ProjectionCounts
 
-__all__ = ["LinearState", "linear_state"]
+__all__ = ["KINK", "LinearState", "linear_state"]
 
 Matrices: TypeAlias = NDArray[np.complex128]
+KINK = 5.0
+"""Standard deviations by which a state is mixed before the slope of a figure with a kink at pure states is taken."""
 _STEP = 1e-5
 
 
@@ -56,6 +58,7 @@ class LinearState:
         *,
         bounds: tuple[float, float] = (-math.inf, math.inf),
         units: str = "",
+        mixed_by: float = 0.0,
     ) -> Interval:
         """Return a figure of the state with its interval.
 
@@ -66,12 +69,18 @@ class LinearState:
             which entropy is not at a pure one.
         bounds:
             Between which the figure lies for any state: the interval is cut there, which loses no truth.
+        mixed_by:
+            For a convex figure with a kink where eigenvalues vanish, as concurrence: its slope is taken at a state that is so
+            many standard deviations of a matrix element more mixed than the likeliest; `KINK` is enough.
         """
         basis = hermitian_basis(self.rho.shape[0])
-        ahead, behind = (np.asarray(figure(self.near + sign * _STEP * basis), np.float64) for sign in (1.0, -1.0))
+        size = self.near.shape[0]
+        share = min(mixed_by * math.sqrt(float(np.trace(self.covariance))) / size, 1.0)
+        at = (1.0 - share) * self.near + share * np.eye(size) / size
+        ahead, behind = (np.asarray(figure(at + sign * _STEP * basis), np.float64) for sign in (1.0, -1.0))
         gradient = (ahead - behind) / (2.0 * _STEP)
-        away = np.einsum("kij,ji->k", basis, self.rho - self.near).real
-        value = float(np.asarray(figure(self.near[np.newaxis]))[0] + gradient @ away)
+        away = np.einsum("kij,ji->k", basis, self.rho - at).real
+        value = float(np.asarray(figure(at[np.newaxis]))[0] + gradient @ away)
         reach = _quantile(level) * math.sqrt(float(gradient @ self.covariance @ gradient))
         value, low, high = (min(max(edge, bounds[0]), bounds[1]) for edge in (value, value - reach, value + reach))
         return Interval(value, low, high, level, units, "one step from the likeliest state to linear inversion")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qlab.analysis.state_intervals import linear_state
+from qlab.analysis.state_intervals import KINK, linear_state
 from qlab.analysis.state_measures import (
     BELL_NAMES,
     bell_weights,
@@ -58,7 +58,8 @@ def describe_state(data: ProjectionCounts, target: str, seed: int = 0) -> dict[s
     state = linear_state(data)
     intervals = {name: (samples.interval(figure), -np.inf, np.inf) for name, figure in _SAMPLED.items()}
     for name, (figure, least, most) in {"fidelity": (fidelity, 0.0, 1.0), **_SMOOTH}.items():
-        intervals[name] = (state.interval(figure), least, most)
+        mixed_by = KINK if name == "concurrence" else 0.0
+        intervals[name] = (state.interval(figure, mixed_by=mixed_by), least, most)
     for name, (interval, least, most) in intervals.items():
         # The error is that of the counts, also where the interval is cut.
         found |= {

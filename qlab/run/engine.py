@@ -78,7 +78,6 @@ class Session:
             context_managers=None if main else [],  # outside the main thread no signal handler can be set
         )
         self._hold: Hold | None = None
-        self._reason = ""
         self.RE.register_command("sleep", self._sleep)
         self.RE.register_command("close_run", self._close_run)
         self.RE.state_hook = self._state_changed
@@ -90,7 +89,6 @@ class Session:
 
     def run(self, plan: Generator[Any, Any, Any], **md: Any) -> Any:
         """Run a plan; returns its result.  Whatever ends it, the instruments are left safe."""
-        self._reason = ""
         try:
             return self.RE(plan, **md).plan_result
         finally:
@@ -108,7 +106,6 @@ class Session:
 
         Of a paused plan everything is over when this returns; a running one goes on to its end in the engine's thread.
         """
-        self._reason = reason
         try:
             self.RE.abort(reason)
         finally:
@@ -157,7 +154,7 @@ class Session:
     async def _close_run(self, msg: Any) -> Any:
         # The preprocessors of bluesky close an aborted run without telling why.
         if msg.kwargs.get("exit_status") == "abort" and not msg.kwargs.get("reason"):
-            msg = msg._replace(kwargs={**msg.kwargs, "reason": self._reason})
+            msg = msg._replace(kwargs={**msg.kwargs, "reason": self.RE._reason})  # noqa: SLF001
         return await self.RE._close_run(msg)  # noqa: SLF001
 
     def _state_changed(self, new: str, old: str) -> None:

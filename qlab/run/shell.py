@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from bluesky.utils import FailedStatus
+from bluesky.utils import FailedStatus, RunEngineInterrupted
 
 from qlab.errors import BadRequestError, QlabError
 from qlab.lab.build import open_lab
@@ -14,6 +14,7 @@ from qlab.run.engine import Session
 from qlab.run.farewell import farewell
 from qlab.run.loader import find_plans
 from qlab.run.progress import Progress
+from qlab.run.warming import warm_up
 
 if TYPE_CHECKING:
     from qlab.run.options import RunOptions
@@ -26,6 +27,9 @@ def _one_message(
 ) -> None:
     """Show what went wrong without the engine's traceback."""
     del prompt, trace, tb_offset
+    if kind is RunEngineInterrupted:
+        say("the run was interrupted; if it is paused, RE.resume() goes on and RE.abort() ends it")
+        return
     status: Any = value.args[0] if kind is FailedStatus and value.args else None
     cause = status.exception(0.0) if status is not None and hasattr(status, "exception") else None
     say(f"{type(cause or value).__name__}: {cause or value}")
@@ -49,15 +53,18 @@ def shell(lab_name: str, options: RunOptions) -> int:
         say_killed(session)
         session.subscribe(Progress(lab.clock))
         names = {**lab.devices, **find_plans()}
+        names["warm_up"] = lambda: warm_up(lab, say)
         names |= {"RE": session.RE, "lab": lab, "catalogue": session.catalogue, "bps": bps, "bp": bp, "bpp": bpp}
         banner = (
             f"lab {lab.file.name}: {', '.join(lab.devices)}\n"
+            "warm_up() brings the ovens to the temperatures of the lab file\n"
             "RE(measure_chsh(tagger, alice, bob, pump)) runs a plan; Ctrl-C twice pauses it, RE.resume() goes on, "
             "RE.abort() ends it"
         )
         logging.getLogger("bluesky").setLevel(logging.CRITICAL)  # it would print the traceback that we spare a person
         prompt = InteractiveShellEmbed(banner1=banner, user_ns=names)
-        prompt.set_custom_exc((QlabError, FailedStatus), _one_message)
-        with farewell(session, also=prompt.ask_exit):
+        prompt.set_custom_exc((QlabError, FailedStatus, RunEngineInterrupted), _one_message)
+        with farewell(session, also=prompt.ask_exit) as signalled:
             prompt()
+            signalled.leave()
     return 0

@@ -1,4 +1,7 @@
-"""Stated 68 % intervals hold the truth in 68 % of runs, from the twins' tags (benchmarks/bench_coverage.py has all 200)."""
+"""A few of the runs of benchmarks/bench_coverage.py: enough to notice intervals that hold the truth hardly ever, or always.
+
+The slow tests of `test_coverage_of_tags.py` have 200 runs of each quantity, with worlds of their own.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,11 @@ import pytest
 
 from benchmarks.bench_coverage import QUANTITIES, covered, limits
 
-FEW = {"CHSH": 24, "g2": 16, "tomography fidelity": 12}
-"""Runs of the quick version: enough to notice intervals that hold the truth hardly ever, or always."""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", QUANTITIES)
-def test_intervals_hold_the_truth_as_often_as_they_say(name: str) -> None:
-    inside = covered(QUANTITIES[name], 200)
-    low, high = limits(200)
-    assert low <= inside <= high
+FEW = {"CHSH": 20, "g2": 10, "tomography fidelity": 10}
 
 
 @pytest.mark.parametrize("name", FEW)
 def test_intervals_are_neither_far_too_narrow_nor_too_wide(name: str) -> None:
     inside = covered(QUANTITIES[name], FEW[name], first_seed=1000)
-    low, high = limits(FEW[name])
-    assert low <= inside <= min(high, FEW[name] - 1)
+    low, _ = limits(FEW[name])
+    assert low <= inside < FEW[name]

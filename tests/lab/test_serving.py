@@ -64,6 +64,13 @@ def test_foreign_clients_drivers_and_the_control_channel_meet_the_same_twins(
         state = ask(capsys, "list", port)
         assert isinstance(state, dict)
         assert state["oven"]["powered"] is False
+
+        armed = ask(capsys, "world", port, "fibre_delay", "alice_fibre", "by_ps=1000", "way=forth")
+        assert isinstance(armed, dict)
+        assert armed["place"] == "alice_fibre"
+        assert "clock_leap" in str(ask(capsys, "world", port))
+        assert main(["twin", "world", port, "fibre_cut", "alice_fiber"]) == 1
+        assert "did you mean 'alice_fibre'?" in capsys.readouterr().err
     manager.close()
     assert main(["doctor", str(path)]) == 1
     assert "WRONG oven" in capsys.readouterr().out

@@ -109,7 +109,7 @@ def test_a_journal_without_a_beginning_is_no_run(tmp_path: Path, content: str) -
     path = tmp_path / "x.jsonl"
     path.write_text(content)
     assert mark_killed_runs(tmp_path) == []
-    with pytest.raises(BadRequestError, match="holds no documents, or is damaged"):
+    with pytest.raises(BadRequestError, match="holds no run: its first line is no start document"):
         read_run(path)
 
 

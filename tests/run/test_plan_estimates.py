@@ -45,7 +45,7 @@ def test_a_plan_lasts_as_long_as_its_estimate(name: str, tmp_path: Path) -> None
     if case.after:
         lasts(case.after, CASES[case.after], tmp_path, seed=11)
     options = RunOptions((*case.overrides, "seed=12"), tmp_path)
-    found = estimate_plan(case.lab_name(tmp_path), name, case.texts, options)
+    found = estimate_plan(case.lab_name(tmp_path), name, case.texts, options, wall_s=900.0)
     spent_s = lasts(name, case, tmp_path, seed=13)
     assert found.complete
     assert abs(found.lab_s - spent_s) < case.bound * spent_s

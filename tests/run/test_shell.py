@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SAID = """
+warm_up()
 r = RE(record_tags([tagger], duration_s=0.1))
 print("tags", r.plan_result["tagger"]["tags"] > 0)
 RE(bps.mv(pump.current_a, 5))
@@ -28,6 +29,7 @@ def test_the_shell_has_engine_devices_and_plans_and_says_mistakes_in_one_line(tm
     done = subprocess.run(command, input=SAID, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "lab bell: pump, oven" in done.stdout
+    assert "oven: 40.0 degC after" in done.stdout
     assert "tags True" in done.stdout
     assert "LimitError: pump: current_a = 5 A is outside its limits, 0 to 0.12 A" in done.stdout
     assert "LimitError: oven: temperature_c = 999 degC is outside its limits" in done.stdout

@@ -12,7 +12,7 @@ from qlab.timing.acquire import ClockLock, NoLock, Search, acquire
 from tests.timing.pairs import TwoClocks, tags_of_pairs
 
 # A few hundred frequencies in transforms of 2^15 and 2^16: the whole range in a fraction of a second.
-SMALL = Search(max_offset_ps=2 * 10**9, span_s=1.0, frequency_steps=(3e-5,), candidates=4)
+SMALL = Search(max_offset_ps=2 * 10**9, span_s=1.0, frequency_steps=(1e-5,), candidates=4)
 
 
 def errors(lock: ClockLock | NoLock, clocks: TwoClocks) -> tuple[float, float, float]:
@@ -92,7 +92,7 @@ def test_noise_gives_no_lock(pairs: float) -> None:
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("pairs", [0.0, 0.001])
 def test_noise_gives_no_lock_in_a_thousand_runs(pairs: float) -> None:
-    search = Search(max_offset_ps=2 * 10**9, span_s=1.0, frequency_steps=(3e-5,), candidates=4)
+    search = Search(max_offset_ps=2 * 10**9, span_s=1.0, frequency_steps=(1e-5,), candidates=4)
     locks = 0
     for seed in range(1000):
         a, b = tags_of_pairs(TwoClocks(10**8, 1e-6), seed=10_000 + seed, pairs=pairs, duration_s=1.1)
