@@ -46,6 +46,7 @@ LO_PS, HI_PS, BIN_PS = -10_000, 10_000, 10
 WINDOW_PS = 1000
 FOUR_DELAYS = {2: DELAY_PS, 3: DELAY_PS}
 BRUTE_TAGS = 4000
+SLOW_S = 2.0
 PAIRS = [(a, b) for b in range(4) for a in range(b)]
 
 
@@ -89,6 +90,9 @@ class Table:
         everyone = [*ours, *peers]
         for _ in range(self.rounds):
             for one in everyone:
+                if one.seconds and one.seconds[0] > SLOW_S:  # once is enough
+                    one.seconds.append(one.seconds[0])
+                    continue
                 gc.collect()
                 begin = self.clock()
                 one.run()

@@ -11,6 +11,7 @@ import numpy as np
 from tag_peers import split
 from tag_streams import chunks_of, entropy_bytes
 
+from qlab.tags.files.archive import ArchiveWriter
 from qlab.tags.files.hdf5 import TagWriter
 from qlab.tags.files.sniff import open_tags
 
@@ -54,14 +55,24 @@ def archive(block: TagBlock, folder: Path, rounds: int, clock: Callable[[], floa
 
 def ways(block: TagBlock, folder: Path) -> list[tuple[str, Callable[[Path], None], Callable[[Path], TagBlock | None]]]:
     """Return name, writer and reader of each way."""
+    codecs = ["blosc2"] * (find_spec("hdf5plugin") is not None) + ["gzip"]
 
     def live(path: Path) -> None:
         with TagWriter(path) as writer:
             for piece in chunks_of(block, CHUNK):
                 writer.append(piece)
 
+    def archive_by(codec: str) -> Callable[[Path], None]:
+        def write(path: Path) -> None:
+            with ArchiveWriter(path, codec=codec) as writer:
+                for piece in chunks_of(block, CHUNK):
+                    writer.append(piece)
+
+        return write
+
     found: list[tuple[str, Callable[[Path], None], Callable[[Path], TagBlock | None]]] = [
-        ("qlab, live file", live, open_tags)
+        *((f"qlab, archive by {c}", archive_by(c), open_tags) for c in codecs),
+        ("qlab, live file", live, open_tags),
     ]
     if find_spec("pytimetag"):
         pytimetag = import_module("pytimetag")

@@ -11,12 +11,12 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from types import TracebackType
 
     from qlab.clock import Clock, Hold
 
-__all__ = ["AllStatus", "WorkerStatus", "done_status", "run_in_thread"]
+__all__ = ["WorkerStatus", "done_status", "run_in_thread"]
 
 
 class WorkerStatus:
@@ -130,38 +130,3 @@ def done_status(clock: Clock, name: str) -> WorkerStatus:
     status.clock_hold.release()
     status.finish()
     return status
-
-
-class AllStatus(WorkerStatus):
-    """Done when all of several are; fails with the first failure.
-
-    Parameters
-    ----------
-    starts:
-        Start the parts; stepped time stands still until all have begun, so that they begin at the same moment.
-    """
-
-    def __init__(self, clock: Clock, name: str, starts: Sequence[Callable[[], WorkerStatus]]) -> None:
-        super().__init__(name, clock.hold(name))
-        try:
-            parts = [start() for start in starts]
-        except BaseException:
-            self.clock_hold.release()
-            raise
-        self._left = len(parts)
-        self._failures: list[BaseException] = []
-        self._count = threading.Lock()
-        self.clock_hold.suspend_until([part.clock_hold for part in parts])
-        for part in parts:
-            part.add_callback(self._part_done)
-
-    def _part_done(self, part: WorkerStatus) -> None:
-        failure = part.exception()
-        with self._count:
-            if failure is not None:
-                self._failures.append(failure)
-            self._left -= 1
-            if self._left:
-                return
-        self.clock_hold.release()
-        self.finish(self._failures[0] if self._failures else None)

@@ -12,7 +12,7 @@ from plans.stubs import perform, perform_together, with_source_on
 if TYPE_CHECKING:
     from qlab.parties.together import PartiesTogether
 
-__all__ = ["qkd_bbm92"]
+__all__ = ["qkd_bbm92", "qkd_decoy"]
 
 
 def qkd_bbm92(
@@ -50,21 +50,85 @@ def qkd_bbm92(
     md : dict
         Metadata.
     """
+    goal = _Goal(blocks, wanted_bits, max_duration_s)
+    return (yield from _make_keys("qkd_bbm92", parties, goal, recheck_s, max_suspensions, channel, md))
+
+
+def qkd_decoy(
+    parties,
+    blocks: int = 1,
+    wanted_bits: int = 0,
+    max_duration_s: float = 3600.0,
+    recheck_s: float = 10.0,
+    max_suspensions: int = 5,
+    channel: str = "",
+    md: dict[str, object] | None = None,
+):
+    """Make keys with BB84, weak coherent pulses and two decoy states; parameters and rules as for `qkd_bbm92`.
+
+    Alice's taggers record what her modulators were told; nothing is aligned, since pulses come when they are sent.
+
+    Parameters
+    ----------
+    parties : KeyParties
+        Of the lab file's section `qkd`, with `protocol: decoy`.
+    blocks : int
+        Blocks to make, where no number of bits is wanted.
+    wanted_bits : int
+        Make blocks until so many secret bits are left after authentication; 0: `blocks` of them.
+    max_duration_s : float
+        Lab seconds after which no further block is begun.
+    recheck_s : float
+        Too many errors suspend the plan for so many seconds.
+    max_suspensions : int
+        It gives up after so many in a row.
+    channel : str
+        How bad the channel between both is, such as latency_s=0.01,loss=0.05.
+    md : dict
+        Metadata.
+    """
+    goal = _Goal(blocks, wanted_bits, max_duration_s)
+    return (yield from _make_keys("qkd_decoy", parties, goal, recheck_s, max_suspensions, channel, md))
+
+
+class _Goal:
+    """When there are keys enough."""
+
+    def __init__(self, blocks, wanted_bits, max_duration_s):
+        self.blocks, self.wanted_bits, self.max_duration_s = blocks, wanted_bits, max_duration_s
+
+    def open(self, made, bits, duration_s):
+        """Return whether a further block is wanted."""
+        wanted = bits < self.wanted_bits or (not self.wanted_bits and made < self.blocks)
+        return wanted and duration_s < self.max_duration_s
+
+
+def _make_keys(name, parties, goal, recheck_s, max_suspensions, channel, md):
     from qlab.errors import PlanError
     from qlab.parties.impairments import Impairments
 
-    if blocks < 1 or wanted_bits < 0 or not recheck_s > 0 or not max_duration_s > 0 or max_suspensions < 1:
+    if (
+        goal.blocks < 1
+        or goal.wanted_bits < 0
+        or not recheck_s > 0
+        or not goal.max_duration_s > 0
+        or max_suspensions < 1
+    ):
         msg = (
-            f"qkd_bbm92: blocks = {blocks}, wanted_bits = {wanted_bits}, recheck_s = {recheck_s:g}, max_duration_s = "
-            f"{max_duration_s:g}, max_suspensions = {max_suspensions}; expected at least 1, at least 0, above 0, above 0, at "
-            "least 1"
+            f"{name}: blocks = {goal.blocks}, wanted_bits = {goal.wanted_bits}, recheck_s = {recheck_s:g}, max_duration_s = "
+            f"{goal.max_duration_s:g}, max_suspensions = {max_suspensions}; "
+            "expected at least 1, at least 0, above 0, above 0, at least 1"
         )
+        raise PlanError(msg)
+    protocol = name.removeprefix("qkd_")
+    if parties.rules.protocol != protocol:
+        msg = f"{name}: the lab's section qkd has the protocol {parties.rules.protocol}; expected {protocol}"
         raise PlanError(msg)
     hands = _Hands(parties, Impairments.parse(channel))
     clock = parties.alice_tagger.clock
     result = []
 
-    @bpp.run_decorator(md={"plan_name": "qkd_bbm92", "num_points": blocks, "detectors": [], **(md or {})})
+    @bpp.run_decorator(md={"plan_name": name, "num_points": goal.blocks, "detectors": [], **(md or {})})
     def body():
         for tagger in hands.taggers:
             yield from bps.abs_set(tagger.acquisition_s, parties.rules.piece_s, wait=True)
@@ -72,10 +136,13 @@ def qkd_bbm92(
         begun_s, bits, made, suspended = clock.now_s(), 0, 0, 0
         report = yield from hands.align()
         keys = []
-        while (bits < wanted_bits or (not wanted_bits and made < blocks)) and clock.now_s() < begun_s + max_duration_s:
-            if max(report.key_error_rate, report.test_error_rate) > parties.rules.tolerance + 0.02:
+        while goal.open(made, bits, clock.now_s() - begun_s):
+            if (
+                report is not None
+                and max(report.key_error_rate, report.test_error_rate) > parties.rules.tolerance + 0.02
+            ):
                 rate = max(report.key_error_rate, report.test_error_rate)
-                suspended = yield from _suspend(hands, suspended, max_suspensions, rate, recheck_s)
+                suspended = yield from _suspend(name, hands, suspended, max_suspensions, rate, recheck_s)
                 report = yield from hands.align()
                 continue
             statement = yield from hands.block()
@@ -86,8 +153,12 @@ def qkd_bbm92(
             if statement.excess_error_rate is None:
                 suspended = 0
                 continue
-            suspended = yield from _suspend(hands, suspended, max_suspensions, statement.excess_error_rate, recheck_s)
+            suspended = yield from _suspend(
+                name, hands, suspended, max_suspensions, statement.excess_error_rate, recheck_s
+            )
             report = yield from hands.align()
+        if keys:
+            yield from hands.summarise(keys)
         result.append(_summary(keys, bits, clock.now_s() - begun_s, hands.lit_s))
 
     try:
@@ -97,18 +168,27 @@ def qkd_bbm92(
     return result[0]
 
 
-def _suspend(hands, suspended, most, rate, recheck_s):
+def _suspend(name, hands, suspended, most, rate, recheck_s):
     """Say that there are too many errors and wait; returns how often in a row."""
     from qlab.errors import PlanError
 
     suspended += 1
     if suspended > most:
         advice = "look for an eavesdropper, or align the analysers"
-        msg = f"qkd_bbm92: {rate:.2%} of the bits differ after {most} suspensions; {advice}"
+        msg = f"{name}: {rate:.2%} of the bits differ after {most} suspensions; {advice}"
         raise PlanError(msg)
     yield from hands.say_suspended(rate, suspended)
     yield from bps.sleep(recheck_s)
     return suspended
+
+
+def _with_levels(states, levels):
+    """Return what Alice's taggers recorded as one block, the drives of the intensity modulator on channels of their own."""
+    from qlab.qkd.sending import LEVELS_FROM
+    from qlab.tags.stream import TagBlock, merge
+
+    moved = [TagBlock(b.t, b.ch + np.uint8(LEVELS_FROM), b.start_ps, b.stop_ps, b.gaps) for b in levels]
+    return merge(states, *moved) if moved else states
 
 
 def _summary(keys, bits, duration_s, lit_s):
@@ -133,6 +213,8 @@ class _Hands:
         from qlab.run.results import Results
 
         self.taggers = [parties.alice_tagger, parties.bob_tagger]
+        if parties.level_tagger is not None:
+            self.taggers.append(parties.level_tagger)
         self._parties = parties
         self._impairments = impairments
         self._clock = parties.alice_tagger.clock
@@ -167,12 +249,14 @@ class _Hands:
         from qlab.errors import PlanError
 
         if self._both is None:
-            msg = "qkd_bbm92: the parties are not connected"
+            msg = "the parties are not connected"
             raise PlanError(msg)
         return self._both
 
     def align(self):
-        """Align both; returns the report."""
+        """Align both; returns the report, None where there is nothing to align."""
+        if self._parties.rules.protocol == "decoy":
+            return None
         self.both.align()
         yield from self._serve()
         return self.both.report()
@@ -190,9 +274,9 @@ class _Hands:
                 return
             yield from bps.checkpoint()
             yield from perform_together({tagger.name: tagger.trigger for tagger in self.taggers})
-            blocks = [tagger.last_block for tagger in self.taggers]
-            self.lit_s += min(block.live_s for block in blocks)
-            self.both.feed(*blocks)
+            alice, bob, *levels = (tagger.last_block for tagger in self.taggers)
+            self.lit_s += min(alice.live_s, bob.live_s)
+            self.both.feed(_with_levels(alice, levels), bob)
             yield from bps.checkpoint()
 
     def publish(self, statement, duration_s):
@@ -215,6 +299,27 @@ class _Hands:
             "statement": str(statement),
         }
         yield from publish("keys", self._blocks, values, self._clock.now_s())
+
+    def summarise(self, keys):
+        """Emit all blocks as one event of the stream `analysis`, for reports."""
+        from qlab.run.results import publish
+
+        known = [statement.estimated for statement in keys]
+        values = {
+            "bits": np.array([statement.key_bits for statement in keys], dtype=np.int64),
+            "net_bits": np.array([statement.net_bits for statement in keys], dtype=np.int64),
+            "key_error_rate": np.array(
+                [s.corrected_bits / k.n_key if k else np.nan for s, k in zip(keys, known, strict=True)], dtype=float
+            ),
+            "test_error_rate": np.array(
+                [k.test_error_rate if k else s.excess_error_rate or np.nan for s, k in zip(keys, known, strict=True)],
+                dtype=float,
+            ),
+            "phase_error": np.array([k.phase_error if k else np.nan for k in known], dtype=float),
+            "total_net_bits": sum(statement.net_bits for statement in keys),
+            "light_s": self.lit_s,
+        }
+        yield from publish("analysis", "keys", values, self._clock.now_s(), {"light_s": "s"})
 
     def say_suspended(self, rate, number):
         """Emit an event of the stream `suspensions`."""

@@ -204,8 +204,8 @@ class TimeTagger(Protocol):
 class KeyParties(Protocol):
     """Two parties of a lab that make keys: the lab file's section `qkd` with the devices that it names.
 
-    `alice_tagger` and `bob_tagger` are `TimeTagger`s, `light` a `PhotonSource` or None; `rules` is the section,
-    `folder` where both ledgers are.
+    `alice_tagger`, `bob_tagger` and `level_tagger` are `TimeTagger`s, the last or None; `light` is a `PhotonSource` or None;
+    `rules` is the section, `folder` where both ledgers are.
     """
 
     name: str
@@ -214,6 +214,7 @@ class KeyParties(Protocol):
     bob_tagger: TimeTagger
     light: PhotonSource | None
     folder: Path
+    level_tagger: TimeTagger | None
 
 
 @runtime_checkable
@@ -321,6 +322,13 @@ class RepeaterModule(Protocol):
     def swap(self, a: int, b: int) -> Status:
         """Join the pairs on two qubits into one between their far ends."""
 
+    def distil(self, kept: int, spent: int) -> Status:
+        """Spend the pair on one qubit to test that on another; the far end does the same."""
+
+    @property
+    def last_distillation(self) -> DistillationResult | None:
+        """What the last purification said."""
+
     def free(self, qubit: int) -> Status:
         """Give a qubit up."""
 
@@ -338,6 +346,22 @@ class EntangledHalf(Protocol):
     @property
     def fidelity(self) -> float:
         """What the module believes."""
+
+
+class DistillationResult(Protocol):
+    """One end's outcome, to be compared with the far end's, and the pairs' identities."""
+
+    @property
+    def outcome(self) -> int:
+        """0 or 1."""
+
+    @property
+    def kept_id(self) -> int:
+        """Of the pair that is kept."""
+
+    @property
+    def spent_id(self) -> int:
+        """Of the pair that was measured."""
 
 
 class SwapResult(Protocol):

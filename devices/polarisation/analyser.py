@@ -14,8 +14,8 @@ import numpy as np
 from ophyd import Component as Cpt
 from ophyd import Device
 
+from devices.all_status import AllStatus
 from devices.signals import SoftSignal
-from devices.worker import AllStatus
 from qlab.errors import BadRequestError
 
 if TYPE_CHECKING:

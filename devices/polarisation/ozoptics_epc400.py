@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from ophyd import Component as Cpt
 
+from devices.all_status import AllStatus
 from devices.base import InstrumentSettings
 from devices.routing.oz_dialogue import OzInstrument
 from devices.signals import QuerySignal
-from devices.worker import AllStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

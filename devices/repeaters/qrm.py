@@ -1,8 +1,8 @@
 """QRM repeater module: memory qubits, entangled with a neighbour's over heralded links.
 
-SCPI over TCP 5025.  Qubit 1 has the optical interface, the others store.  A link heralds only while both its ends try, so a
-plan starts both and waits for both; what is stored decays meanwhile, and its fidelity is the module's belief, not a
-measurement.  Ending a plan ends attempts; pairs stay until they are measured, freed, or cut off by age.
+SCPI over TCP 5025, or HiSLIP.  Qubit 1 has the optical interface, the others store.  A link heralds only while both its
+ends try, so a plan starts both and waits for both; what is stored decays meanwhile, and its fidelity is the module's belief,
+not a measurement.  Ending a plan ends attempts; pairs stay until they are measured, freed, or cut off by age.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from ophyd import Component as Cpt
 from pydantic import BaseModel, ConfigDict, Field
 
 from devices.base import InstrumentSettings
-from devices.repeaters.qrm_qubits import QubitModule
-from devices.repeaters.qrm_records import StoredPair, Swap, parse_events
+from devices.repeaters.qrm_qubits import OPERATION_S, QubitModule
+from devices.repeaters.qrm_records import Distillation, StoredPair, Swap, parse_events
 from devices.signals import ScpiSignal, SoftSignal, parse_bool, parse_int
 from qlab.errors import BadReplyError, BadRequestError, InstrumentError
 
@@ -78,6 +78,7 @@ class QRM(QubitModule):
     def __init__(self, prefix: str = "", **kwargs: Any) -> None:
         super().__init__(prefix, **kwargs)
         self.last_swap: Swap | None = None
+        self.last_distillation: Distillation | None = None
         self.last_events: Events = parse_events(self.name, b"")
 
     def prepare(self) -> None:
@@ -183,6 +184,31 @@ class QRM(QubitModule):
             what = "the entanglement swapping failed"
             raise InstrumentError(what, device=self.name, command=f"ESW {a},{b}", found=found, expected="1,...")
         self.last_swap = Swap(bell, left, right)
+
+    def distil(self, kept: int, spent: int) -> WorkerStatus:
+        """Spend the pair on one qubit to test that on another; `last_distillation` has the outcome.
+
+        The far end does the same, and both compare outcomes.  Rotations before it choose which errors are found.
+        """
+        self.check_qubits(kept, spent)
+        return self.in_thread("distil", lambda: self._distil(kept, spent))
+
+    def _distil(self, kept: int, spent: int) -> None:
+        self.last_distillation = None
+        command = f"DIST {kept},{spent}"
+        self.tell(command)
+        self.link.ask("*OPC?", timeout_s=OPERATION_S, retry=False)
+        found = self.ask("DIST:RES?")
+        try:
+            outcome, first, second = (int(each) for each in found.split(","))
+        except ValueError as error:
+            what = "the reply is not the result of a purification"
+            raise BadReplyError(what, device=self.name, command="DIST:RES?", found=found) from error
+        self.pairs.pop(spent, None)
+        if outcome not in (0, 1):
+            what = "the purification failed"
+            raise InstrumentError(what, device=self.name, command=command, found=found, expected="0,... or 1,...")
+        self.last_distillation = Distillation(outcome, first, second)
 
     def refresh_pair(self, qubit: int) -> StoredPair:
         """Ask what is stored now; raises `InstrumentError` where nothing is.  Blocks for the wire."""

@@ -14,7 +14,7 @@ from qlab.errors import BadReplyError
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["EVENT_TYPES", "RECORD", "Events", "StoredPair", "Swap", "parse_events"]
+__all__ = ["EVENT_TYPES", "RECORD", "Distillation", "Events", "StoredPair", "Swap", "parse_events"]
 
 RECORD = np.dtype(
     [
@@ -91,6 +91,15 @@ class Swap:
     bell: int
     left_id: int
     right_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Distillation:
+    """One end of a purification: where both ends' outcomes differ as the labels say, the kept pair may stay."""
+
+    outcome: int
+    kept_id: int
+    spent_id: int
 
 
 def parse_events(device: str, data: bytes) -> Events:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +15,9 @@ from qlab.errors import BadRequestError
 if TYPE_CHECKING:
     import argparse
 
+    from qlab.tags.clock_relation import ClockRelation
     from qlab.tags.histograms import TagsHistogram
+    from qlab.tags.many import Run
 
 __all__ = ["add"]
 
@@ -36,11 +40,36 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     _delay_options(plot)
     plot.add_argument("--out", type=Path, metavar="FILE", help="the picture (default: FILE with .png behind its name)")
     plot.set_defaults(command=_plot)
+    analyse = tags.add_parser("analyse", help="count all recordings of a folder, spread over cores or a cluster")
+    analyse.add_argument("folder", metavar="DIR", type=Path, help="with all folders below it")
+    analyse.add_argument("--channels", metavar="CHANNELS", help="such as 0,1,4,5 (default: all that there are)")
+    analyse.add_argument(
+        "--window-ps", type=int, default=2000, metavar="PS", help="full width of coincidences (default 2000)"
+    )
+    _delay_options(analyse)
+    analyse.add_argument("--bin-ps", type=float, metavar="PS", help="length of one time bin, for text and quTAU")
+    analyse.add_argument(
+        "--jobs", type=int, metavar="N", help="threads of this machine (default: its cores); 1 needs no Dask"
+    )
+    analyse.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster's, such as tcp://host:8786")
+    analyse.add_argument("--json", action="store_true", help="print JSON, all counts in it")
+    analyse.set_defaults(command=_analyse)
     coincidences = tags.add_parser("coincidences", help="delays, coincidence matrix and error rates of two parties")
     _file_options(coincidences)
+    coincidences.add_argument(
+        "second", metavar="SECOND", type=Path, nargs="?", help="Bob's file, of a tagger on its own clock"
+    )
+    coincidences.add_argument(
+        "--clocks",
+        type=Path,
+        metavar="JSON",
+        help="what `qlab tags clocks FILE SECOND --json` printed (default: search)",
+    )
     coincidences.add_argument("--window-ps", type=float, metavar="PS", help="full width of the coincidence window")
     coincidences.add_argument("--alice", metavar="CHANNELS", help="Alice's channels as H,V,A,D (default 0,1,2,3)")
-    coincidences.add_argument("--bob", metavar="CHANNELS", help="Bob's channels as H,V,A,D (default 4,5,6,7)")
+    coincidences.add_argument(
+        "--bob", metavar="CHANNELS", help="Bob's channels as H,V,A,D (default 4,5,6,7; of SECOND 0,1,2,3)"
+    )
     coincidences.set_defaults(command=_coincidences)
     convert = tags.add_parser("convert", help="write one file or several, merged by time, in another format")
     convert.add_argument("files", nargs="+", metavar="FILE", help="what there is, and last the new file")
@@ -126,9 +155,41 @@ def _shown(text: str, fault: str) -> int:
     return 1 if fault else 0
 
 
+def _analyse(arguments: argparse.Namespace) -> int:
+    from qlab.tags.many import Recipe, count_many, one_after_another, recordings_in
+    from qlab.tags.spread import on_cluster, on_threads
+
+    if arguments.scheduler is not None and arguments.jobs is not None:
+        msg = "--jobs is of this machine, --scheduler of a cluster: say one of them"
+        raise BadRequestError(msg)
+    recipe = Recipe(
+        channels=_channels(arguments.channels, "--channels") or (),
+        window_ps=arguments.window_ps,
+        pairs=tuple(_pairs(arguments.pairs) or ()),
+        range_ps=round(arguments.range_ns * 1000),
+        width_ps=100 if arguments.width_ps is None else arguments.width_ps,
+        delays_ps=tuple((_delays(arguments.delays) or {}).items()),
+        bin_ps=arguments.bin_ps,
+    )
+    paths = recordings_in(arguments.folder)
+    with Bar() as bar:
+        run: Run = one_after_another
+        if arguments.scheduler is not None:
+            run = on_cluster(arguments.scheduler, bar)
+        elif arguments.jobs != 1:
+            run = on_threads((os.cpu_count() or 1) if arguments.jobs is None else arguments.jobs, bar)
+        result = count_many(paths, recipe, run)
+    return _shown(result.to_json() if arguments.json else result.render(), "\n".join(result.faults.values()))
+
+
 def _coincidences(arguments: argparse.Namespace) -> int:
     from qlab.tags.commands import tags_coincidences
 
+    if arguments.second is not None:
+        return _two_taggers(arguments)
+    if arguments.clocks is not None:
+        msg = f"--clocks {arguments.clocks}: expected a second file, whose tagger ran on another clock"
+        raise BadRequestError(msg)
     result = tags_coincidences(
         arguments.file,
         bin_ps=arguments.bin_ps,
@@ -138,6 +199,50 @@ def _coincidences(arguments: argparse.Namespace) -> int:
     )
     say(result.to_json() if arguments.json else result.render())
     return 0
+
+
+def _two_taggers(arguments: argparse.Namespace) -> int:
+    from qlab.tags.two_taggers import two_taggers_coincidences
+
+    alice = _channels(arguments.alice, "--alice") or (0, 1, 2, 3)
+    bob = _channels(arguments.bob, "--bob") or (0, 1, 2, 3)
+    result = two_taggers_coincidences(
+        arguments.file,
+        arguments.second,
+        _relation(arguments, (alice, bob)),
+        bin_ps=arguments.bin_ps,
+        window_ps=arguments.window_ps,
+        alice=alice,
+        bob=bob,
+    )
+    say(result.to_json() if arguments.json else result.render())
+    return 0
+
+
+def _relation(arguments: argparse.Namespace, channels: tuple[tuple[int, ...], tuple[int, ...]]) -> ClockRelation:
+    """Read how the clocks of two files stand to each other, or find it."""
+    from qlab.tags.clock_relation import ClockRelation
+
+    if arguments.clocks is None:
+        from qlab.timing.acquire import Search
+        from qlab.timing.commands import clocks_of_files
+
+        found = clocks_of_files(
+            arguments.file, arguments.second, Search(), channels=channels, bin_ps=arguments.bin_ps
+        ).found
+        if isinstance(found, ClockRelation):
+            return found
+        msg = f"no lock between {arguments.file} and {arguments.second}: {found.reason}; say how with --clocks"
+        raise BadRequestError(msg)
+    try:
+        values = json.loads(arguments.clocks.read_text())
+    except OSError as error:
+        msg = f"--clocks {arguments.clocks}: cannot be read: {error.strerror}"
+        raise BadRequestError(msg) from error
+    except ValueError as error:
+        msg = f"--clocks {arguments.clocks}: {error}; expected what `qlab tags clocks --json` prints"
+        raise BadRequestError(msg) from error
+    return ClockRelation.from_json(values)
 
 
 def _clocks(arguments: argparse.Namespace) -> int:

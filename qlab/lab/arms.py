@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from qlab.lab.models import BranchModel
 from qlab.lab.optic_models import (
     AttenuatorModel,
     DelayLineModel,
+    EavesdropperModel,
     FibreModel,
     PaddlesModel,
     PbsModel,
@@ -22,6 +23,7 @@ from qlab.lab.optic_models import (
 )
 from qlab.physics.ambient import Ambient
 from qlab.physics.arm import Attenuator, BeamSplitter, PolarisingSplitter, WavePlate
+from qlab.physics.eavesdropper import FakedStates, InterceptResend
 from qlab.physics.fibre import Fibre
 from qlab.physics.jones import random_rotation
 from qlab.physics.keys import Brownian
@@ -36,11 +38,19 @@ if TYPE_CHECKING:
     from qlab.physics.arm import Arm
     from qlab.physics.knob import Knob
 
+    class KnobOf(Protocol):
+        """Gives the knob of a name and a quantity."""
+
+        def __call__(self, instrument: str, quantity: str, initial: float = 0.0) -> Knob:
+            """Return it."""
+            ...
+
     Target = str | Mapping[str, str | BranchModel]
 
 __all__ = ["ArmBuilder", "retardance_rad", "stable_id"]
 
 _RETARDANCE_RAD = {"half": math.pi, "quarter": math.pi / 2.0}
+_BASES_DEG = {"both": (0.0, 45.0), "HV": (0.0,), "DA": (45.0,), "breidbart": (22.5,)}
 BACK = "back"
 """Behind the name of a fibre: the other way."""
 _SPLITTERS = (PbsModel, SplitterModel, TapModel, SwitchModel)
@@ -73,15 +83,16 @@ class ArmBuilder:
     ----------
     used:
         The optics that were met.
+    light_nm:
+        Wavelength of the light whose arm is built; None where it may be several.
     """
 
-    def __init__(
-        self, checked: Checked, knob: Callable[[str, str], Knob], end: Callable[[str, Key], Arm | None]
-    ) -> None:
+    def __init__(self, checked: Checked, knob: KnobOf, end: Callable[[str, Key], Arm | None]) -> None:
         self._checked = checked
         self._knob = knob
         self._end = end
         self.used: set[str] = set()
+        self.light_nm: float | None = None
 
     def build(self, via: Sequence[str], to: Target, key: Key, first: int = 0) -> Arm | None:
         """Return the arm through `via` to `to`, None after a complaint.
@@ -123,8 +134,15 @@ class ArmBuilder:
             return None if then is None else self._fibre(name, optic, then, back=way == BACK)
         if isinstance(optic, AttenuatorModel):
             return None if then is None else Attenuator(then, optic.loss_db)
+        if isinstance(optic, EavesdropperModel):
+            return None if then is None else self._eavesdropper(name, optic, then)
         self._checked.complain(here, f"{name!r} is a {optic.kind}, which cannot stand in the light's way")
         return None
+
+    def _eavesdropper(self, name: str, optic: EavesdropperModel, then: Arm) -> Arm:
+        fraction = self._knob(name, "fraction", optic.fraction)
+        kind = FakedStates if optic.attack == "faked_states" else InterceptResend
+        return kind(then, fraction, _BASES_DEG[optic.bases])
 
     def _turned(
         self, optic: WavePlateModel | VariableAttenuatorModel | PaddlesModel | SqueezersModel, then: Arm
@@ -147,6 +165,7 @@ class ArmBuilder:
 
     def _fibre(self, name: str, optic: FibreModel, then: Arm, *, back: bool) -> Fibre:
         seed, number = self._checked.lab.seed, stable_id(name)
+        off_nm = 0.0 if optic.index_nm is None or self.light_nm is None else self.light_nm - optic.index_nm
         fibre = Fibre(
             then,
             length_m=optic.length_m,
@@ -158,6 +177,7 @@ class ArmBuilder:
             ps_per_km_k=optic.ps_per_km_k,
             ambient=Ambient(optic.swing_k, self._knob(name, "warm_k")),
             asymmetry_ps=optic.asymmetry_ps,
+            off_nm=off_nm,
             back=back,
             extra_ps=self._knob(name, "extra_ps.back" if back else "extra_ps.forth"),
             extra_db=self._knob(name, "extra_db"),

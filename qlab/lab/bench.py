@@ -105,7 +105,7 @@ class LabBench:
             resolution_ps=round(number(name, "resolution_ps", 1)),
             dead_time_ps=round(number(name, "dead_time_ps", 0)),
             max_rate_hz=number(name, "max_rate_hz", 1e9),
-            oscillator=self._wiring.instrument_clocks.get(name, Oscillator()),
+            oscillator=self.oscillator(name),
         )
         return WorldFeed(self.world, tagger, inputs)
 
@@ -127,6 +127,10 @@ class LabBench:
     def register(self) -> QubitRegister:
         """The memories of all modules."""
         return self._wiring.register
+
+    def oscillator(self, name: str) -> Oscillator:
+        """Return the clock that an instrument runs on."""
+        return self._wiring.instrument_clocks.get(name, Oscillator())
 
     def entanglement_link(self, name: str, number: int) -> LinkEnd:
         """Return a module's side of a midpoint; on no path it has no other end."""

@@ -24,6 +24,7 @@ class LabParties:
     bob_tagger: Any
     light: Any
     folder: Path
+    level_tagger: Any = None
 
 
 def lab_parties(checked: Checked, devices: dict[str, Any], folder: Path) -> LabParties | None:
@@ -38,8 +39,20 @@ def lab_parties(checked: Checked, devices: dict[str, Any], folder: Path) -> LabP
     for side, party in (("alice", rules.alice), ("bob", rules.bob)):
         if len(set(party.inputs.values())) != 4:
             checked.complain(("qkd", side, "inputs"), f"found {dict(party.inputs)}; expected four different inputs")
+    level_tagger = rules.alice.level_tagger
+    if rules.protocol == "decoy":
+        if (
+            level_tagger is None
+            or set(rules.alice.levels) != set(rules.intensities)
+            or len(rules.intensities) not in (2, 3)
+        ):
+            text = "expected a level_tagger, and under 'levels' an input for each of two or three 'intensities'"
+            checked.complain(("qkd", "alice"), text)
+        else:
+            known.append(checked.instrument(level_tagger, ("qkd", "alice", "level_tagger")))
     if not all(known):
         return None
     light = devices[rules.source] if rules.source is not None else None
     taggers = devices[rules.alice.tagger], devices[rules.bob.tagger]
-    return LabParties("parties", rules, *taggers, light, folder)
+    levels = devices[level_tagger] if rules.protocol == "decoy" and level_tagger in devices else None
+    return LabParties("parties", rules, *taggers, light, folder, levels)

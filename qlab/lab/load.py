@@ -34,12 +34,15 @@ class Loaded:
         What it says, where it says it, and the file.
     sha256:
         Of the file and the overrides.
+    overrides:
+        As they were given.
     """
 
     lab: LabFile
     source: Source
     path: Path
     sha256: str
+    overrides: tuple[str, ...] = ()
 
 
 def shipped_labs() -> dict[str, Path]:
@@ -102,7 +105,7 @@ def load_lab(name: str, overrides: Sequence[str] = ()) -> Loaded:
     if complaints:
         raise LabFileError("\n".join(dict.fromkeys(complaints)))
     digest = hashlib.sha256(("\n".join([text, *overrides])).encode()).hexdigest()
-    return Loaded(lab, source, path, digest)
+    return Loaded(lab, source, path, digest, tuple(overrides))
 
 
 def _tidy(data: Data, key: Key, source: Source, complaints: list[str]) -> None:

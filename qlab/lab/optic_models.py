@@ -11,6 +11,7 @@ __all__ = [
     "OPTIC_KINDS",
     "AttenuatorModel",
     "DelayLineModel",
+    "EavesdropperModel",
     "FibreModel",
     "GateModel",
     "InterferometerModel",
@@ -22,6 +23,7 @@ __all__ = [
     "PbsModel",
     "PulsedModel",
     "SplitterModel",
+    "SplittingModel",
     "SqueezersModel",
     "StateModel",
     "SwitchModel",
@@ -81,6 +83,23 @@ class LevelModel(_Model):
     share: float = Field(1.0, ge=0, description="how often it is chosen, against the other levels")
 
 
+class SplittingModel(_Model):
+    """Photon-number splitting: Eve keeps a photon of pulses that have several and blocks single ones."""
+
+    fraction: float = Field(0.0, ge=0, le=1, description="share of the pulses, until somebody changes it")
+    line_db: float = Field(0.0, ge=0, description="loss of the line that she replaces by one without")
+    behind_db: float = Field(0.0, ge=0, description="loss between source and Eve, which makes the pulses weak")
+
+
+class EavesdropperModel(_Model):
+    """Eve in the light's way."""
+
+    kind: Literal["eavesdropper"]
+    attack: Literal["intercept_resend", "faked_states"] = "intercept_resend"
+    fraction: float = Field(0.0, ge=0, le=1, description="share of the photons, until somebody changes it")
+    bases: Literal["both", "HV", "DA", "breidbart"] = Field("both", description="in which she measures")
+
+
 class WeakSourceModel(_Model):
     """A laser that pulses at a trigger, behind an intensity and a polarisation modulator; a path begins at NAME."""
 
@@ -103,6 +122,7 @@ class WeakSourceModel(_Model):
     state_extinction_db: float | None = Field(None, ge=0, description="of the state modulator; infinite without it")
     misalignment_deg: float = Field(0.0, description="all states are turned by so much")
     pattern: list[str] = Field([], description="LEVEL.STATE, sent in turn; without it, at random")
+    splitting: SplittingModel | None = Field(None, description="an eavesdropper who counts photons")
 
 
 class PairSourceModel(_Model):
@@ -139,6 +159,11 @@ class FibreModel(_Model):
     length_m: float = Field(ge=0)
     loss_db_per_km: float = Field(0.2, ge=0)
     group_index: float = Field(1.468, ge=1)
+    index_nm: float | None = Field(
+        None,
+        gt=0,
+        description="wavelength that group_index is of; light of another is later by dispersion; none: its own",
+    )
     dispersion_ps_nm_km: float = 0.0
     rotation_seed: int | None = Field(None, ge=0, description="draws the fixed rotation; without it there is none")
     drift_rad_per_sqrt_s: float = Field(0.0, ge=0, description="random walk of the rotation, rms after 1 s")
@@ -252,6 +277,7 @@ Optic = Annotated[
     | TapModel
     | FibreModel
     | AttenuatorModel
+    | EavesdropperModel
     | WavePlateModel
     | PbsModel
     | SplitterModel
@@ -271,6 +297,7 @@ OPTIC_KINDS: dict[str, type[BaseModel]] = {
     "tap": TapModel,
     "fibre": FibreModel,
     "attenuator": AttenuatorModel,
+    "eavesdropper": EavesdropperModel,
     "wave_plate": WavePlateModel,
     "pbs": PbsModel,
     "beam_splitter": SplitterModel,

@@ -26,10 +26,19 @@ ANGLES_DEG = ((0.0, 45.0), (22.5, 67.5))
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A prediction of S at the best settings: as it is counted, and of state and splitters alone."""
+    """A prediction of S at the best settings: as it is counted, and of state and splitters alone.
+
+    Attributes
+    ----------
+    s, s_state:
+        Both predictions.
+    e:
+        The correlations as they are counted, at (a, b), (a, b'), (a', b), (a', b'), shape (4,); with the signs of phi+.
+    """
 
     s: float
     s_state: float
+    e: NDArray[np.float64]
 
 
 def predict_chsh(lab: LabFile, singles_hz: NDArray[np.floating], coincidences_hz: float, window_ps: int) -> Prediction:
@@ -69,4 +78,5 @@ def predict_chsh(lab: LabFile, singles_hz: NDArray[np.floating], coincidences_hz
         [linear_analyser(angle, eta, 0.0, leak) for angle in angles]
         for angles, eta, leak in zip(ANGLES_DEG, efficiencies, extinctions, strict=True)
     ]
-    return Prediction(abs(experiment.chsh(*parties)), abs(experiment.chsh(*parties, corrected=True)))
+    e = np.array([experiment.correlation(a, b) for a in parties[0] for b in parties[1]])
+    return Prediction(abs(experiment.chsh(*parties)), abs(experiment.chsh(*parties, corrected=True)), e)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qlab.lab.arms import stable_id
 from qlab.lab.optic_models import GateModel, TriggerModel, WeakSourceModel
+from qlab.physics.eavesdropper import PhotonNumberSplitting
 from qlab.physics.keys import hash_key
 from qlab.physics.knob import Knob
 from qlab.physics.pulses import PulseTrain
@@ -123,7 +124,12 @@ def build_weak_source(
         pattern or None,
         hash_key(checked.lab.seed, stable_id(name), _MODULATION),
     )
-    return WeakSource(train, photons, power, optic.pulse_fwhm_ps, modulation)
+    splitting = None
+    if optic.splitting is not None:
+        splitting = PhotonNumberSplitting(
+            knob(name, "fraction", optic.splitting.fraction), optic.splitting.line_db, optic.splitting.behind_db
+        )
+    return WeakSource(train, photons, power, optic.pulse_fwhm_ps, modulation, splitting)
 
 
 def drive_signals(name: str, optic: WeakSourceModel, source: WeakSource) -> dict[str, Signal]:

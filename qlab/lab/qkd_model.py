@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-__all__ = ["FactsModel", "PartyModel", "QkdModel"]
+from qlab.lab.optic_models import NAME
+
+__all__ = ["FactsModel", "IntensityModel", "PartyModel", "QkdModel"]
 
 
 class _Model(BaseModel):
@@ -34,12 +36,24 @@ class PartyModel(_Model):
         min_length=4, description="the tagger's input of each detector, from 1"
     )
     facts: FactsModel = FactsModel()
+    delay_ps: int = Field(0, description="by which its clicks are later than what was sent; of Bob, with decoy states")
+    level_tagger: str | None = Field(None, description="of Alice: records the intensity modulator's drives")
+    levels: dict[Annotated[str, StringConstraints(pattern=NAME)], Annotated[int, Field(ge=1, le=200)]] = Field(
+        {}, description="of Alice: the level tagger's input of each intensity, from 1"
+    )
+
+
+class IntensityModel(_Model):
+    """One intensity of the pulses that Alice sends."""
+
+    photons: float = Field(ge=0, description="mean, where the pulse leaves Alice")
+    share: float = Field(gt=0, le=1, description="probability with which it is chosen")
 
 
 class QkdModel(_Model):
     """Two parties that make keys: Alice opens blocks and listens, Bob calls and corrects."""
 
-    protocol: Literal["bbm92"] = "bbm92"
+    protocol: Literal["bbm92", "decoy"] = "bbm92"
     alice: PartyModel
     bob: PartyModel
     address: Annotated[str, StringConstraints(pattern=r"^.+:[0-9]+$")] = Field(
@@ -62,6 +76,9 @@ class QkdModel(_Model):
         0.04, ge=0, lt=0.5, description="error rate of the test basis up to which a block is taken"
     )
     expected_error_rate: float = Field(0.03, gt=0, lt=0.5, description="of the key basis, for the first block")
+    intensities: dict[Annotated[str, StringConstraints(pattern=NAME)], IntensityModel] = Field(
+        {}, description="of `decoy`: two or three, the brightest first"
+    )
     variant: Literal["fast", "tight"] = "fast"
     eps_sec: float = Field(1e-10, gt=0, lt=1, description="distance of each key from one that Eve knows nothing of")
     eps_cor: float = Field(1e-15, gt=0, lt=1, description="probability that keys differ and nobody notices")

@@ -10,7 +10,13 @@ from qlab.errors import BadRequestError
 from qlab.lab.arms import ArmBuilder, stable_id
 from qlab.lab.meetings import MeetingBuilder, meeting_outputs
 from qlab.lab.node_clocks import ClockBuilder
-from qlab.lab.optic_models import InterferometerModel, MidpointModel, PairSourceModel, WeakSourceModel
+from qlab.lab.optic_models import (
+    EavesdropperModel,
+    InterferometerModel,
+    MidpointModel,
+    PairSourceModel,
+    WeakSourceModel,
+)
 from qlab.lab.pulsing import TrainBuilder, build_weak_source, drive_signals
 from qlab.lab.source import nearest
 from qlab.physics.arm import Path, Port
@@ -108,13 +114,14 @@ def build_wiring(checked: Checked) -> Wiring:
     arms = _photon_arms(checked, wiring, meetings)
     for name, optic in checked.lab.optics.items():
         if isinstance(optic, PairSourceModel):
-            two = {p: _arm(checked, arms, begins, f"{name}.{p}") for p in _PHOTONS}
+            colours = (optic.signal_nm, optic.idler_nm)
+            two = {p: _arm(checked, arms, begins, f"{name}.{p}", nm) for p, nm in zip(_PHOTONS, colours, strict=True)}
             meetings.enter(name, two)
             line = _source(checked, wiring, name, optic, two, trains)
             if line is not None:
                 meetings.add(name, optic, line)
         if isinstance(optic, WeakSourceModel):
-            _weak_source(checked, wiring, name, optic, _arm(checked, arms, begins, name), trains)
+            _weak_source(checked, wiring, name, optic, _arm(checked, arms, begins, name, optic.wavelength_nm), trains)
     exits = _photon_arms(checked, wiring, None)
     ways = {start: _arm(checked, exits, begins, start) for start in meeting_outputs(checked.lab)}
     wiring.lines += meetings.lines(ways)
@@ -122,6 +129,7 @@ def build_wiring(checked: Checked) -> Wiring:
     for name in wiring.ends:
         wiring.detectors.setdefault(name, Detector(efficiency=Knob(0.0)))  # a real one: the world's light ends there
     _cables(checked, wiring, trains)
+    _eavesdroppers(checked)
     if not checked.problems:
         by_id = {stable_id(name): detector for name, detector in wiring.detectors.items()}
         signals = {stable_id(place): signal for place, signal in wiring.signals.items()}
@@ -289,12 +297,15 @@ def _photon_arms(checked: Checked, wiring: Wiring, meetings: MeetingBuilder | No
     return ArmBuilder(checked, wiring.knob, end)
 
 
-def _arm(checked: Checked, arms: ArmBuilder, begins: dict[str, int], start: str) -> Arm | None:
+def _arm(
+    checked: Checked, arms: ArmBuilder, begins: dict[str, int], start: str, light_nm: float | None = None
+) -> Arm | None:
     if start not in begins:
         checked.complain(("optics", start.partition(".")[0]), f"no path begins at {start}")
         return None
     key: Key = ("paths", begins[start])
     path = checked.lab.paths[begins[start]]
+    arms.light_nm = light_nm
     arm = arms.build(path.via, path.to, key)
     slowest_ps = max((outcome.delay_ps for outcome in arm.outcomes(0, Path())), default=0) if arm is not None else 0
     if slowest_ps > LONGEST_PS:
@@ -360,6 +371,19 @@ def _weak_source(
         if optic.modulator in wiring.sent:
             checked.complain(("optics", name, "modulator"), f"{optic.modulator} drives another source as well")
         wiring.sent[optic.modulator] = source
+
+
+def _eavesdroppers(checked: Checked) -> None:
+    """Complain of an eavesdropper where photons interfere: that what she sends on has lost its phase is not followed."""
+    optics = checked.lab.optics
+    meets = any(
+        isinstance(one, InterferometerModel)
+        or (isinstance(one, PairSourceModel) and one.pulsed and one.pulsed.stimulated)
+        for one in optics.values()
+    )
+    for name, optic in optics.items():
+        if meets and isinstance(optic, EavesdropperModel):
+            checked.complain(("optics", name), "an eavesdropper cannot stand in a lab whose photons interfere")
 
 
 def _cables(checked: Checked, wiring: Wiring, trains: TrainBuilder) -> None:

@@ -12,6 +12,7 @@ kind               place   fields
 `clock_leap`       node    `by_s` (1): a leap second that the others do not have
 `clock_frequency`  node    `by`: a jump of the fractional frequency
 `gps_outage`       node    `active` (false: satellites are back); or `for_s`
+`attack`           optic   `fraction` of the light that an eavesdropper takes, or a weak source's photon splitter
 =================  ======  =====================================================================================
 
 Losses, delays and warmth are set, and 0 takes them back; steps and jumps of a clock add up.  `qlab twin world` does it from a
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Literal
 
 from qlab.errors import BadRequestError
 from qlab.lab.node_clocks import is_disciplined, of_node
-from qlab.lab.optic_models import FibreModel
+from qlab.lab.optic_models import EavesdropperModel, FibreModel, WeakSourceModel
 from qlab.lab.source import nearest
 from qlab.physics.knob import Relaxation, Step
 
@@ -103,7 +104,22 @@ class WorldFaults:
             "clock_leap": self._clock_leap,
             "clock_frequency": self._clock_frequency,
             "gps_outage": self._gps_outage,
+            "attack": self._attack,
         }
+
+    def _attack(self, place: str, fraction: Number) -> None:
+        attacked = [
+            name
+            for name, optic in self.lab.optics.items()
+            if isinstance(optic, EavesdropperModel) or (isinstance(optic, WeakSourceModel) and optic.splitting)
+        ]
+        if place not in attacked:
+            msg = f"there is no eavesdropper {place!r}; {nearest(place, attacked)}"
+            raise BadRequestError(msg)
+        if not 0.0 <= fraction <= 1.0:
+            msg = f"world fault attack: fraction is {fraction!r}; expected a share of the light, 0 to 1"
+            raise BadRequestError(msg)
+        self._set(place, "fraction", float(fraction))
 
     def _fibre_cut(self, place: str, *, active: bool = True) -> None:
         self._set(self._fibre(place), "extra_db", CUT_DB if active else 0.0)

@@ -11,10 +11,12 @@ from qlab.parties.driving import hold_conversation
 from qlab.qkd.aligning import AlignedReceiver, align_corrector, align_reference
 from qlab.qkd.assumptions import DeviceFacts
 from qlab.qkd.corrector_party import corrector_block
+from qlab.qkd.decoy import Intensities
 from qlab.qkd.finite_key import SecurityTarget
 from qlab.qkd.party import Party
 from qlab.qkd.policy import QkdPolicy
 from qlab.qkd.reference_party import reference_block
+from qlab.qkd.sending import LEVELS_FROM, SentReceiver
 from qlab.qkd.sifting import Outcome
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from qlab.qkd.aligning import AlignReport, Tags
     from qlab.qkd.authentication import Role
     from qlab.qkd.ledger import KeyLedger
+    from qlab.qkd.party import Receiver
 
 __all__ = ["PartySession", "SessionResult", "facts_of", "outcomes_of", "policy_of"]
 
@@ -58,7 +61,16 @@ def policy_of(model: QkdModel) -> QkdPolicy:
         variant=model.variant,
         target=SecurityTarget(model.eps_sec, model.eps_cor),
         accepted=frozenset(model.accept),
+        intensities=intensities_of(model),
     )
+
+
+def intensities_of(model: QkdModel) -> Intensities | None:
+    """Return the pulses' intensities; None where photons come in pairs."""
+    if model.protocol != "decoy":
+        return None
+    levels = model.intensities.values()
+    return Intensities(tuple(level.photons for level in levels), tuple(level.share for level in levels))
 
 
 def outcomes_of(model: QkdModel, party: PartyModel) -> dict[int, Outcome]:
@@ -137,12 +149,20 @@ class PartySession:
             blind_ps = max(facts.dead_time_ps)
             facts = replace(facts, simultaneous_dead_time=True)
         self.party = Party(role, policy_of(model), ledger, entropy, facts)
-        self.receiver = AlignedReceiver(tags, outcomes_of(model, mine), model.merge_ps, entropy, blind_ps=blind_ps)
+        outcomes = outcomes_of(model, mine)
+        self.receiver = AlignedReceiver(tags, outcomes, model.merge_ps, entropy, blind_ps=blind_ps)
         self.receiver.clock_offset_ps = model.clock_offset_ps
+        self._source: Receiver = self.receiver
+        if model.protocol == "decoy":
+            self.receiver.delays_ps = dict.fromkeys(outcomes, mine.delay_ps)
+            if role == "reference":
+                numbers = {name: number for number, name in enumerate(model.intensities)}
+                levels = {LEVELS_FROM + n - 1: numbers[name] for name, n in mine.levels.items()}
+                self._source = SentReceiver(tags, outcomes, levels, model.window_ps)
         self.result = SessionResult()
         self._say = say
         self._patience_s = patience_s
-        self._aligned = False
+        self._aligned = model.protocol == "decoy"  # pulses come when they are sent
 
     async def align(self, channel: PartyChannel) -> AlignReport:
         """Find delays and clocks; raises `KeyRefusedError` where there are no pairs."""
@@ -160,7 +180,7 @@ class PartySession:
         """Make one block; None where the peer broke off, and the reason is among the failures."""
         conversation = reference_block if self.party.role == "reference" else corrector_block
         try:
-            made = await hold_conversation(conversation(self.party, self.receiver), channel, self._patience_s)
+            made = await hold_conversation(conversation(self.party, self._source), channel, self._patience_s)
         except PeerError as error:
             self.result.failures.append(str(error))
             self._say(f"block given up: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qlab.errors import PeerError
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from qlab.tags.stream import TagBlock
 
 __all__ = ["FedTags", "TaggerTags"]
+
+_STEP_S = 0.05
 
 
 class _Tagger(Protocol):
@@ -51,7 +54,11 @@ class TaggerTags:
     def finish(self) -> TagBlock | None:
         """Return the acquisition's tags when it has ended."""
         if self._step is not None:
-            self._step(self._piece_s)
+            while not self._status.done:
+                # No faster than the wall: the peer begins a little earlier or later, and steps as well.
+                self._step(_STEP_S)
+                with contextlib.suppress(TimeoutError):
+                    self._status.wait(_STEP_S)
         self._status.wait()
         return self._tagger.last_block
 

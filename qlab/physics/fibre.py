@@ -47,6 +47,8 @@ class Fibre(Through):
         How much later light is for each K by which the fibre is warmer than on average, and how warm it is.
     asymmetry_ps:
         How much later light is on the way back than forth.
+    off_nm:
+        By how much the light's wavelength is longer than that of the group index: it is later by D L off_nm.
     back:
         Whether this is the way back.
     extra_ps, extra_db:
@@ -63,6 +65,7 @@ class Fibre(Through):
     ps_per_km_k: float = 0.0
     ambient: Ambient | None = None
     asymmetry_ps: float = 0.0
+    off_nm: float = 0.0
     back: bool = False
     extra_ps: Knob = field(default_factory=lambda: Knob(0.0))
     extra_db: Knob = field(default_factory=lambda: Knob(0.0))
@@ -81,6 +84,7 @@ class Fibre(Through):
     def delay_at(self, t_ps: int) -> float:
         """Return the group delay in ps of light that sets out at a time."""
         delay = self.length_m * self.group_index / SPEED_OF_LIGHT_M_PER_S * 1e12 + self.extra_ps.value(t_ps)
+        delay += self.dispersion * self.off_nm
         if self.back:
             delay += self.asymmetry_ps
         if self.ambient is not None and self.ps_per_km_k:

@@ -234,4 +234,4 @@ class JointDrawer:
 
 def _shift(sight: Sight) -> Times | None:
     sigma_ps = sight.bandwidth_nm / FWHM_PER_SIGMA * sight.dispersion_ps_per_nm
-    return shift_table(sigma_ps) if sigma_ps else None
+    return shift_table(sigma_ps, sight.delay_ps) if sigma_ps else None

@@ -209,6 +209,8 @@ class Knob:
 
     def breaks(self, t0_ps: int, t1_ps: int) -> list[int]:
         """Return the times with t0 < t < t1 at which the value must be looked at again, sorted."""
+        if not self._times:  # most knobs of a lab are never turned, and each cell asks all of them
+            return []
         found: set[int] = set()
         first = max(bisect.bisect_right(self._times, t0_ps) - 1, 0)
         for i in range(first, len(self._times)):

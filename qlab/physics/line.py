@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -18,7 +19,7 @@ from qlab.errors import WorldError
 from qlab.physics.arm import Path
 from qlab.physics.detector import FWHM_PER_SIGMA
 from qlab.physics.engine import MOST_PORTS, OutcomeTable, PortTable
-from qlab.physics.keys import KeyedStream, normal_table
+from qlab.physics.keys import QUANTILES, KeyedStream, normal_table
 from qlab.physics.knob import CELL_PS
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ __all__ = [
 ]
 
 _KEPT_DRAWINGS = 64
+_OUTERMOST = -NormalDist().inv_cdf(0.5 / QUANTILES)
+"""The last quantile of `normal_table`."""
 
 
 BLOCK = 2**15
@@ -306,15 +309,18 @@ class LineDrawer:
             # opposite dispersion cancels (Franson, PRA 45, 3126, 1992).
             sign = 1.0 if side == 0 else -((source.idler_nm / source.signal_nm) ** 2)
             sigma_nm = source.bandwidth_nm / FWHM_PER_SIGMA
-            shift = shift_table(sign * sigma_nm * outcome.dispersion_ps_per_nm)
+            shift = shift_table(sign * sigma_nm * outcome.dispersion_ps_per_nm, outcome.delay_ps)
         return PortTable(side, outcome.delay_ps, self._detectors[outcome.port.detector_id].jitter_ps(t_ps), shift)
 
 
+def shift_table(ps_per_sigma: float, delay_ps: int) -> NDArray[np.int64]:
+    """Return delays by 16 bits of a normal detuning, of mean 0; later where an arrival would come to precede its emission."""
+    return _shifts(ps_per_sigma, max(abs(ps_per_sigma) * _OUTERMOST - delay_ps, 0.0))
+
+
 @lru_cache(maxsize=32)
-def shift_table(ps_per_sigma: float) -> NDArray[np.int64]:
-    """Return delays by 16 bits of a normal detuning, moved to begin at 0: no arrival may come to precede its emission."""
-    shift = normal_table() * ps_per_sigma
-    table: NDArray[np.int64] = np.round(shift - shift.min()).astype(np.int64)
+def _shifts(ps_per_sigma: float, later_ps: float) -> NDArray[np.int64]:
+    table: NDArray[np.int64] = np.round(normal_table() * ps_per_sigma + later_ps).astype(np.int64)
     return table
 
 

@@ -26,8 +26,12 @@ GRID_PS = 2**GRID_BITS
 LEVELS = 63 - GRID_BITS
 NORMAL = normal_table()
 _START_BITS = 20
+_AT_ONCE = 2**11
+"""More indices than these do not fit into the second-level cache with all their processes."""
 Matrix: TypeAlias = "tuple[float, float, float, float]"
+Coefficients: TypeAlias = "NDArray[np.float64]"
 States: TypeAlias = "NDArray[np.float64]"
+"""Frequencies and phases at N times of K processes, shape (2, N, K)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +114,11 @@ class _Step:
     Arrays of shape (processes, 4), rows of 2x2 matrices.
     """
 
-    phi: States
-    root: States
-    left: States
-    right: States
-    middle: States
+    phi: Coefficients
+    root: Coefficients
+    left: Coefficients
+    right: Coefficients
+    middle: Coefficients
 
 
 def _steps(processes: list[MarkovProcess]) -> list[_Step]:
@@ -133,10 +137,14 @@ def _steps(processes: list[MarkovProcess]) -> list[_Step]:
     return [_Step(*(np.array(column) for column in zip(*level, strict=True))) for level in rows]
 
 
-def _apply(m: States, s: States) -> States:
-    """Multiply each process's matrix with its state: shapes (K, 4) and (N, K, 2)."""
-    y, x = s[..., 0], s[..., 1]
-    return np.stack([m[:, 0] * y + m[:, 1] * x, m[:, 2] * y + m[:, 3] * x], axis=-1)
+def _apply(m: Coefficients, s: States) -> States:
+    """Multiply each process's matrix with its state: shapes (K, 4) and (2, N, K)."""
+    y, x = s
+    found = np.empty_like(s)
+    for row, (of_y, of_x) in enumerate(((m[:, 0], m[:, 1]), (m[:, 2], m[:, 3]))):
+        np.multiply(y, of_y, out=found[row])
+        found[row] += x * of_x
+    return found
 
 
 @dataclass(slots=True)
@@ -160,30 +168,34 @@ class MarkovFamily:
         top = self.steps[LEVELS]
         settled = np.array([_root(process.settled()) for process in self.processes])
         self.first = _apply(settled, self._normals(np.array([0])))
-        self.first[..., 1] = np.where([math.isinf(p.b_ps) for p in self.processes], 0.0, self.first[..., 1])
+        self.first[1] = np.where([math.isinf(p.b_ps) for p in self.processes], 0.0, self.first[1])
         self.last = _apply(top.phi, self.first) + _apply(top.root, self._normals(np.array([1 << LEVELS])))
 
     def _normals(self, index: NDArray[np.int64]) -> States:
-        """Return two normal deviates for each grid index and process, shape (N, K, 2)."""
+        """Return two normal deviates for each grid index and process, shape (2, N, K)."""
         where = np.broadcast_to(index[:, None], (index.size, self.keys.size))
         bits = mix(where, self.keys)  # its low bits are weak
-        y, x = (bits >> np.uint64(48)).astype(np.intp), (bits >> np.uint64(32) & np.uint64(0xFFFF)).astype(np.intp)
-        return np.stack([NORMAL[y], NORMAL[x]], axis=-1)
+        found = np.empty((2, *where.shape))
+        NORMAL.take((bits >> np.uint64(48)).view(np.int64), out=found[0], mode="clip")
+        NORMAL.take((bits >> np.uint64(32) & np.uint64(0xFFFF)).view(np.int64), out=found[1], mode="clip")
+        return found
 
     def phases(self, index: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the sum of all phases at sorted grid indices, shape (N,), in ps."""
+        if index.size > _AT_ONCE:
+            return np.concatenate([self.phases(index[i : i + _AT_ONCE]) for i in range(0, index.size, _AT_ONCE)])
         lows = np.zeros(1, np.int64)
         left, right = self.first, self.last
         for level in range(LEVELS - 1, -1, -1):
             wanted = index >> level
             wanted = wanted[np.concatenate([[True], wanted[1:] != wanted[:-1]])]  # sorted, so this is all
             parent = np.searchsorted(lows, wanted >> 1)
-            a, b = left[parent], right[parent]
+            a, b = left.take(parent, axis=1), right.take(parent, axis=1)
             low = (wanted >> 1) << (level + 1)
             step = self.steps[level]
             m = _apply(step.left, a) + _apply(step.right, b)
             m += _apply(step.middle, self._normals(low + (1 << level)))
-            upper = (wanted & 1).astype(bool)[:, None, None]
+            upper = (wanted & 1).astype(bool)[:, None]
             left, right, lows = np.where(upper, m, a), np.where(upper, b, m), wanted
-        found: NDArray[np.float64] = left[np.searchsorted(lows, index), :, 1].sum(axis=1)
+        found: NDArray[np.float64] = left[1, np.searchsorted(lows, index)].sum(axis=1)
         return found

@@ -85,7 +85,7 @@ class WorldFeed:
         if not times:
             return TagBlock(np.empty(0, np.int64), np.empty(0, np.uint8), *self._local(start_ps, stop_ps))
         t, ch = sort_tags(np.concatenate(times), np.concatenate(channels))
-        lost, gaps = self._overflow(t, stop_ps)
+        lost, gaps = self._overflow(t, start_ps, stop_ps)
         if lost.size:
             t, ch = np.delete(t, lost), np.delete(ch, lost)
         first = int(np.searchsorted(t, start_ps))
@@ -93,7 +93,7 @@ class WorldFeed:
         if tagger.resolution_ps > 1 or bool((t[1:] < t[:-1]).any()):  # or a clock that stepped back
             t, ch = sort_tags(t, ch)
         begin, end = self._local(start_ps, stop_ps)
-        return TagBlock(t, ch, begin, max(begin, end), tuple(g for g in gaps if g.stop_ps > begin))
+        return TagBlock(t, ch, begin, max(begin, end), tuple(gaps))
 
     def _local(self, start_ps: int, stop_ps: int) -> tuple[int, int]:
         return self._tagger.oscillator.local(start_ps), self._tagger.oscillator.local(stop_ps)
@@ -103,8 +103,8 @@ class WorldFeed:
         step = self._tagger.resolution_ps
         return local // step * step if step > 1 else local
 
-    def _overflow(self, t: NDArray[np.int64], stop_ps: int) -> tuple[NDArray[np.intp], list[Gap]]:
-        """Return which tags the host never sees, and when it is blind."""
+    def _overflow(self, t: NDArray[np.int64], start_ps: int, stop_ps: int) -> tuple[NDArray[np.intp], list[Gap]]:
+        """Return which tags the host never sees, and when it is blind between start and stop and what it misses there."""
         most = int(self._tagger.max_rate_hz * BIN_PS * 1e-12)
         nothing = np.empty(0, np.intp)
         if t.size <= most:
@@ -113,10 +113,12 @@ class WorldFeed:
         first = np.searchsorted(t, edges)
         counts = first[1:] - first[:-1]
         lost, gaps = [nothing], []
+        asked = int(np.searchsorted(t, start_ps))
         for b in np.flatnonzero(counts > most).tolist():
             i, j = int(first[b]) + most, int(first[b + 1])
             lost.append(np.arange(i, j))
-            start = self._tagger.oscillator.local(int(t[i]))
-            stop = self._tagger.oscillator.local(min(int(edges[b + 1]), stop_ps))
-            gaps.append(Gap(start, stop, j - i))
+            begin, end = max(int(t[i]), start_ps), min(int(edges[b + 1]), stop_ps)
+            if end > begin:
+                local = self._tagger.oscillator.local
+                gaps.append(Gap(local(begin), local(end), max(j - max(i, asked), 0)))
         return np.concatenate(lost), gaps

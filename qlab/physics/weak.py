@@ -21,6 +21,7 @@ from qlab.physics.keys import QUANTILES, mix
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qlab.physics.eavesdropper import PhotonNumberSplitting
     from qlab.physics.knob import Knob
     from qlab.physics.pulses import ClockedGrid, Grid, PulseTrain
 
@@ -139,6 +140,8 @@ class WeakSource:
         Length of a pulse.
     modulation:
         What is done to it.
+    splitting:
+        What an eavesdropper does to it; None: nothing.
     """
 
     train: PulseTrain
@@ -146,11 +149,19 @@ class WeakSource:
     power_w: Knob | None = None
     pulse_fwhm_ps: float = 0.0
     modulation: Modulation = field(default_factory=Modulation)
+    splitting: PhotonNumberSplitting | None = None
 
     @property
     def knobs(self) -> tuple[Knob, ...]:
         """What the light depends on."""
-        return self.train.knobs if self.power_w is None else (*self.train.knobs, self.power_w)
+        of_eve = () if self.splitting is None else (self.splitting.fraction,)
+        of_laser = () if self.power_w is None else (self.power_w,)
+        return (*self.train.knobs, *of_laser, *of_eve)
+
+    def sent_photons(self, mean_photons: float, level: int, t_ps: int) -> float:
+        """Return the mean photon number of a pulse of a level, behind an eavesdropper where there is one."""
+        sent = mean_photons * self.modulation.transmission(level)
+        return sent if self.splitting is None else self.splitting.forwarded(sent, t_ps)
 
     def mean_photons(self, t_ps: int) -> float:
         """Return the mean photon number behind an open intensity modulator."""

@@ -159,7 +159,7 @@ class WeakDrawer:
                 for s in range(len(modulation.angles_deg))
             ]
         )
-        bright = mu * np.array([modulation.transmission(i) for i in range(len(modulation.levels))])
+        bright = np.array([source.sent_photons(mu, i, t_ps) for i in range(len(modulation.levels))])
         # shape (choices, outcomes)
         means = np.multiply.outer(bright, shares.clip(min=0.0)).clip(max=MOST_PHOTONS).reshape(-1, len(outcomes))
         totals = means.sum(axis=1)

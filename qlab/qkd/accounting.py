@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qlab.analysis.qber import binary_entropy
 from qlab.errors import KeyRefusedError, TooManyErrorsError
 from qlab.qkd.authentication import forgery_probability
+from qlab.qkd.decoy import decoy_bounds, decoy_secret_bits
 from qlab.qkd.finite_key import phase_error_bound, secret_bits
 from qlab.qkd.verification import tag_bits_for
 
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
     from qlab.errors import PeerError
     from qlab.qkd.assumptions import Assumptions
     from qlab.qkd.conversation import Talk
+    from qlab.qkd.decoy import DecoyBounds, DecoyCounts, Intensities
     from qlab.qkd.epsilons import EpsilonBudget
     from qlab.qkd.finite_key import SecurityTarget
     from qlab.qkd.policy import QkdPolicy
 
-__all__ = ["BlockStatement", "EstimatedBlock", "estimate"]
+__all__ = ["BlockStatement", "EstimatedBlock", "estimate", "estimate_decoy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,9 @@ class EstimatedBlock:
         Of the verification.
     budget_bits:
         So many bits may be disclosed and spent before nothing is left.
+    bounds, counts:
+        Of pulses with decoy states: what the block holds, and from which counts that follows; `phase_error` then is that
+        of its single photons.
     """
 
     n_key: int
@@ -46,6 +51,15 @@ class EstimatedBlock:
     phase_error: float
     tag_bits: int
     budget_bits: int
+    bounds: DecoyBounds | None = None
+    counts: DecoyCounts | None = None
+
+    def length(self, policy: QkdPolicy, disclosed_bits: int) -> int:
+        """Return the length of the key after so much was disclosed."""
+        eps_sec = policy.target.eps_sec
+        if self.bounds is not None and policy.intensities is not None:
+            return decoy_secret_bits(self.bounds, disclosed_bits, eps_sec, policy.intensities.parts)
+        return secret_bits(self.n_key, self.phase_error, disclosed_bits, eps_sec)
 
     @property
     def test_error_rate(self) -> float:
@@ -61,15 +75,7 @@ def estimate(policy: QkdPolicy, n_key: int, n_test: int, test_errors: int) -> Es
     KeyRefusedError
         There are no bits, too many errors, or no key is left whatever reconciliation takes.
     """
-    if min(n_key, n_test) < 1:
-        msg = f"no key: {n_key} sifted bits in the key basis and {n_test} in the test basis; expected some of both"
-        raise KeyRefusedError(msg)
-    if test_errors > policy.tolerance * n_test:
-        msg = (
-            f"no key: {test_errors} of {n_test} test bits differ, {test_errors / n_test:.2%}; tolerated are "
-            f"{policy.tolerance:.2%}; look for an eavesdropper, or for misaligned analysers"
-        )
-        raise TooManyErrorsError(msg, test_errors / n_test)
+    _require_bits(policy, n_key, n_test, test_errors)
     tail = policy.target.sampling_tail
     phase_error = phase_error_bound(n_key, n_test, policy.tolerance, tail, policy.bound)
     tag_bits = tag_bits_for(n_key, policy.target.eps_cor)
@@ -81,6 +87,42 @@ def estimate(policy: QkdPolicy, n_key: int, n_test: int, test_errors: int) -> Es
         )
         raise KeyRefusedError(msg)
     return EstimatedBlock(n_key, n_test, test_errors, phase_error, tag_bits, budget)
+
+
+def estimate_decoy(policy: QkdPolicy, intensities: Intensities, counts: DecoyCounts) -> EstimatedBlock:
+    """Return what may be known of a block of weak pulses before its reconciliation; raises as `estimate` does.
+
+    Parameters
+    ----------
+    policy, intensities:
+        The rules; the pulses.
+    counts:
+        Sifted bits and errors by intensity; two decoy states do not need those of the key basis.
+    """
+    n_key, n_test, errors = int(sum(counts.key)), int(sum(counts.test)), int(sum(counts.test_errors))
+    _require_bits(policy, n_key, n_test, errors)
+    bounds = decoy_bounds(intensities, counts, policy.target.eps_sec)
+    tag_bits = tag_bits_for(n_key, policy.target.eps_cor)
+    budget = decoy_secret_bits(bounds, tag_bits, policy.target.eps_sec, intensities.parts)
+    if budget < 1:
+        msg = (
+            f"no key: of {n_key} bits at least {bounds.single:.0f} came from single photons, whose phase errors may reach "
+            f"{bounds.phase_error:.2%}; longer blocks bound them better, if nobody has split photons off"
+        )
+        raise KeyRefusedError(msg)
+    return EstimatedBlock(n_key, n_test, errors, bounds.phase_error, tag_bits, budget, bounds, counts)
+
+
+def _require_bits(policy: QkdPolicy, n_key: int, n_test: int, test_errors: int) -> None:
+    if min(n_key, n_test) < 1:
+        msg = f"no key: {n_key} sifted bits in the key basis and {n_test} in the test basis; expected some of both"
+        raise KeyRefusedError(msg)
+    if test_errors > policy.tolerance * n_test:
+        msg = (
+            f"no key: {test_errors} of {n_test} test bits differ, {test_errors / n_test:.2%}; tolerated are "
+            f"{policy.tolerance:.2%}; look for an eavesdropper, or for misaligned analysers"
+        )
+        raise TooManyErrorsError(msg, test_errors / n_test)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +220,8 @@ class BlockStatement:
             lines += [
                 f"  key basis   {known.n_key} bits, {self.corrected_bits} wrong ({self.corrected_bits / known.n_key:.2%})",
                 f"  test basis  {known.n_test} bits, {known.test_errors} differ ({known.test_error_rate:.2%})",
-                f"  phase error below {known.phase_error:.2%}",
+                f"  phase error below {known.phase_error:.2%}"
+                + (f", of at least {known.bounds.single:.0f} single photons" if known.bounds is not None else ""),
                 f"  disclosed   {self.reconciliation_bits} bits by reconciliation"
                 + (f" (f = {self.efficiency:.3f})" if self.efficiency else "")
                 + f", {self.disclosed.get('KeyTag', 0)} by verification",

@@ -178,17 +178,7 @@ class AlignedReceiver:
 
 def on_clock_of(lock: ClockLock | None, block: TagBlock) -> TagBlock:
     """Return tags of the second clock with the times that the first one would have given them."""
-    if lock is None:
-        return block
-
-    def first(t_ps: int) -> int:
-        return t_ps - round(lock.offset_at(t_ps))
-
-    # Differences are small against times, so that float64 holds them to a fraction of a ps.
-    s = (block.t - lock.reference_ps) / 1e12
-    offset = lock.offset_ps + (lock.frequency * s + lock.drift_per_s * s * s / 2.0) * 1e12
-    t = block.t - np.round(offset).astype(np.int64)
-    return TagBlock(t, block.ch, first(block.start_ps), first(block.stop_ps), block.gaps)
+    return block if lock is None else lock.block_to_first(block)
 
 
 def align_reference(party: Party, receiver: AlignedReceiver) -> Conversation[AlignReport]:

@@ -6,11 +6,13 @@ accepted stands in the statement that goes with the key.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qlab.errors import BadRequestError, KeyRefusedError
 
-__all__ = ["Assumption", "Assumptions", "DeviceFacts", "bbm92_assumptions"]
+__all__ = ["Assumption", "Assumptions", "DeviceFacts", "bbm92_assumptions", "decoy_assumptions"]
+
+_OF_RECEIVER = ("equal-efficiencies", "no-cross-clicks", "simultaneous-dead-time", "no-blinding")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,33 @@ class DeviceFacts:
     simultaneous_dead_time: bool | None = None
     cross_clicks: float | None = None
     blinding_watched: bool | None = None
+
+
+def decoy_assumptions(
+    facts: DeviceFacts, n_key: int, n_test: int, accepted: frozenset[str] = frozenset(), *, sender: bool = False
+) -> Assumptions:
+    """Return what the finite key of BB84 with decoy states takes for granted; parameters as for `bbm92_assumptions`.
+
+    For the sender the receiver's assumptions are met: the receiver answers for them, and refuses the key where they are not.
+    """
+    lim = "Lim et al., Phys. Rev. A 89, 022307 (2014)"
+    of_source = (
+        Assumption(
+            "phase-randomised",
+            "pulses have no common phase and tell nothing else of state and intensity",
+            "Lo, Ma, Chen, PRL 94, 230504 (2005)",
+            None,
+            "not measured",
+        ),
+        Assumption("known-intensities", "mean photon numbers are what the rules say", lim, None, "not measured"),
+    )
+    receiver = bbm92_assumptions(facts, n_key, n_test).items
+    if sender:
+        receiver = tuple(
+            replace(item, held=True, evidence="the receiver answers for it") if item.name in _OF_RECEIVER else item
+            for item in receiver
+        )
+    return Assumptions((*receiver[:-2], *of_source, *receiver[-2:]), accepted)
 
 
 def bbm92_assumptions(

@@ -14,9 +14,11 @@ __all__ = [
     "KeyConfirm",
     "KeyMatch",
     "KeyTerms",
+    "LevelErrors",
     "Piece",
     "PieceReady",
     "ReconcileOpen",
+    "SentLevels",
     "Settlement",
     "TestBits",
 ]
@@ -77,6 +79,25 @@ class ErrorCount(Message):
 
     kind: ClassVar[int] = 11
     errors: U32
+
+
+@register
+@dataclass(frozen=True, slots=True, eq=False)
+class SentLevels(Message):
+    """The intensity of each pulse that was kept, by its number, a byte a pulse: of the key basis, and of the test basis."""
+
+    kind: ClassVar[int] = 13
+    key: Blob
+    test: Blob
+
+
+@register
+@dataclass(frozen=True, slots=True, eq=False)
+class LevelErrors(Message):
+    """How many of the test bits differ, by intensity."""
+
+    kind: ClassVar[int] = 14
+    errors: Times
 
 
 @register

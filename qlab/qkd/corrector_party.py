@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qlab.errors import KeyRefusedError, LedgerError, PeerError
-from qlab.qkd.accounting import BlockStatement, estimate
+from qlab.qkd.accounting import BlockStatement
 from qlab.qkd.block_messages import (
     BlockOpen,
-    ErrorCount,
     GiveUp,
     KeyConfirm,
     KeyMatch,
@@ -19,14 +18,13 @@ from qlab.qkd.block_messages import (
     Piece,
     PieceReady,
     ReconcileOpen,
-    TestBits,
 )
 from qlab.qkd.conversation import HEAR, PARTS_LOG2, PeerGaveUpError, PeerWentOnError, Talk, long_work
-from qlab.qkd.finite_key import secret_bits
+from qlab.qkd.estimating import complete_corrector, estimate_corrector
 from qlab.qkd.messages import decode
 from qlab.qkd.party import SiftTally, settle, take_settlement
 from qlab.qkd.reconciling import correct_frames
-from qlab.qkd.sifting import SiftOffer, answer_with_lags
+from qlab.qkd.sifting import SiftAnswer, SiftOffer, answer_with_lags, offer, take
 from qlab.qkd.toeplitz import amplify
 from qlab.qkd.verification import KeyTag, matches_tag
 
@@ -35,6 +33,8 @@ if TYPE_CHECKING:
     from qlab.qkd.party import Party, Receiver
 
 __all__ = ["corrector_block"]
+
+_DARK = "no key: there are no more photons to detect here"
 
 
 def corrector_block(party: Party, receiver: Receiver) -> Conversation[BlockStatement]:
@@ -94,18 +94,24 @@ def _collect(party: Party, talk: Talk, receiver: Receiver) -> Conversation[SiftT
         receiver.start()
         yield from talk.say(PieceReady())
         found = yield from long_work(receiver.finish)
+        if party.policy.intensities is not None:
+            if found is None:
+                raise KeyRefusedError(_DARK)
+            yield from talk.say(offer(found))
         theirs = yield from talk.hear_any()
         if isinstance(theirs[0], Piece) and not theirs[0].more:
             break  # the reference has no further piece
         if found is None:
-            msg = "no key: there are no more photons to detect here"
-            raise KeyRefusedError(msg)
+            raise KeyRefusedError(_DARK)
+        if party.policy.intensities is not None and isinstance(theirs[0], SiftAnswer):
+            tally.add(found, take(found, theirs[0]))
+            continue
         if not isinstance(theirs[0], SiftOffer):
             msg = f"{type(theirs[0]).__name__} came where SiftOffer was expected; the block is given up"
             raise PeerError(msg)
-        offer = theirs[0]
-        found = yield from long_work(partial(receiver.locate, found, offer.times))
-        reply, kept, lags_ps = answer_with_lags(found, offer, party.policy.window_ps)
+        offered = theirs[0]
+        found = yield from long_work(partial(receiver.locate, found, offered.times))
+        reply, kept, lags_ps = answer_with_lags(found, offered, party.policy.window_ps)
         receiver.follow(lags_ps)
         yield from talk.say(reply)
         tally.add(found, kept)
@@ -115,14 +121,8 @@ def _collect(party: Party, talk: Talk, receiver: Receiver) -> Conversation[SiftT
 def _make_key(party: Party, talk: Talk, receiver: Receiver, block: int) -> Conversation[BlockStatement]:
     policy, ledger = party.policy, party.ledger
     tally = yield from _collect(party, talk, receiver)
-    raw, test = tally.sifted.key, tally.sifted.test
-    theirs = (yield from talk.hear(TestBits)).bits
-    if theirs.size != len(test):
-        msg = f"the peer compares {theirs.size} test bits, here are {len(test)}; the block is given up"
-        raise PeerError(msg)
-    errors = int(np.count_nonzero(theirs ^ test.reveal()))
-    yield from talk.say(ErrorCount(errors))
-    known = estimate(policy, len(raw), len(test), errors)
+    raw = tally.sifted.key
+    known, levels = yield from estimate_corrector(talk, policy, tally.sifted, policy.expected_error_rate)
     assumptions = party.assumptions(tally, known)
     assumptions.require()
 
@@ -137,10 +137,12 @@ def _make_key(party: Party, talk: Talk, receiver: Receiver, block: int) -> Conve
     if not equal:
         msg = "verification: the keys differ after reconciliation"
         raise KeyRefusedError(msg)
+    wrong = (corrected.reveal() ^ raw.reveal()).astype(np.bool_)
+    known = yield from complete_corrector(talk, policy, known, levels[wrong] if levels.size else levels)
 
     asked = yield from talk.hear(KeyTerms)
     yield from talk.verify()
-    bits = secret_bits(known.n_key, known.phase_error, talk.disclosed_bits, policy.target.eps_sec)
+    bits = known.length(policy, talk.disclosed_bits)
     if asked.bits != bits or asked.seed.size != len(raw) + bits - 1:
         msg = f"the peer wants a key of {asked.bits} bits, here it has {bits}; the block is given up"
         raise PeerError(msg)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from qlab.errors import KeyRefusedError, LedgerError, PeerError
-from qlab.qkd.assumptions import DeviceFacts, bbm92_assumptions
+from qlab.qkd.assumptions import DeviceFacts, bbm92_assumptions, decoy_assumptions
 from qlab.qkd.authentication import Authenticator
 from qlab.qkd.bits import SecretBits
 from qlab.qkd.block_messages import Settlement
@@ -146,7 +146,10 @@ class Party:
     def assumptions(self, tally: SiftTally, block: EstimatedBlock) -> Assumptions:
         """Return what the proof takes for granted, with the cross clicks of this block."""
         facts = replace(self.facts, cross_clicks=tally.cross_clicks / max(tally.detections + tally.cross_clicks, 1))
-        return bbm92_assumptions(facts, block.n_key, block.n_test, self.policy.accepted)
+        sizes = block.n_key, block.n_test
+        if self.policy.intensities is None:
+            return bbm92_assumptions(facts, *sizes, self.policy.accepted)
+        return decoy_assumptions(facts, *sizes, self.policy.accepted, sender=self.role == "reference")
 
     def plan_next(self, corrected: int, n_key: int) -> None:
         """Plan the next reconciliation with what this one found."""

@@ -11,6 +11,7 @@ from qlab.qkd.finite_key import SecurityTarget
 
 if TYPE_CHECKING:
     from qlab.qkd.cascade_schedule import Variant
+    from qlab.qkd.decoy import Intensities
     from qlab.qkd.finite_key import SamplingBound
 
 __all__ = ["QkdPolicy"]
@@ -18,7 +19,7 @@ __all__ = ["QkdPolicy"]
 
 @dataclass(frozen=True, slots=True)
 class QkdPolicy:
-    """Rules of a session of BBM92.
+    """Rules of a session of BBM92, or of BB84 with decoy states.
 
     Attributes
     ----------
@@ -38,6 +39,8 @@ class QkdPolicy:
         Of Cascade; the raw key is reconciled in frames of at most so many bits, side by side.
     target, bound:
         What is asked of each key, and how phase errors are bounded.
+    intensities:
+        Of the pulses that Alice sends, with one or two decoy states; None: photons come in pairs.
     accepted:
         Assumptions that need not be met (`qlab.qkd.assumptions`).
     """
@@ -57,6 +60,7 @@ class QkdPolicy:
     target: SecurityTarget = field(default_factory=SecurityTarget)
     bound: SamplingBound = "exact"
     accepted: frozenset[str] = frozenset()
+    intensities: Intensities | None = None
     version: Literal[1] = 1
 
     def __post_init__(self) -> None:

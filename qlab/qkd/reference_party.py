@@ -8,7 +8,7 @@
     Piece                                      ->   }
                                                <-   PieceReady             }  until there are enough
     (both detect)  SiftOffer                   ->                          }
-                                               <-   SiftAnswer             }
+                                               <-   SiftAnswer             }   (with decoy states the other way)
     Piece(0), TestBits                         ->
                                                <-   ErrorCount
     ReconcileOpen                              ->
@@ -29,11 +29,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qlab.errors import KeyRefusedError, LedgerError, PeerError
-from qlab.qkd.accounting import BlockStatement, estimate
+from qlab.qkd.accounting import BlockStatement
 from qlab.qkd.bits import unpack
 from qlab.qkd.block_messages import (
     BlockOpen,
-    ErrorCount,
     GiveUp,
     KeyConfirm,
     KeyMatch,
@@ -41,13 +40,12 @@ from qlab.qkd.block_messages import (
     Piece,
     PieceReady,
     ReconcileOpen,
-    TestBits,
 )
 from qlab.qkd.conversation import PeerGaveUpError, Talk, long_work
-from qlab.qkd.finite_key import secret_bits
+from qlab.qkd.estimating import complete_reference, estimate_reference
 from qlab.qkd.party import SiftTally, settle, take_settlement
 from qlab.qkd.reconciling import answer_frames
-from qlab.qkd.sifting import SiftAnswer, offer, take
+from qlab.qkd.sifting import SiftAnswer, SiftOffer, answer, offer, take
 from qlab.qkd.toeplitz import amplify
 from qlab.qkd.verification import make_tag
 
@@ -103,10 +101,17 @@ def _collect(party: Party, talk: Talk, receiver: Receiver) -> Conversation[SiftT
         yield from talk.hear(PieceReady)
         receiver.start()
         found = yield from long_work(receiver.finish)
+        # Few of the pulses that were sent are detected: the corrector says which.
+        seen = (yield from talk.hear(SiftOffer)) if policy.intensities is not None else None
         if found is None:
             break
-        yield from talk.say(offer(found))
-        tally.add(found, take(found, (yield from talk.hear(SiftAnswer))))
+        if seen is not None:
+            reply, kept = answer(found, seen, policy.window_ps)
+            yield from talk.say(reply)
+            tally.add(found, kept)
+        else:
+            yield from talk.say(offer(found))
+            tally.add(found, take(found, (yield from talk.hear(SiftAnswer))))
     yield from talk.say(Piece(0))
     return tally
 
@@ -115,9 +120,7 @@ def _make_key(party: Party, talk: Talk, receiver: Receiver, block: int) -> Conve
     policy, ledger = party.policy, party.ledger
     tally = yield from _collect(party, talk, receiver)
     raw = tally.sifted.key
-    yield from talk.say(TestBits(tally.sifted.test.reveal()))
-    count = yield from talk.hear(ErrorCount)
-    known = estimate(policy, len(raw), len(tally.sifted.test), count.errors)
+    known = yield from estimate_reference(talk, policy, tally.sifted, party.error_rate)
     assumptions = party.assumptions(tally, known)
     assumptions.require()
 
@@ -131,8 +134,9 @@ def _make_key(party: Party, talk: Talk, receiver: Receiver, block: int) -> Conve
     if not match.equal:
         msg = "verification: the keys differ after reconciliation"
         raise KeyRefusedError(msg)
+    known = yield from complete_reference(talk, policy, known)
 
-    bits = secret_bits(known.n_key, known.phase_error, talk.disclosed_bits, policy.target.eps_sec)
+    bits = known.length(policy, talk.disclosed_bits)
     party.require_net(bits, refill)
     n_seed = len(raw) + bits - 1
     seed = unpack(_even(party.entropy(-(-n_seed // 8)), n_seed), n_seed)

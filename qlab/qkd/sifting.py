@@ -10,7 +10,7 @@ those of the test basis are compared openly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -80,6 +80,8 @@ class Detections:
     bits: SecretBits
     double_clicks: int
     cross_clicks: int
+    levels: NDArray[np.uint8] | None = None
+    """Of pulses that were sent: the number of each one's intensity, told when they are sifted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,17 @@ class Sifted:
 
     key: SecretBits
     test: SecretBits
+    key_levels: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, dtype=np.uint8))
+    test_levels: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, dtype=np.uint8))
 
     def __add__(self, other: Sifted) -> Sifted:
         """Return both, one after the other: a block may be collected in pieces."""
-        return Sifted(_joined(self.key, other.key), _joined(self.test, other.test))
+        return Sifted(
+            _joined(self.key, other.key),
+            _joined(self.test, other.test),
+            np.concatenate([self.key_levels, other.key_levels]),
+            np.concatenate([self.test_levels, other.test_levels]),
+        )
 
 
 def detections(
@@ -211,7 +220,10 @@ def take(mine: Detections, theirs: SiftAnswer) -> Sifted:
 
 def _split(mine: Detections, kept: NDArray[np.int64]) -> Sifted:
     bits, test = mine.bits.reveal()[kept], mine.test_basis[kept] == 1
-    return Sifted(SecretBits(bits[~test]), SecretBits(bits[test]))
+    if mine.levels is None:
+        return Sifted(SecretBits(bits[~test]), SecretBits(bits[test]))
+    levels = mine.levels[kept]
+    return Sifted(SecretBits(bits[~test]), SecretBits(bits[test]), levels[~test], levels[test])
 
 
 def _joined(a: SecretBits, b: SecretBits) -> SecretBits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import secrets
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from qlab.errors import BadRequestError, LinkClosedError
+from qlab.run.catalogue_server import FLUSH, LENGTH
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -27,6 +30,8 @@ __all__ = [
     "ServedCatalogue",
     "choose_catalogue",
     "open_catalogue",
+    "open_client",
+    "open_writer",
 ]
 
 EMBEDDED = "embedded"
@@ -34,8 +39,12 @@ DEFAULT = "default"
 NONE = "none"
 """What `--catalogue` says instead of an address."""
 _NEEDED = ("tiled", "bluesky_tiled_plugins", "adbc_driver_sqlite", "hdf5plugin", "obstore", "uvicorn")
-START_S, STOP_S = 120.0, 10.0
-"""Wall seconds that our own server may take to start and to end."""
+ANSWER_S, STOP_S = 600.0, 10.0
+"""Wall seconds that our own server may take to say a word, and to end when everything is written."""
+
+
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201
 
 
 def choose_catalogue(said: str, lab_says: str | None = None) -> str | None:
@@ -79,18 +88,8 @@ class Catalogue:
         Tiled's client, and the run engine's callback.
     """
 
-    def __init__(self, uri: str, unsent: Path) -> None:
-        TiledWriter, from_uri = import_client()  # noqa: N806
-        import httpx
-
-        try:
-            self.client: Any = from_uri(uri)
-            # 0: every array goes to a file of its own.  Small ones would become list columns, which SQLite has not.
-            self.writer: Any = TiledWriter(self.client, backup_directory=str(unsent), max_array_size=0)
-        except (httpx.HTTPError, OSError) as error:
-            what = f"the catalogue at {uri.partition('?')[0]} cannot be reached"
-            hint = "start it, or run without --catalogue: documents are kept in the data folder in any case"
-            raise LinkClosedError(what, device="catalogue", found=str(error), hint=hint) from error
+    client: Any
+    writer: Callable[[str, Any], object]
 
     def get(self, run: str | int) -> Any:
         """Return a run by uid or its beginning, scan id, or -1, -2 ... from the end.
@@ -100,21 +99,30 @@ class Catalogue:
         BadRequestError
             No run, or several, of that name.
         """
-        text = str(run)
-        if text in self.client:
-            return self.client[text]
-        uids = self.runs()
+        text, client = str(run), self.client
+        if text in client:
+            return client[text]
+        uids = list(client)
         if text.startswith("-") and text[1:].isdigit():
             hits = uids[int(text) :][:1] if int(text[1:]) <= len(uids) else []
         else:
             hits = [uid for uid in uids if uid.startswith(text)]
             if text.isdigit():
-                scans = [uid for uid in uids if self.client[uid].metadata["start"].get("scan_id") == int(text)]
+                scans = [uid for uid in uids if client[uid].metadata["start"].get("scan_id") == int(text)]
                 hits = scans[-1:] or hits
         if len(hits) != 1:
             msg = f"{text!r} names {'no run' if not hits else f'{len(hits)} runs'} of the {len(uids)} in the catalogue"
             raise BadRequestError(msg)
-        return self.client[hits[0]]
+        return client[hits[0]]
+
+    def replace(self, documents: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Write a run anew from all its documents; files that it refers to stay where they are."""
+        client, uid = self.client, documents[0][1]["uid"]
+        if uid in client:
+            client.delete_contents(uid, recursive=True, external_only=False)
+        writer = _writer(client)
+        for name, doc in documents:
+            writer(name, doc)
 
     def runs(self) -> list[str]:
         """Return the uids of all runs, the oldest first."""
@@ -142,6 +150,9 @@ class ServedCatalogue(Catalogue):
         Where documents go that the server did not take.
     """
 
+    def __init__(self, uri: str, unsent: Path) -> None:
+        self.client, self.writer = open_writer(uri, unsent)
+
 
 class EmbeddedCatalogue(Catalogue):
     """A Tiled server of our own on a loopback port: everything is in `DATA_DIR/catalogue`, tags are read where they are.
@@ -150,15 +161,22 @@ class EmbeddedCatalogue(Catalogue):
     ----------
     data_dir:
         The session's data folder.
+    tell:
+        Is told, at the end, of runs that it could not keep.
 
-    The server is a process of its own, which ends with `close`, or with us.
+    The server is a process of its own, which writes what it is sent while the experiment goes on, and ends with `close`, or
+    with us.  Whoever reads waits until what was sent is written.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, tell: Callable[[str], object] = _to_stderr) -> None:
         for module in _NEEDED:  # Tiled would only miss some of them in the middle of a run
             if find_spec(module) is None:
                 raise _missing(module)
         self.folder = data_dir / "catalogue"
+        self._tell = tell
+        self._open_client: Any = None
+        self._port = 0
+        self._trouble: list[str] = []
         command = [sys.executable, "-m", "qlab.run.catalogue_server", str(self.folder), str(data_dir / "tags")]
         data_dir.mkdir(parents=True, exist_ok=True)
         with (data_dir / "catalogue.log").open("wb") as log:
@@ -166,55 +184,104 @@ class EmbeddedCatalogue(Catalogue):
             self._server = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
             )
-        try:
-            key = secrets.token_hex(16)
-            self._say(key)
-            import_client()  # takes as long as the server takes to start
-            self.uri = f"http://127.0.0.1:{self._port()}/api/v1?api_key={key}"
-            super().__init__(self.uri, data_dir / "unsent")
-        except BaseException:
-            self._stop()
-            raise
+        self._key = secrets.token_hex(16)
+        self._say(f"{self._key}\n".encode())
+
+    def writer(self, name: str, doc: Any) -> None:
+        """Send a document."""
+        self._send(name, doc)
+
+    @property
+    def uri(self) -> str:
+        """The server's address, with its key; waits until it is up."""
+        if not self._port:
+            line = self._hear()
+            if not line.isdigit():
+                what = f"the embedded catalogue in {self.folder} did not start"
+                log = self.folder.parent / "catalogue.log"
+                hint = f"see {log}, or use --catalogue none: documents are kept in any case"
+                raise LinkClosedError(what, device="catalogue", hint=hint)
+            self._port = int(line)
+        return f"http://127.0.0.1:{self._port}/api/v1?api_key={self._key}"
+
+    @property
+    def client(self) -> Any:
+        """Tiled's client, which sees everything that was sent; imported when it is first wanted, which takes seconds."""
+        uri = self.uri
+        self._send(FLUSH, None)
+        while (line := self._hear()) and line != "flushed":
+            self._trouble.append(line)
+        if self._open_client is None:
+            self._open_client = open_client(uri)
+        return self._open_client
 
     def close(self) -> None:
-        """Close the client's connections and end the server."""
-        super().close()
-        self._stop()
+        """Wait until everything is written, end the server, and tell what it could not keep."""
+        if self._open_client is not None:
+            self._open_client.context.http_client.close()
+        with suppress(BrokenPipeError):
+            self._server.stdin.close()  # type: ignore[union-attr]
+        while line := self._hear():
+            if not line.isdigit():
+                self._trouble.append(line)
+        try:
+            ended = self._server.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            ended = self._server.wait()
+        self._server.stdout.close()  # type: ignore[union-attr]
+        for line in self._trouble:
+            _, run, reason = line.split(" ", 2)
+            self._tell(
+                f"catalogue: run {run[:8]} was not kept ({reason}); its documents are in {self.folder.parent / 'runs'}"
+            )
+        if ended and not self._trouble:
+            log = self.folder.parent / "catalogue.log"
+            self._tell(f"catalogue: the server failed, see {log}; documents are in {self.folder.parent / 'runs'}")
 
-    def _say(self, text: str) -> None:
-        if self._server.stdin is not None:
-            with suppress(BrokenPipeError):
-                self._server.stdin.write(f"{text}\n".encode())
-                self._server.stdin.flush()
+    def _send(self, name: str, doc: Any) -> None:
+        body = pickle.dumps((name, doc))
+        self._say(LENGTH.pack(len(body)) + body)
 
-    def _port(self) -> int:
-        """Wait for the server's first word; it says nothing where it could not start."""
-        watchdog = threading.Timer(START_S, self._server.kill)
+    def _say(self, data: bytes) -> None:
+        with suppress(BrokenPipeError):  # it is gone, as will be told at the end
+            self._server.stdin.write(data)  # type: ignore[union-attr]
+            self._server.stdin.flush()  # type: ignore[union-attr]
+
+    def _hear(self) -> str:
+        """Return the server's next line, empty where it has ended; it is killed where it says nothing for too long."""
+        watchdog = threading.Timer(ANSWER_S, self._server.kill)
         watchdog.start()
         try:
-            line = self._server.stdout.readline() if self._server.stdout is not None else b""
+            return self._server.stdout.readline().decode().strip()  # type: ignore[union-attr]
         finally:
             watchdog.cancel()
             watchdog.join()
-        if not line.strip().isdigit():
-            what = f"the embedded catalogue in {self.folder} did not start"
-            hint = (
-                f"see {self.folder.parent / 'catalogue.log'}, or use --catalogue none: documents are kept in any case"
-            )
-            raise LinkClosedError(what, device="catalogue", hint=hint)
-        return int(line)
 
-    def _stop(self) -> None:
-        if self._server.stdin is not None:
-            with suppress(BrokenPipeError):
-                self._server.stdin.close()
-        try:
-            self._server.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._server.kill()
-            self._server.wait()
-        if self._server.stdout is not None:
-            self._server.stdout.close()
+
+def open_client(uri: str) -> Any:
+    """Return Tiled's client of a server; raises `LinkClosedError` where nobody serves."""
+    _, from_uri = import_client()
+    import httpx
+
+    try:
+        return from_uri(uri)
+    except (httpx.HTTPError, OSError) as error:
+        what = f"the catalogue at {uri.partition('?')[0]} cannot be reached"
+        hint = "start it, or run without --catalogue: documents are kept in the data folder in any case"
+        raise LinkClosedError(what, device="catalogue", found=str(error), hint=hint) from error
+
+
+def open_writer(uri: str, unsent: Path | None = None) -> tuple[Any, Any]:
+    """Return the client of a server and what writes documents to it; what it does not take goes to the folder `unsent`."""
+    client = open_client(uri)
+    return client, _writer(client, unsent)
+
+
+def _writer(client: Any, unsent: Path | None = None) -> Any:
+    writer, _ = import_client()
+    # 0: every array goes to a file of its own.  Small ones would become list columns, which SQLite has not.
+    return writer(client, backup_directory=None if unsent is None else str(unsent), max_array_size=0)
 
 
 def import_client() -> tuple[Any, Any]:

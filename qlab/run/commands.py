@@ -20,6 +20,7 @@ from qlab.run.farewell import farewell
 from qlab.run.journal import find_run, read_run
 from qlab.run.loader import bind_parameters, find_plan, find_plans, try_out
 from qlab.run.progress import Progress
+from qlab.run.recovery import incomplete
 from qlab.run.warming import warm_up
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from qlab.run.options import RunOptions
 
-__all__ = ["list_plans", "report_run", "run_plans", "run_to_its_end", "say", "say_estimate"]
+__all__ = ["list_plans", "report_run", "run_plans", "run_to_its_end", "say", "say_estimate", "say_killed"]
 
 
 def say(text: str) -> None:
@@ -66,6 +67,7 @@ def run_plans(
             bound.append(bind_parameters(plan, texts, lab.devices, light=light))
             try_out(plan, bound[-1])
         with Session(lab, options) as session:
+            say_killed(session)
             session.subscribe(Progress(lab.clock))
             if light:
                 warm_up(lab, say)
@@ -85,6 +87,12 @@ def _say_if_unaligned(plan: Callable[..., Any], arguments: Mapping[str, Any]) ->
     frames = [device.frame_rotation for device in arguments.values() if hasattr(device, "frame_rotation")]
     if frames and all(np.array_equal(frame, np.eye(3)) for frame in frames):
         say(f"note: the analysers are not aligned; qlab run align_polarisation {plan.__name__} aligns them first")
+
+
+def say_killed(session: Session) -> None:
+    """Say which runs of the data folder were found killed."""
+    for killed in session.killed:
+        say(killed.render())
 
 
 def say_estimate(lab_name: str, plan_name: str, texts: Mapping[str, str], options: RunOptions) -> int:
@@ -144,6 +152,9 @@ def write_report(data_dir: Path, run: str, output: Path | None) -> Path:
     record = read_run(find_run(data_dir / "runs", run))
     page = render_report(record, output or data_dir / "reports" / record.uid[:8])
     say(f"report: {page}")
+    fault = incomplete(record)
+    if fault:
+        say(f"INCOMPLETE: {fault}")
     return page
 
 

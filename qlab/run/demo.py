@@ -9,7 +9,7 @@ import numpy as np
 from qlab.clock import PS_PER_S, RealClock
 from qlab.lab.build import open_lab
 from qlab.lab.predict import predict_chsh
-from qlab.run.commands import run_to_its_end, say, write_report
+from qlab.run.commands import run_to_its_end, say, say_killed, write_report
 from qlab.run.engine import Session
 from qlab.run.loader import bind_parameters, find_plans
 from qlab.run.warming import warm_up
@@ -26,8 +26,9 @@ def demo(lab_name: str, options: RunOptions) -> int:
     with RealClock() as wall, open_lab(lab_name, overrides=options.overrides, data_dir=options.data_dir) as lab:
         links = ", ".join(sorted({device.link.address for device in lab.devices.values() if hasattr(device, "link")}))
         say(f"lab {lab.file.name}: {len(lab.file.instruments)} instruments on {links}")
-        warm_up(lab, say)
-        with Session(lab, options) as session:
+        with Session(lab, options) as session:  # first: its catalogue starts while the oven warms up
+            say_killed(session)
+            warm_up(lab, say)
             results = {}
             for name in ("align_polarisation", "measure_visibility", "measure_chsh"):
                 plan = plans[name]

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from qlab import __version__
 from qlab.errors import StorageError
+from qlab.run.conditions import conditions
 from qlab.run.journal import Journal
+from qlab.run.recovery import mark_killed_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -44,6 +46,8 @@ class Session:
         The run engine.
     catalogue:
         The catalogue, None without one.
+    killed:
+        Runs of the data folder whose process was killed, which this session has marked.
     """
 
     def __init__(self, lab: Lab, options: RunOptions) -> None:
@@ -51,14 +55,20 @@ class Session:
 
         self.lab = lab
         self.data_dir = (options.data_dir or lab.data_dir).resolve()
-        self.catalogue: Any = None  # opened first: where it cannot be, no engine's thread is left behind
+        self.journal = Journal(self.data_dir / "runs")
+        self.catalogue: Any = None  # opened before the engine: where it cannot be, no engine's thread is left behind
         if options.catalogue_uri is not None:
             from qlab.run.catalogue import choose_catalogue, open_catalogue
 
             uri = choose_catalogue(options.catalogue_uri, lab.file.catalogue)
             if uri is not None:
                 self.catalogue = open_catalogue(uri, self.data_dir)
-        self.journal = Journal(self.data_dir / "runs")
+        try:
+            self.killed = mark_killed_runs(self.journal.folder, self.catalogue)
+        except BaseException:
+            if self.catalogue is not None:
+                self.catalogue.close()
+            raise
         main = threading.current_thread() is threading.main_thread()
         engine: Any = RunEngine  # untyped by its makers
         self.RE = engine(
@@ -73,6 +83,7 @@ class Session:
         self.RE.register_command("close_run", self._close_run)
         self.RE.state_hook = self._state_changed
         self.RE.waiting_hook = self._waiting
+        self.RE.preprocessors.append(self._with_conditions)
         self.RE.subscribe(self.journal)
         if self.catalogue is not None:
             self.RE.subscribe(self.catalogue.writer)
@@ -179,12 +190,25 @@ class Session:
         return {
             "lab": self.lab.file.name,
             "lab_file": str(self.lab.path.name),
+            "lab_path": str(self.lab.path.resolve()),
+            "lab_overrides": list(self.lab.loaded.overrides),
             "lab_sha256": self.lab.sha256,
             "seed": self.lab.seed,
             "clock_mode": self.lab.clock.mode,
             "data_dir": str(self.data_dir),
             "versions": versions,
         }
+
+    def _with_conditions(self, plan: Any) -> Any:
+        """Have each run of a plan begin with who the instruments are, and the settings that they were last known to have."""
+        from bluesky.preprocessors import msg_mutator
+
+        def look(message: Any) -> Any:
+            if message.command != "open_run":
+                return message
+            return message._replace(kwargs={"instruments": conditions(self.lab), **message.kwargs})
+
+        return (yield from msg_mutator(plan, look))
 
     def _next_scan_id(self, md: dict[str, Any]) -> int:
         del md

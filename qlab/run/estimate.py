@@ -102,7 +102,7 @@ def estimate_plan(
     Parameters
     ----------
     lab_name, plan_name, texts, options:
-        As for a run; its calibrations are used, nothing is written.
+        As for a run; its calibrations and earlier runs are used, nothing is written.
     wall_s:
         Wall seconds after which the dry run is cut off.
 
@@ -117,9 +117,12 @@ def estimate_plan(
     begun = perf_counter()
     with TemporaryDirectory(prefix="qlab-dry-run-") as name:
         folder = Path(name)
-        calibrations = _data_dir(loaded, options) / "calibrations"
-        if calibrations.is_dir():
-            shutil.copytree(calibrations, folder / "calibrations")
+        known = _data_dir(loaded, options)
+        if (known / "calibrations").is_dir():
+            shutil.copytree(known / "calibrations", folder / "calibrations")
+        (folder / "runs").mkdir()
+        for journal in (known / "runs").glob("*.jsonl"):  # a plan may go on from an earlier run
+            (folder / "runs" / journal.name).symlink_to(journal)
         dry = RunOptions(overrides=overrides, data_dir=folder)
         with open_lab(lab_name, overrides=overrides, data_dir=folder) as lab, Session(lab, dry) as session:
             light = lab.file.world.replay is None

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qlab.alive import hold
 from qlab.errors import BadRequestError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Journal", "RunRecord", "find_run", "read_run"]
+__all__ = ["Journal", "RunRecord", "find_run", "read_run", "sound_documents"]
 
 
 class Journal:
@@ -33,6 +34,7 @@ class Journal:
             path = self.folder / f"{doc['uid']}.jsonl"
             with _storing(path):
                 self._file = path.open("wb", buffering=0)
+            hold(self._file.fileno())
         if self._file is not None:
             line = json.dumps([name, doc], default=_plain).encode() + b"\n"
             with _storing(Path(self._file.name)):
@@ -66,7 +68,7 @@ class RunRecord:
     Attributes
     ----------
     start, stop:
-        First and last document; `stop` is empty for a run that was killed.
+        First and last document; `stop` is empty for a run that goes on, or was killed and is not marked yet.
     events:
         For each stream its events' data, in order, the last of those with one sequence number.
     resources:
@@ -113,17 +115,28 @@ def find_run(folder: Path, run: str) -> Path:
 
 def read_run(path: Path) -> RunRecord:
     """Read a journal; a last line that was cut off is left out."""
-    documents = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            name, doc = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        documents.append((name, doc))
+    documents, _ = sound_documents(path)
     if not any(name == "start" for name, _ in documents):
         msg = f"{path} holds no run: its first line is no start document"
         raise BadRequestError(msg)
     return RunRecord(documents)
+
+
+def sound_documents(path: Path) -> tuple[list[tuple[str, dict[str, Any]]], int]:
+    """Return the documents before the first line that is none, and how many bytes they take."""
+    documents: list[tuple[str, dict[str, Any]]] = []
+    size = 0
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                name, doc = json.loads(line)
+            except (ValueError, TypeError):
+                break
+            if not line.endswith(b"\n") or not isinstance(name, str) or not isinstance(doc, dict):
+                break
+            documents.append((name, doc))
+            size += len(line)
+    return documents, size
 
 
 def _unpack(page: dict[str, Any]) -> list[dict[str, Any]]:

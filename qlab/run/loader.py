@@ -17,7 +17,7 @@ from qlab.errors import BadRequestError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["bind_parameters", "find_plan", "find_plans", "try_out"]
+__all__ = ["bind_parameters", "find_plan", "find_plans", "role_of", "try_out"]
 
 _ROLE_OF = {
     "tagger": roles.TimeTagger,
@@ -114,7 +114,7 @@ def bind_parameters(
             raise BadRequestError(_unknown(f"{plan.__name__} has no parameter {name!r}", name, parameters))
     arguments: dict[str, Any] = {}
     for name, parameter in parameters.items():
-        role = _role(parameter)
+        role = role_of(parameter)
         if role is not None:
             arguments[name] = _device(name, role, texts.get(name), devices, parameter, light=light)
         elif parameter.annotation is parameter.default is inspect.Parameter.empty:
@@ -136,12 +136,15 @@ def try_out(plan: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
     probe.close()
 
 
-def _role(parameter: inspect.Parameter) -> Any:
-    """Return the role that a parameter says by its annotation, or by its name; None for what is no device."""
+def role_of(parameter: inspect.Parameter) -> Any:
+    """Return the role that a parameter says by its annotation, or by its name; None for what is no device.
+
+    A name alone says a role only without an annotation: `alice: list[int]` is a list.
+    """
     kind = parameter.annotation
-    return (
-        kind if inspect.isclass(kind) and getattr(kind, "_is_runtime_protocol", False) else _ROLE_OF.get(parameter.name)
-    )
+    if kind is inspect.Parameter.empty:
+        return _ROLE_OF.get(parameter.name)
+    return kind if inspect.isclass(kind) and getattr(kind, "_is_runtime_protocol", False) else None
 
 
 def _named_device(plan: str, name: str, given: str, devices: Mapping[str, Any]) -> Any:

@@ -9,7 +9,7 @@ from bluesky.utils import FailedStatus
 
 from qlab.errors import BadRequestError, QlabError
 from qlab.lab.build import open_lab
-from qlab.run.commands import say
+from qlab.run.commands import say, say_killed
 from qlab.run.engine import Session
 from qlab.run.farewell import farewell
 from qlab.run.loader import find_plans
@@ -46,6 +46,7 @@ def shell(lab_name: str, options: RunOptions) -> int:
         open_lab(lab_name, overrides=options.overrides, data_dir=options.data_dir) as lab,
         Session(lab, options) as session,
     ):
+        say_killed(session)
         session.subscribe(Progress(lab.clock))
         names = {**lab.devices, **find_plans()}
         names |= {"RE": session.RE, "lab": lab, "catalogue": session.catalogue, "bps": bps, "bp": bp, "bpp": bpp}

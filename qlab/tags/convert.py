@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["TARGETS", "Converted", "Target", "convert_tags"]
 
-Target = Literal["qlab", "flat", "swabian", "text", "parquet", "photon-hdf5"]
+Target = Literal["qlab", "archive", "flat", "swabian", "text", "parquet", "photon-hdf5"]
 TARGETS: tuple[Target, ...] = get_args(Target)
 _BY_SUFFIX: dict[str, Target] = {
+    ".archive.h5": "archive",
     ".h5": "qlab",
     ".hdf5": "qlab",
     ".qtags": "flat",
@@ -152,6 +153,14 @@ def _qlab(path: Path, metadata: Mapping[str, object]) -> Iterator[Callable[[TagB
 
 
 @contextmanager
+def _archive(path: Path, metadata: Mapping[str, object]) -> Iterator[Callable[[TagBlock], object]]:
+    from qlab.tags.files.archive import ArchiveWriter
+
+    with ArchiveWriter(path, metadata=metadata) as writer:
+        yield writer.append
+
+
+@contextmanager
 def _flat(path: Path, metadata: Mapping[str, object]) -> Iterator[Callable[[TagBlock], object]]:
     from qlab.tags.files.flat import FlatWriter
 
@@ -217,6 +226,7 @@ def _binary(path: Path) -> Iterator[Callable[[bytes], object]]:
 
 _WRITERS = {
     "qlab": _qlab,
+    "archive": _archive,
     "flat": _flat,
     "swabian": _swabian,
     "text": _text,

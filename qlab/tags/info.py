@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ChannelInfo", "TagsInfo", "echo_text", "tags_info"]
 
+_ENOUGH = 2_000_000
+"""Tags of a channel in which its echo is looked for, the first ones of a recording."""
 _DENSEST = 64
 """Clicks that follow a click within the range of echoes, on average: no detector does more (0.3 GHz)."""
 
@@ -86,13 +88,17 @@ class _Lags:
     def __init__(self) -> None:
         self.of: dict[int, DelayHistogram] = {}
         self._dense: set[int] = set()
+        self._seen: dict[int, int] = {}
 
     def feed(self, block: TagBlock) -> None:
         for channel in np.flatnonzero(np.bincount(block.ch)).tolist():
             if channel not in self.of and channel not in self._dense:
                 self.of[channel] = DelayHistogram([(channel, channel)], 0, ECHO_RANGE_PS, ECHO_BIN_PS)
         for channel, lags in [*self.of.items()]:
+            if self._seen.get(channel, 0) >= _ENOUGH:
+                continue
             one = block.select([channel])
+            self._seen[channel] = self._seen.get(channel, 0) + one.n
             pairs = int((np.searchsorted(one.t, one.t + ECHO_RANGE_PS) - np.arange(one.n)).sum())
             if pairs > _DENSEST * one.n:
                 self._dense.add(channel)
@@ -100,9 +106,11 @@ class _Lags:
             else:
                 lags.feed(one)
 
-    def echo(self, channel: int, n: int) -> Echo | None:
-        """Return the echo of a channel of `n` tags, None also where it was too dense to look."""
-        return echo_in(self.of[channel].result().counts[0], channel, n) if channel in self.of else None
+    def echo(self, channel: int) -> Echo | None:
+        """Return the echo of a channel, None also where it was too dense to look."""
+        if channel not in self.of:
+            return None
+        return echo_in(self.of[channel].result().counts[0], channel, self._seen[channel])
 
 
 def tags_info(
@@ -130,7 +138,7 @@ def tags_info(
     live_s = found.live_ps * 1e-12
     channels = []
     for channel, count, shortest in zip(found.channels, found.counts.tolist(), found.shortest_ps.tolist(), strict=True):
-        echo = lags.echo(channel, count)
+        echo = lags.echo(channel)
         rate_hz = count / live_s if live_s else 0.0
         channels.append(ChannelInfo(channel, count, rate_hz, None if shortest < 0 else shortest, echo))
     return TagsInfo(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qlab.errors import BadRequestError
+from qlab.tags.clock_relation import ClockRelation
 from qlab.timing.fit import fit_peak
 from qlab.timing.near import near_pairs
 from qlab.timing.search import Candidate, CoarseSearch, SearchGrid
@@ -55,17 +56,13 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
-class ClockLock:
-    """How the second clock stands against the first.
+class ClockLock(ClockRelation):
+    """How the second clock stands against the first, and how sure that is.
 
     Parameters
     ----------
-    reference_ps:
-        Time of the first clock at which the rest holds.
-    offset_ps, frequency, drift_per_s:
-        Time difference (second less first), fractional frequency difference, and its change in a second.
-    covariance:
-        Of the three, in their units; shape (3, 3).
+    reference_ps, offset_ps, frequency, drift_per_s, covariance:
+        The relation (`qlab.tags.clock_relation.ClockRelation`).
     jitter_ps:
         Standard deviation of the time difference of a pair.
     pair_rate_hz:
@@ -76,30 +73,10 @@ class ClockLock:
         How much data was used.
     """
 
-    reference_ps: int
-    offset_ps: float
-    frequency: float
-    drift_per_s: float
-    covariance: Floats
     jitter_ps: float
     pair_rate_hz: float
     false_lock: float
     span_s: float
-
-    @property
-    def sigma_ps(self) -> float:
-        """Standard error of the offset at the reference time."""
-        return float(np.sqrt(self.covariance[0, 0]))
-
-    @property
-    def sigma_frequency(self) -> float:
-        """Standard error of the frequency difference."""
-        return float(np.sqrt(self.covariance[1, 1]))
-
-    def offset_at(self, t_ps: int) -> float:
-        """Return the time difference in ps at a time of the first clock."""
-        s = (t_ps - self.reference_ps) / PS_PER_S
-        return self.offset_ps + (self.frequency * s + self.drift_per_s * s * s / 2.0) * PS_PER_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,11 +51,7 @@ class FileClocks:
         return json.dumps(
             {
                 "lock": True,
-                "reference_ps": found.reference_ps,
-                "offset_ps": found.offset_ps,
-                "frequency": found.frequency,
-                "drift_per_s": found.drift_per_s,
-                "covariance": found.covariance.tolist(),
+                **found.as_json(),
                 "jitter_ps": found.jitter_ps,
                 "pair_rate_hz": found.pair_rate_hz,
                 "false_lock": found.false_lock,

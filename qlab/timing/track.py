@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qlab.errors import BadRequestError
+from qlab.tags.clock_relation import ClockRelation
 from qlab.timing.kalman import ClockNoise, ClockState
 from qlab.timing.near import NearPairs, near_pairs
 
@@ -124,6 +125,14 @@ class ClockTracker:
     def at_ps(self) -> int:
         """The time, on the first clock, at which `state` holds."""
         return self._at_ps
+
+    @property
+    def relation(self) -> ClockRelation:
+        """How the second clock stands against the first now."""
+        x, y, z = (float(value) for value in self.state.mean)
+        units = np.array([1.0, 1.0 / PS_PER_S, 1.0 / PS_PER_S])
+        covariance = self.state.covariance * np.outer(units, units)
+        return ClockRelation(self._at_ps, x, y / PS_PER_S, z / PS_PER_S, covariance)
 
     def expect_drift(self, sigma_per_s: float) -> None:
         """Take note that the drift is 0 within a standard deviation, in fractional frequency a second."""

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from qlab.physics.detector import Detector
     from qlab.physics.knob import Knob
     from qlab.physics.midpoint import LinkEnd
+    from qlab.physics.oscillator import Oscillator
     from qlab.physics.register import QubitRegister
     from qlab.physics.weak import SentPulses
     from qlab.physics.world import World
@@ -106,6 +107,10 @@ class Bench(Protocol):
     @property
     def register(self) -> QubitRegister:
         """The memories of all modules; who uses it answers for the order in time."""
+        ...
+
+    def oscillator(self, name: str) -> Oscillator:
+        """Return the clock that the instrument `name` runs on: its node's."""
         ...
 
     def entanglement_link(self, name: str, number: int) -> LinkEnd:

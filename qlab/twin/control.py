@@ -69,6 +69,7 @@ class ControlServer:
         self._world = world
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
+        self._stepping = asyncio.Lock()
         self._ops: dict[str, Callable[[dict[str, object]], Awaitable[object]]] = {
             "list": self._list,
             "fault": self._fault,
@@ -217,7 +218,8 @@ class ControlServer:
         if not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
             msg = f"expected seconds of at least 0, found {seconds!r}"
             raise TwinError(msg)
-        await clock.sleep_async(seconds)
+        async with self._stepping:  # of two that waited at once one could be left behind when the other has ended
+            await clock.sleep_async(seconds)
         return {"now_ps": clock.now_ps()}
 
     async def _ask_world(self, request: dict[str, object]) -> object:

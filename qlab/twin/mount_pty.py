@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["PtyMount"]
 
 _READ = 1 << 16
-_BACKLOG = 1 << 20
-"""Bytes that wait for a client who does not read; more are lost, as on a line without flow control."""
+_BACKLOG = 1 << 26
+"""Bytes that wait for a client who does not read: USB has flow control, so that a slow reader loses nothing; a limit all the
+same, for one who never reads."""
 
 
 class PtyMount(Mount):

@@ -7,6 +7,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from qlab.twin.hislip import HislipPort
 from qlab.twin.mount import Mount
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class TcpMount(Mount):
 
     def make_address(self) -> str:
         """Return the VISA address."""
+        if isinstance(self.twin, HislipPort):
+            return self.twin.visa_address(LOOPBACK, self.port)
         return f"TCPIP0::{LOOPBACK}::{self.port}::SOCKET"
 
     def join(self, connection: _Connection) -> Session:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qlab.clock import PS_PER_S
 from qlab.twin.scpi import command, integer, number, query
 from sim_devices.cryogenics.lakeshore_inputs import INPUTS
 from sim_devices.cryogenics.lakeshore_outputs import HeaterOutputs
+from sim_devices.cryogenics.lakeshore_zone import ZONES, Zone
 
 if TYPE_CHECKING:
     from qlab.clock import Clock
 
 __all__ = ["LoopTuning"]
 
-ZONES = 10
 ZONE_MODE, CLOSED_LOOP = 2, 1
 AUTOTUNE_S = 600.0  # [INF] how long the whole of Autotune takes
 STAGES = 10  # [INF] which it counts in TUNEST?
@@ -24,18 +23,6 @@ TUNED_GAINS = {0: (200.0, 0.1, 0.0), 1: (200.0, 2.0, 0.0), 2: (200.0, 2.0, 2.0)}
 OUTPUT = integer(1, 4)
 HEATED = integer(1, 2)
 INITIAL_CONDITIONS = 1  # TUNEST?'s error flag: the loop was not ready
-
-
-@dataclass(frozen=True, slots=True)
-class Zone:
-    """What holds for set points up to `upper_k`."""
-
-    upper_k: float = 0.0
-    pid: tuple[float, float, float] = (50.0, 20.0, 0.0)
-    manual_percent: float = 0.0
-    range: int = 0
-    input: int = 0
-    rate_k_per_min: float = 0.1
 
 
 class LoopTuning(HeaterOutputs):

@@ -18,7 +18,7 @@ from sim_devices.detectors.sim900_arguments import (
     parse_string,
     token,
 )
-from sim_devices.detectors.sim900_port import LINE
+from sim_devices.detectors.sim900_line import LINE
 from sim_devices.detectors.sim900_ports import LONGEST_MESSAGE, Ports
 
 if TYPE_CHECKING:

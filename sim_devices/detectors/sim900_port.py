@@ -6,19 +6,13 @@ from typing import TYPE_CHECKING
 
 from qlab.clock import PS_PER_S
 from sim_devices.detectors.sim900_arguments import QUEUE
+from sim_devices.detectors.sim900_line import ENDS, LINE
 
 if TYPE_CHECKING:
     from sim_devices.detectors.sim900_module import Module
 
-__all__ = ["ENDS", "FLOW", "LINE", "PARITY", "TERMINATORS", "Port"]
+__all__ = ["Port"]
 
-TERMINATORS = ("CR", "LF", "CRLF", "LFCR", "NONE")
-"""[V2] The mainframe's numbers; a SIM928 counts from NONE."""
-ENDS = (b"\r", b"\n", b"\r\n", b"\n\r", b"")
-FLOW = ("NONE", "RTS", "XON")
-PARITY = ("NONE", "ODD", "EVEN", "MARK", "SPACE")  # [INF]
-LINE = {"BAUD": 9600, "FLOW": 1, "PARI": 0, "WORD": 8, "SBIT": 1, "TMOT": 1000}
-"""[V2] At power-on, and after a break."""
 THINKS_PS = PS_PER_S // 200
 """[INF] Between a command's last bit and the first of its answer; with 9600 baud an answer takes up to 100 ms [V2]."""
 FRAME_BITS = 10  # start, eight data, stop

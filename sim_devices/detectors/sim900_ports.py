@@ -16,7 +16,8 @@ from sim_devices.detectors.sim900_arguments import (
     parse_string,
     token,
 )
-from sim_devices.detectors.sim900_port import ENDS, FLOW, PARITY, TERMINATORS, Port
+from sim_devices.detectors.sim900_line import ENDS, FLOW, PARITY, TERMINATORS
+from sim_devices.detectors.sim900_port import Port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from qlab.errors import TwinError
 from qlab.physics.nanowire import Nanowire
@@ -13,6 +11,7 @@ from sim_devices.detectors.quantum_opus import QuantumOpusModule
 from sim_devices.detectors.sim900_arguments import MainframeError, command
 from sim_devices.detectors.sim900_commands import Commands
 from sim_devices.detectors.sim900_conversation import HostConversation
+from sim_devices.detectors.sim900_parameters import Parameters
 from sim_devices.detectors.sim900_ports import Ports
 from sim_devices.detectors.sim900_status import Registers, TimeBase
 from sim_devices.detectors.srs_sim928 import Sim928Module
@@ -24,24 +23,7 @@ if TYPE_CHECKING:
     from qlab.twin.conversation import Script
     from sim_devices.detectors.sim900_module import Module
 
-__all__ = ["SIM900Twin"]
-
-
-class Parameters(BaseModel):
-    """The `twin:` section: what sits in the slots, and the nanowires on it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    serial: str = "000112"
-    slots: dict[Annotated[int, Field(ge=1, le=8)], Literal["sim928", "qoamp"]] = Field(
-        {1: "sim928"}, description="module by slot, 1 to 8"
-    )
-    reference: bool = Field(False, description="whether 10 MHz come from outside")
-    switching_ua: float = Field(20.0, gt=0, description="[INF] 10 to 30 uA")
-    efficiency: float = Field(0.85, ge=0, le=1)
-    dark_rate_hz: float = Field(1000.0, ge=0, description="at the switching current")
-    jitter_fwhm_ps: float = Field(50.0, ge=0, description="at the switching current")
-    dead_time_ns: float = Field(40.0, ge=0)
+__all__ = ["Parameters", "SIM900Twin"]
 
 
 class SIM900Twin:

@@ -1,13 +1,11 @@
-"""Twin of QRM, a repeater module with memory: the command table of protocol sheet 22, of which it is the reference.
-
-Left out: purification (`DIST`, optional in the sheet).
-"""
+"""Twin of QRM, a repeater module with memory: the command table of protocol sheet 22, of which it is the reference."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from qlab.errors import TwinError
+from qlab.twin.hislip import HislipPort
 from qlab.twin.scpi import ScpiError, command, integer, query
 from sim_devices.repeaters.qrm_events import EventType
 from sim_devices.repeaters.qrm_module import Module
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from qlab.twin.bench import Bench
+    from qlab.twin.conversation import Twin
     from qlab.twin.scpi import Reply
 
 __all__ = ["Parameters", "QRMTwin"]
@@ -43,7 +42,9 @@ class QRMTwin(TimeTable):
         self.module = Module(name, bench, parameters, self.local_ps)
         self.programme = Programme(self.module)
         self._faults: set[str] = set()
+        self._look_again: Callable[[], None] | None = None
         self._stored: dict[int, list[tuple[object, ...]]] = {}
+        self.reference = bench.oscillator(name)
         self.tick_hz, self.internal_clock_error = parameters.tick_hz, parameters.internal_clock_error
         self.synchronise(self.clock.now_ps())
 
@@ -69,9 +70,18 @@ class QRMTwin(TimeTable):
         return super()._scpi_call(header, tokens, arguments)
 
     def attach_alarm(self, look_again: Callable[[], None]) -> None:
-        """Learn whom to tell that another module began to try."""
+        """Learn whom to tell that another module began to try, or that somebody spoke through another port."""
+        self._look_again = look_again
         for link in self.module.links.values():
             link.end.look_again = look_again
+
+    def ports(self) -> Mapping[str, Twin]:
+        """Return the raw socket, and HiSLIP beside it."""
+        return {"scpi": self, "hislip": HislipPort(self, self.status_byte, self._spoken)}
+
+    def _spoken(self) -> None:
+        if self._look_again is not None:
+            self._look_again()
 
     def background_due_ps(self) -> int | None:
         """Return when something in the module will be over."""

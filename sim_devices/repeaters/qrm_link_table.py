@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from qlab.clock import PS_PER_S
 from qlab.twin.scpi import boolean, choice, command, integer, number, optional, query
-from sim_devices.repeaters.qrm_qubit_table import AXIS, QUBIT, QubitTable
+from sim_devices.repeaters.qrm_distil_table import DistilTable
+from sim_devices.repeaters.qrm_qubit_table import AXIS, QUBIT
 from sim_devices.repeaters.qrm_slots import device_error
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["LinkTable"]
 
 
-class LinkTable(QubitTable):
+class LinkTable(DistilTable):
     """Settings of links and bursts of attempts."""
 
     @query("LINK#:STATe?")

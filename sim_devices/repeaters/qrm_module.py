@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from qlab.clock import PS_PER_S
 from qlab.twin.scpi import ScpiError
+from sim_devices.repeaters.qrm_distilling import Distilling
 from sim_devices.repeaters.qrm_events import FAILED, EventType
-from sim_devices.repeaters.qrm_qubits import Qubits
 from sim_devices.repeaters.qrm_slots import FOREVER, Link, Pair, device_error
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Module"]
 
 
-class Module(Qubits):
+class Module(Distilling):
     """Qubits, links, events; parameters as for `Qubits`."""
 
     def __init__(self, name: str, bench: Bench, parameters: Parameters, local: Callable[[int], int]) -> None:

@@ -29,6 +29,8 @@ class TimeTable(LinkTable):
     external = True
     reference_good = True
     _epoch_s = TAI_AT_ZERO_S
+    reference = Oscillator()
+    """The node's clock."""
     _since_ps = 0
     _oscillator = Oscillator()
 
@@ -37,15 +39,21 @@ class TimeTable(LinkTable):
         return self.external and self.reference_good
 
     def synchronise(self, now_ps: int) -> None:
-        """Begin a new epoch with the running second, and run with the reference or without."""
-        whole_s = now_ps // PS_PER_S
+        """Begin a new epoch with the reference's running second, and run with the reference or without."""
+        shown_ps = self.reference.local(now_ps)
+        whole_s = shown_ps // PS_PER_S
         self._epoch_s = TAI_AT_ZERO_S + whole_s
-        self._follow(now_ps, now_ps - whole_s * PS_PER_S)
+        self._follow(now_ps, shown_ps - whole_s * PS_PER_S)
 
     def _follow(self, now_ps: int, local_ps: int) -> None:
         """From now on count with the chosen source."""
-        drift = 0.0 if self.external else self.internal_clock_error
-        self._since_ps, self._oscillator = now_ps, Oscillator(local_ps, drift)
+        if self.external:
+            self._since_ps, self._oscillator = (
+                0,
+                Oscillator(local_ps - self.reference.local(now_ps), master=self.reference),
+            )
+        else:
+            self._since_ps, self._oscillator = now_ps, Oscillator(local_ps, self.internal_clock_error)
 
     def local_ps(self, t_ps: int) -> int:
         """Return the module's own time at a lab time."""

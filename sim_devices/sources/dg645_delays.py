@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qlab.twin.scpi import ScpiError, command, integer, number, query
-from sim_devices.srs import SrsErrorList
+from sim_devices.srs_error_list import SrsErrorList
 
 __all__ = ["DelayTable"]
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from qlab.clock import PS_PER_S
-from qlab.physics.knob import Ramp
 from qlab.twin.scpi import ScpiError, ScpiTwin, command, integer, number, parameter, query
+from sim_devices.sources.santec_legs import Legs, Sweep, leg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qlab.physics.knob import Knob
+    from qlab.physics.knob import Knob, Ramp
 
 __all__ = ["LIGHT_NM_THZ", "SweepTwin"]
 
@@ -21,27 +20,9 @@ SPEEDS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 """[V1] nm/s"""
 FINE_NM = 0.01
 """[INF] What fine tuning by 100 does."""
-LOOK_PS = 2**32
 STEPPED_ONCE, ONCE, STEPPED_BACK, THERE_AND_BACK = range(4)
 """[V1] Modes of a sweep."""
 STOPPED, RUNNING = 0, 1
-
-
-@dataclass(frozen=True, slots=True)
-class Legs:
-    """Straight lines one behind the other."""
-
-    ramps: tuple[Ramp, ...]
-    step_ps: ClassVar[int] = LOOK_PS
-
-    @property
-    def end_ps(self) -> int:
-        """Lab time from which the value no longer changes."""
-        return self.ramps[-1].t1_ps
-
-    def value(self, t_ps: int) -> float:
-        """Return the value at `t_ps`."""
-        return next((ramp for ramp in reversed(self.ramps) if ramp.t0_ps <= t_ps), self.ramps[0]).value(t_ps)
 
 
 class SweepTwin(ScpiTwin):
@@ -78,18 +59,13 @@ class SweepTwin(ScpiTwin):
     def tune(self) -> None:
         """Go to the wavelength that is set, at the speed of tuning; a sweep ends."""
         now = self.clock.now_ps()
-        leg = self._leg(now, self.wavelength_knob.value(now), self._wanted_nm(), self.tuning_nm_per_s)
+        way = leg(now, self.wavelength_knob.value(now), self._wanted_nm(), self.tuning_nm_per_s)
         self._sweep_end_ps = now
-        self.wavelength_knob.set(leg, now)
-        self.begin_operation((leg.t1_ps - now) / PS_PER_S)
+        self.wavelength_knob.set(way, now)
+        self.begin_operation((way.t1_ps - now) / PS_PER_S)
 
     def _wanted_nm(self) -> float:
         return float(self.wavelength_nm) + self.fine / 100.0 * FINE_NM
-
-    @staticmethod
-    def _leg(start_ps: int, here_nm: float, there_nm: float, nm_per_s: float) -> Ramp:
-        seconds = abs(there_nm - here_nm) / nm_per_s
-        return Ramp(start_ps, here_nm, start_ps + max(round(seconds * PS_PER_S), 1), there_nm)
 
     @command("WAVelength:SWEep[:STATe]", integer(0, 1))
     def _sweep(self, on: int) -> None:
@@ -107,27 +83,17 @@ class SweepTwin(ScpiTwin):
 
     def _legs(self, now_ps: int) -> Sequence[Ramp]:
         """Return the way to the start, and each cycle."""
-        start, stop = float(self.sweep_start_nm), float(self.sweep_stop_nm)
-        legs = [self._leg(now_ps, self.wavelength_knob.value(now_ps), start, self.tuning_nm_per_s)]
-        back = self.sweep_mode in (STEPPED_BACK, THERE_AND_BACK)
-        for cycle in range(max(int(self.sweep_cycles), 1)):
-            if cycle and not back:
-                legs.append(self._leg(legs[-1].t1_ps, stop, start, self.tuning_nm_per_s))
-            begin = legs[-1].t1_ps + round(float(self.sweep_delay_s) * PS_PER_S)
-            legs += self._way(begin, start, stop)
-            if back:
-                legs += self._way(legs[-1].t1_ps, stop, start)
-        return legs
-
-    def _way(self, begin_ps: int, here: float, there: float) -> list[Ramp]:
-        if self.sweep_mode in (ONCE, THERE_AND_BACK):
-            return [self._leg(begin_ps, here, there, float(self.sweep_speed))]
-        legs, at, direction = [], here, 1.0 if there > here else -1.0
-        for _ in range(min(int(abs(there - here) / float(self.sweep_step_nm) + 1e-9), 10_000)):
-            begin_ps += round(float(self.sweep_dwell_s) * PS_PER_S)
-            legs.append(self._leg(begin_ps, at, at + direction * float(self.sweep_step_nm), self.tuning_nm_per_s))
-            at, begin_ps = legs[-1].v1, legs[-1].t1_ps
-        return legs or [self._leg(begin_ps, here, here, self.tuning_nm_per_s)]
+        sweep = Sweep(
+            start_nm=float(self.sweep_start_nm),
+            stop_nm=float(self.sweep_stop_nm),
+            tuning_nm_per_s=self.tuning_nm_per_s,
+            speed_nm_per_s=float(self.sweep_speed) if self.sweep_mode in (ONCE, THERE_AND_BACK) else None,
+            step_nm=float(self.sweep_step_nm),
+            dwell_s=float(self.sweep_dwell_s),
+            delay_s=float(self.sweep_delay_s),
+            back=self.sweep_mode in (STEPPED_BACK, THERE_AND_BACK),
+        )
+        return sweep.legs(now_ps, self.wavelength_knob.value(now_ps), max(int(self.sweep_cycles), 1))
 
     def _stop(self) -> None:
         now = self.clock.now_ps()

@@ -113,7 +113,7 @@ class DG645Twin(PanelTable):
         """Return the edges after the trigger, in s, and the rate of the outputs."""
         return {"edges_s": [self.edge_s(c) for c in range(10)], "rate_hz": self._rate_hz()}
 
-    @command("PRES", integer(0, 4), integer(1, 32767))
+    @command("PRES", integer(0, 4), integer(1, 2**31 - 1))
     def _prescale(self, output: int, factor: int) -> None:
         self._prescalers[output] = factor
         self._changed()
@@ -122,7 +122,7 @@ class DG645Twin(PanelTable):
     def _prescale_query(self, output: int) -> int:
         return self._prescalers[output]
 
-    @command("PHAS", integer(1, 4), integer(0, 32767))
+    @command("PHAS", integer(1, 4), integer(0, 2**31 - 2))
     def _phase(self, output: int, phase: int) -> None:
         self._phases[output - 1] = phase
 

@@ -8,9 +8,10 @@ from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
 from qlab.physics.knob import Relaxation
 from qlab.physics.source import LaserDiode
-from qlab.twin.scpi import ScpiError, boolean, choice, command, integer, parameter, query
+from qlab.twin.scpi import ScpiError, boolean, choice, command, integer, query
 from qlab.twin.scpi_status import StatusGroup
-from sim_devices.sources.ldc501_readings import LaserReadings, Parameters
+from sim_devices.sources.ldc501_readings import Parameters
+from sim_devices.sources.ldc501_settings import I_LIMIT, P_LIMIT, RANGES_MA, LaserSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,45 +20,20 @@ if TYPE_CHECKING:
 
 __all__ = ["LDC501Twin"]
 
-SETTLING_PS = PS_PER_S // 400  # [V2] tau of 2.5 ms with constant current
-RANGES_MA = {"HIGH": 500.0, "LOW": 250.0}  # [V2] of an LDC501
+SETTLING_PS = {"CC": PS_PER_S // 400, "CP": PS_PER_S // 200}
+"""[V2] 2.5 ms with constant current, 5 ms with constant power."""
 REFUSED = 6  # [INF] LEXE? of a laser that may not be switched on
-LD_ON, CONSTANT_P, STABLE, I_LIMIT, INTERLOCK, HIGH_RANGE = 1 << 0, 1 << 1, 1 << 4, 1 << 5, 1 << 8, 1 << 9
+LD_ON, CONSTANT_P, WIDE, STABLE, INTERLOCK, HIGH_RANGE = 1 << 0, 1 << 1, 1 << 2, 1 << 4, 1 << 8, 1 << 9
 V_TRIP, OPEN_CIRCUIT, TEC_OFF, T_MAX, T_MIN, T_SENSOR = (1 << bit for bit in range(10, 16))
 BUFFER = 64  # [V2] bytes of a message
 TERMINATORS = (b"", b"\r", b"\n", b"\r\n", b"\n\r")
-FAULTS = ("interlock", "sensor_unplugged", "open_circuit")
+FAULTS = ("interlock", "sensor_unplugged", "open_circuit", "tec_open", "thermal_runaway")
 
 
-class LDC501Twin(LaserReadings):
+class LDC501Twin(LaserSettings):
     """The controller: laser driver and trips."""
 
     wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
-
-    mode = parameter("SMOD", "CC", choices=("CC", "CP"), changed="_light_changed")
-    set_ma = parameter("SILD", 0.0, limits=(0.0, 500.0), fmt=".3f", changed="_light_changed")
-    limit_ma = parameter("SILM", 250.0, limits=(0.0, 500.0), fmt=".3f", changed="_limit_changed")
-    limit_v = parameter("SVLM", 10.0, limits=(0.1, 10.0), fmt=".3f", changed="_light_changed")
-    modulation = parameter("MODU", False)
-    bandwidth = parameter("SIBW", 0, limits=(0, 1))
-    in_mw = parameter("PDMW", 0, limits=(0, 1))
-    bias_v = parameter("BIAS", 0.0, limits=(0.0, 5.0), fmt=".3f")
-    responsivity = parameter("RESP", 5.0, limits=(0.0, 5000.0), fmt=".3f")
-    set_ua = parameter("SIPD", 0.0, limits=(0.0, 5000.0), fmt=".3f", changed="_light_changed")
-    limit_ua = parameter("PILM", 5000.0, limits=(0.0, 5000.0), fmt=".3f")
-    set_mw = parameter("SWPD", 0.0, limits=(0.0, 5000.0), fmt=".3f", changed="_light_changed")
-    limit_mw = parameter("PWLM", 5000.0, limits=(0.0, 5000.0), fmt=".3f")
-    trigger_ms = parameter("SYND", 5, limits=(5, 1000))
-    trip_current = parameter("AILM", False)
-    trip_power_cp = parameter("APLP", False)
-    trip_power_cc = parameter("APLC", False)
-    trip_tec = parameter("ATOF", True)
-    positive = parameter("LDPT", 0x7FFF, limits=(0, 0xFFFF))
-    negative = parameter("LDNT", 0, limits=(0, 0xFFFF))
-    enabled = parameter("LDEN", 0, limits=(0, 0xFFFF))
-    tec_positive = parameter("TEPT", 0x7FFF, limits=(0, 0xFFFF))
-    tec_negative = parameter("TENT", 0, limits=(0, 0xFFFF))
-    tec_enabled = parameter("TEEN", 0, limits=(0, 0xFFFF))
 
     def __init__(self, name: str, bench: Bench, parameters: Parameters) -> None:
         super().__init__(name, bench, parameters.tec_tau_s)
@@ -111,6 +87,9 @@ class LDC501Twin(LaserReadings):
             if active:
                 self.switch_tec(on=False)
                 self._trip(T_SENSOR)
+        elif name in ("tec_open", "thermal_runaway"):
+            self.tec_fault(name, active=active)
+            self._watch_temperature()
         elif active:
             self._trip(INTERLOCK if name == "interlock" else OPEN_CIRCUIT)
 
@@ -129,7 +108,8 @@ class LDC501Twin(LaserReadings):
         bits = (LD_ON | STABLE if self._on else 0) | (CONSTANT_P if self.mode == "CP" else 0)
         bits |= INTERLOCK if "interlock" in self._faults else 0
         bits |= HIGH_RANGE if self._range == "HIGH" else 0
-        bits |= I_LIMIT if self._on and self._actual_ma() >= self.limit_ma else 0
+        bits |= WIDE if self.bandwidth else 0
+        bits |= self.limits_reached() if self._on else 0
         for group, condition, rising, falling in (
             (self.laser_status, bits, self.positive, self.negative),
             (self.tec_status, self.tec_bits(), self.tec_positive, self.tec_negative),
@@ -162,7 +142,7 @@ class LDC501Twin(LaserReadings):
     @command("LDON", boolean)
     def _output(self, on: bool) -> None:
         tec_missing = bool(self.trip_tec) and not self._tec_on
-        if on and (self._faults or tec_missing):
+        if on and (self._faults.intersection(("interlock", "sensor_unplugged", "open_circuit")) or tec_missing):
             raise ScpiError(REFUSED, "refused")
         self._switch(on=on)
 
@@ -178,15 +158,6 @@ class LDC501Twin(LaserReadings):
         self.limit_ma = min(self.limit_ma, RANGES_MA[self._range])
         self._limit_changed()
 
-    def _actual_ma(self) -> float:
-        if not self._on:
-            return 0.0
-        if self.mode == "CC":
-            return float(self.set_ma)
-        wanted_w = (self.set_mw if self.in_mw else self.set_ua / self._parameters.responsivity_ua_per_mw) * 1e-3
-        needed_ma = self._parameters.threshold_ma + wanted_w / self._parameters.slope_w_per_a * 1e3
-        return min(needed_ma, float(self.limit_ma))
-
     def _switch(self, *, on: bool) -> None:
         self._on = on
         self._light_changed()
@@ -197,19 +168,22 @@ class LDC501Twin(LaserReadings):
             self._trip(V_TRIP)
             return
         watts = self._diode.power_w(current_a, self.actual_c()) if self._on else 0.0
-        settling = Relaxation(now, self._power.value(now), watts, SETTLING_PS)
+        settling = Relaxation(now, self._power.value(now), watts, SETTLING_PS[str(self.mode)])
         self._power.set(settling if self._on else 0.0, now)
         if self._on:
             self._wavelength.set(self._diode.wavelength_at(current_a, self.actual_c()), now)
 
-    def _limit_changed(self) -> None:
-        """Drag the set current down with its limit."""
-        if self.set_ma > self.limit_ma:
-            self.set_ma = self.limit_ma
-            self._light_changed()
-
     def _watch_temperature(self) -> None:
+        """Trip, where a limit that is armed has been reached, or the temperature has left its window."""
         if not self._on:
+            return
+        reached = self.limits_reached()
+        power_armed = self.trip_power_cp if self.mode == "CP" else self.trip_power_cc
+        if reached & I_LIMIT and self.trip_current:
+            self._trip(I_LIMIT)
+            return
+        if reached & P_LIMIT and power_armed:
+            self._trip(P_LIMIT)
             return
         if self.trip_tec and not self._tec_on:
             self._trip(TEC_OFF)

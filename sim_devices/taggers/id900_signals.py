@@ -50,6 +50,7 @@ class Signals:
         self._needs_send = needs_send
         self._blocks: dict[tuple[int, int], TagBlock] = {}
         self._lost: dict[int, int] = {}
+        self._lost_until_ps = 0
         self.resolution_ps = LOWRES_PS
         self.hires_errors: dict[str, int] = {}
         self.players = {name: Player() for name in ["REC", *(f"GEN{n}" for n in range(1, 9))]}
@@ -136,7 +137,11 @@ class Signals:
                 self._blocks.pop(next(iter(self._blocks)))
             block = self._blocks[key] = self._feed.read(*key)
             for gap in block.gaps:
-                self._lost[gap.start_ps] = gap.missed
+                if not gap.missed:  # blind, as before a recording begins, but not flooded
+                    continue
+                if gap.start_ps >= self._lost_until_ps:  # or another input's delay has shown us this stretch before
+                    self._lost[gap.start_ps] = gap.missed
+                    self._lost_until_ps = gap.stop_ps
                 if len(self._lost) > GAPS_KEPT:
                     del self._lost[next(iter(self._lost))]
                 for name in INPUT_NAMES[:4]:

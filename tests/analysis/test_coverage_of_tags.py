@@ -19,8 +19,9 @@ from qlab.analysis.state_estimation import maximum_likelihood
 from qlab.analysis.state_intervals import linear_state
 from qlab.analysis.state_measures import bell_weights, concurrence
 from qlab.analysis.two_photon_interference import fit_dip
-from qlab.physics.arm import Arm, BeamSplitter, Fibre, PolarisingSplitter, Port
+from qlab.physics.arm import Arm, BeamSplitter, PolarisingSplitter, Port
 from qlab.physics.detector import Detector
+from qlab.physics.fibre import Fibre
 from qlab.physics.knob import Knob
 from qlab.physics.line import PairLine
 from qlab.physics.meeting import Entrance, Meeting

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,11 +29,31 @@ def classes() -> list[str]:
     return [name for name in ours if find_device_class(name).twin]
 
 
-def lab_text(cls: str, seed: int = 3) -> str:
+LASERS = {
+    "CLD1015": "{current_limit_a: 0.12, current_a: 0.08}",
+    "DLCpro": "{current_ma: 110.0}",
+    "EPPS": "{current_limit_ma: 60.0, current_ma: 50.0}",
+    "LDC501": "{current_limit_ma: 100.0, current_ma: 80.0, temperature_c: 25.0}",
+    "TSL570": "{power_dbm: 3.0}",
+}
+"""Settings with which each laser shines when it is switched on."""
+
+
+def lasers() -> list[str]:
+    """Return the classes that make laser light."""
+    return [name for name in classes() if hasattr(find_device_class(name), "switch_on")]
+
+
+def with_ports() -> list[str]:
+    """Return the classes whose twins have several ports."""
+    return [name for name in classes() if hasattr(resolve_name(find_device_class(name).twin), "ports")]
+
+
+def lab_text(cls: str, seed: int = 3, settings: str = "") -> str:
     """Return a lab file with one instrument of the class, called `it`."""
     shared = getattr(find_device_class(cls), "multidrop", False)
     where = 'address: "twin:bus", unit: "0"' if shared else "address: twin"
-    settings = SETTINGS.get(cls.rpartition(".")[2], "{}")
+    settings = settings or SETTINGS.get(cls.rpartition(".")[2], "{}")
     return f"qlab: 1\nname: alone\nseed: {seed}\ninstruments:\n  it: {{class: {cls}, {where}, settings: {settings}}}\n"
 
 
@@ -48,9 +69,9 @@ def alone(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
     """Open labs with one instrument on its twin."""
     with ExitStack() as labs:
 
-        def make(cls: str, *, connect: bool = True) -> Lab:
+        def make(cls: str, *, connect: bool = True, settings: str = "") -> Lab:
             path = tmp_path / "alone.yaml"
-            path.write_text(lab_text(cls))
+            path.write_text(lab_text(cls, settings=settings))
             return labs.enter_context(open_lab(str(path), data_dir=tmp_path, connect=connect))
 
         yield make

@@ -29,7 +29,7 @@ from qlab.run.engine import Session
 from qlab.run.options import RunOptions
 from qlab.twin.faults import WIRE_FAULTS, WireFault
 
-from .conftest import CASSETTES
+from .conftest import CASSETTES, LASERS, lasers, with_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -230,3 +230,60 @@ def test_random_bytes_never_crash_the_twin_and_a_power_cycle_always_heals_it(
         assert reply(hello)
 
     bombard()
+
+
+@pytest.mark.parametrize("many", with_ports(), ids=lambda name: name.rpartition(".")[2])
+def test_random_bytes_never_crash_the_other_ports_of_an_instrument(alone: Callable[..., Lab], many: str) -> None:
+    lab, cls = alone(many, connect=False), many
+    others = {name: mount for name, mount in lab.mounts.items() if name.startswith("it.")}
+    assert len(others) > 1
+    rng = np.random.default_rng(5)
+    words = b"".join(data for _, data in read_cassette(cassette_of(cls)).tracks["main"])
+    for name, mount in others.items():
+        for _ in range(60):
+            conversation = mount.twin.connect()
+            for size in rng.integers(1, 60, 4):
+                at = int(rng.integers(0, len(words)))
+                noise = rng.bytes(int(size)) if size % 2 else words[at : at + size] + rng.bytes(2)
+                conversation.receive(noise)
+                due = conversation.due_ps()
+                if due is not None and due <= lab.clock.now_ps() + 10**11:
+                    lab.clock.wait_until(max(due, lab.clock.now_ps()))
+                    conversation.wake()
+            conversation.close()
+        mount.twin.reset_power()
+        assert isinstance(mount.twin.connect().receive(b"\r\n"), bytes), name
+
+
+def test_every_laser_is_tried() -> None:
+    assert {name.rpartition(".")[2] for name in lasers()} == set(LASERS)
+
+
+@pytest.mark.parametrize("laser", lasers(), ids=lambda name: name.rpartition(".")[2])
+def test_a_laser_that_was_on_stays_dark_after_a_power_cycle_a_reconnection_and_a_fault(
+    alone: Callable[..., Lab], laser: str
+) -> None:
+    lab = alone(laser, settings=LASERS[laser.rpartition(".")[2]])
+    device, mount = lab.devices["it"], lab.mounts["it"]
+    assert not light(lab)
+    device.switch_on().wait(120)
+    assert light(lab)  # so that darkness below means something
+    mount.power_cycle(boot_s=2.0)
+    assert not light(lab)
+    with suppress(QlabError):
+        device.trigger().wait(60)
+    lab.clock.sleep(30.0 + device.warm_up_s)
+    with suppress(QlabError):  # that the light went out may be said once
+        device.trigger().wait(60)
+    device.trigger().wait(60)
+    assert not light(lab)
+    device.switch_on().wait(120)  # a person asks for it
+    assert light(lab)
+    mount.faults.arm(WireFault("drop"))
+    with suppress(QlabError):
+        device.trigger().wait(60)
+    mount.faults.clear()
+    device.switch_off().wait(60)
+    assert not light(lab)
+    device.unstage()
+    assert not light(lab)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from devices.all_status import AllStatus
 from devices.polarisation.elliptec_bus import ElliptecBus
 from devices.polarisation.thorlabs_elliptec import ELL14
-from devices.worker import AllStatus
 from qlab import roles
 from qlab.errors import BadReplyError, BadRequestError, InstrumentError, LinkError, WrongIdentityError
 from qlab.twin.faults import WireFault

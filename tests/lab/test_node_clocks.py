@@ -129,3 +129,41 @@ def test_the_doctor_says_what_a_nodes_clock_is(tmp_path: Path, capsys: pytest.Ca
     text = capsys.readouterr().out
     assert "node alice: offset 0 ps, frequency error 0, noise of a typical ocxo clock, steered by gps" in text
     assert "node bob: offset 0 ps, frequency error 0, against node alice" in text
+
+
+GENERATOR = """
+qlab: 1
+name: pulses
+nodes:
+  alice: {clock: {drift: 2.0e-6, events: [{at_s: 0.55, kind: step, by_ps: 1234567}]}}
+  bob: {clock: {drift: -1.0e-6}}
+instruments:
+  generator:
+    class: devices.sources.srs_dg645.DG645
+    node: alice
+    address: twin
+    settings: {trigger_source: 0, trigger_rate_hz: 100000, a_s: 0, b_s: 1.0e-7}
+  counter: {class: devices.counters.pendulum_cnt91.CNT91, node: bob, address: twin}
+  near: {class: devices.taggers.idquantique_id900.ID900, node: alice, address: twin}
+cables:
+  - {from: generator.AB, to: counter.1}
+  - {from: generator.AB, to: near.1}
+"""
+
+
+def test_pulses_come_by_the_generators_clock_and_are_counted_by_the_counters(tmp_path: Path) -> None:
+    """10 us of Alice's clock are 10 us / (1 + 2e-6) of the lab's, and of Bob's 1e-6 less; a step of her time of day moves
+    what her tagger notes, not her pulses."""
+    path = tmp_path / "pulses.yaml"
+    path.write_text(GENERATOR)
+    with open_lab(str(path), data_dir=tmp_path) as lab:
+        lab.clock.sleep(1.0)
+        begin, end = 10**11, lab.clock.now_ps()
+        seen = lab.bench.tag_feed("counter").read(begin, end).t
+        period = (seen[-1] - seen[0]) / (seen.size - 1)
+        assert period == pytest.approx(1e7 * (1.0 - 1e-6) / (1.0 + 2e-6), abs=2e-4)
+        assert np.abs(np.diff(seen) - period).max() < 200  # the counter's resolution
+        own = lab.bench.tag_feed("near").read(begin, end).t
+        gaps = np.diff(own) - 10**7
+        assert np.count_nonzero(np.abs(gaps) > 200) == 1
+        assert gaps[np.argmax(gaps)] == pytest.approx(1234567, abs=200)

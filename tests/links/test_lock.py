@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devices.worker import AllStatus, run_in_thread
+from devices.all_status import AllStatus
+from devices.worker import run_in_thread
 from qlab.links.lock import ClockLock
 
 if TYPE_CHECKING:

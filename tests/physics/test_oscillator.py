@@ -83,14 +83,16 @@ def test_a_loop_bounds_the_phase_of_white_frequency_noise() -> None:
     assert variance == pytest.approx(100.0 * 20.0 / 2.0, rel=0.06)  # 20 s of 2^14 s and six clocks: 2 %
 
 
+TOGETHER, ALONE = (Wander(NoiseLevels(1.0, 2.0, 1e-11, 1e-11, 1e-12), 3, 7) for _ in range(2))
+
+
 @settings(max_examples=30)
 @given(st.lists(st.integers(0, 30 * 86400 * S), min_size=1, max_size=20), st.integers(0, 19))
 def test_the_path_is_the_same_however_one_asks(times: list[int], which: int) -> None:
-    levels = NoiseLevels(1.0, 2.0, 1e-11, 1e-11, 1e-12)
     t = np.array(times, np.int64)
-    together = Wander(levels, 3, 7).phase_ps(t)
+    together = TOGETHER.phase_ps(t)
     one = which % t.size
-    alone = Wander(levels, 3, 7).phase_ps(t[one : one + 1])
+    alone = ALONE.phase_ps(t[one : one + 1])
     assert together[one] == alone[0]
 
 

@@ -23,7 +23,7 @@ from qlab.physics.settle import alive
 from qlab.physics.source import PairSource
 from qlab.physics.states import bell_state, werner
 from qlab.physics.world import World
-from qlab.tags.coincidence import coincidence_matrix
+from qlab.tags.coincidence import coincidence_matrix, histogram
 from qlab.tags.stream import TagBlock
 
 S = 10**12
@@ -244,12 +244,13 @@ def test_coincidences_klyshko_and_correlations_follow_the_state() -> None:
 
 def test_accidentals_are_the_product_of_the_rates_and_the_full_width() -> None:
     # A = S1 S2 T_w with T_w = 2w + 1 ps for |dt| <= w
-    world, _ = make(rate_hz=0.0, dark_hz=3e5, dead_ps=0, afterpulse=0.0)
-    seconds = 8
-    block = _block(world, seconds)
-    matrix = coincidence_matrix(block, [0], [2], 20_000)
-    expected = 3e5**2 * 20_001e-12 * seconds
-    _within(float(matrix[0, 0]), expected, math.sqrt(expected))
+    world, _ = make(rate_hz=0.0, dark_hz=2.5e5, dead_ps=0, afterpulse=0.0)
+    seconds = 4
+    matrix = coincidence_matrix(_block(world, seconds), [0, 1], [2, 3], 200_000)
+    singles = 2.0 * 2.5e5 * seconds  # of either side
+    expected = singles**2 * 200_001e-12 / seconds
+    # The counts' own fluctuation and that of both sides' singles: 0.26 %, so that 1 % more or less would show.
+    _within(float(matrix.sum()), expected, expected * math.sqrt(1.0 / expected + 2.0 / singles), 3.5)
 
 
 def test_jitter_captures_what_the_error_function_says() -> None:
@@ -260,6 +261,14 @@ def test_jitter_captures_what_the_error_function_says() -> None:
     narrow = coincidence_matrix(block, [0, 1], [2, 3], 200).sum()
     expected = 2e5 * 0.09 * seconds * math.erf(201 / (2 * math.sqrt(2) * math.sqrt(2) * 50))
     _within(float(narrow), expected + (6e4) ** 2 * 2.01e-10 * seconds, math.sqrt(expected))
+    # and its width, which is known to 1/sqrt(2 N) = 0.17 %
+    lags, counts = 0, 0
+    for a, b in ((0, 2), (0, 3), (1, 2), (1, 3)):
+        lags, found = histogram(block, a, b, 500, 1)
+        counts = counts + found
+    counts = counts - (6e4) ** 2 * 1e-12 * seconds
+    width = math.sqrt((counts * (lags + 0.0) ** 2).sum() / counts.sum() - 1.0 / 12.0)
+    assert width == pytest.approx(math.sqrt(2.0) * 50.0, rel=0.007)
 
 
 def test_gaps_of_darks_are_exponential_and_uniform_in_the_cell() -> None:
@@ -280,15 +289,16 @@ def test_opposite_dispersion_cancels_between_the_arms() -> None:
         detectors = {n: Detector(Knob(1.0), Knob(0.0), Knob(0.0)) for n in (1, 2)}
         a = Fibre(Port(1), length_m=1000.0, dispersion_ps_nm_km=d_a)
         b = Fibre(Port(2), length_m=1000.0, dispersion_ps_nm_km=d_b)
-        source = PairSource(1e3, bell_state("phi+"), Knob(1.0), Knob(25.0), bandwidth_nm=2.35482)
+        source = PairSource(5e4, bell_state("phi+"), Knob(1.0), Knob(25.0), bandwidth_nm=2.35482)
         world = World(3, [PairLine(5, source, a, b)], detectors)
         t1, t2 = world.clicks(1, 0, 4 * S), world.clicks(2, 0, 4 * S)
         n = min(t1.size, t2.size)
         return float(np.std(t1[:n] - t2[:n]))
 
-    assert width(100.0, 0.0) == pytest.approx(100.0, rel=0.05)
+    # 2e5 pairs tell a width to 0.16 %
+    assert width(100.0, 0.0) == pytest.approx(100.0, rel=0.006)
     # The arrival difference is D_A d - D_B (-d): equal dispersion adds, opposite cancels.
-    assert width(100.0, 100.0) == pytest.approx(200.0, rel=0.05)
+    assert width(100.0, 100.0) == pytest.approx(200.0, rel=0.006)
     assert width(100.0, -100.0) < 1.5
 
 

@@ -21,6 +21,7 @@ from qlab.lab.predict import predict_chsh
 from qlab.run.engine import Session
 from qlab.run.journal import find_run, read_run
 from qlab.run.options import RunOptions
+from qlab.run.report import render_report
 from qlab.tags.files.hdf5_reader import read_tags
 
 if TYPE_CHECKING:
@@ -52,7 +53,21 @@ def test_s_agrees_with_the_lab_file_and_the_documents_tell_everything(session: S
     assert record.stop["exit_status"] == "success"
     assert record.start["seed"] == 20261123
     assert len(record.start["lab_sha256"]) == 64
+    assert record.start["instruments"]["pump"]["settings"]["current_a"] == [0.08, "A"]
+    assert record.start["instruments"]["tagger"]["identity"].startswith("IDQuantique,ID900")
     assert record.events["analysis"][0]["chsh_s"] == pytest.approx(result["s"])
+
+    pytest.importorskip("matplotlib")
+    page = render_report(record, session.data_dir / "report").read_text()
+    # S of the overridden lab file, and each setting with its plates (Alice's are not turned by the alignment) and correlation
+    assert f"rates' accidentals: {theory.s:.4f}" in page
+    row = next(row for row in page.split("<tr>") if row.startswith("<td>45°, 67.5°"))
+    cells = [cell.split(">")[-1] for cell in row.split("</td>")]
+    assert [float(cell) for cell in cells[1:3]] == pytest.approx([22.5, 45.0], abs=0.3)
+    assert cells[5].startswith(f"{result['e'][3]:+.4f} ± ")
+    assert cells[6] == f"{theory.e[3]:+.4f}"
+    assert "current_a 0.08 A" in page
+    assert "acquisition_s 0.5 s" in page
     primary = record.events["primary"]
     path = Path(record.resources[0]["uri"].removeprefix("file://localhost"))
     first = read_tags(path, primary[0]["tagger_row_start"], primary[0]["tagger_row_stop"])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlparse
 
 import bluesky.plan_stubs as bps
 import numpy as np
@@ -16,10 +19,10 @@ from qlab.run.catalogue import EMBEDDED, EmbeddedCatalogue, choose_catalogue, op
 from qlab.run.engine import Session
 from qlab.run.journal import find_run, read_run
 from qlab.run.options import RunOptions
+from qlab.run.recovery import mark_killed_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from bluesky.utils import Msg
 
@@ -110,6 +113,33 @@ def test_a_served_catalogue_takes_the_documents_too(kept: tuple[Session, Embedde
     assert served.get(-1).metadata["stop"]["exit_status"] == "success"
 
 
+def test_a_run_whose_process_died_is_marked_and_has_its_events_and_tags(
+    kept: tuple[Session, EmbeddedCatalogue], tmp_path: Path
+) -> None:
+    """The catalogue got the documents of a run up to a kill, as it keeps them then: without events and without an end."""
+    session, served = kept
+    record = read_run(find_run(session.data_dir / "runs", "-1"))
+    uid, place = "0dead" + record.uid[5:], tmp_path / "runs"
+    place.mkdir()
+    documents = json.loads(json.dumps(record.documents[:-1]).replace(record.uid, uid))
+    (place / f"{uid}.jsonl").write_text("".join(json.dumps(document) + "\n" for document in documents))
+    (tags,) = {Path(urlparse(doc["uri"]).path) for doc in record.resources}
+    for name, doc in documents:
+        served.writer(name, doc)
+    assert served.get(uid).metadata.get("stop") is None
+
+    (killed,) = mark_killed_runs(place, served)
+
+    run = served.get(uid)
+    assert killed.uid == uid
+    assert (run.metadata["stop"]["exit_status"], run.metadata["stop"]["killed"]) == ("fail", True)
+    assert run["primary"].read()["tagger_counts"].to_numpy()[0].tolist() == record.events["primary"][0]["tagger_counts"]
+    assert np.asarray(run["tagger_tags"]["tagger_tags_valid"][:]).sum() > 0
+    assert tags.exists()
+    assert mark_killed_runs(place, served) == []
+    served.client.delete_contents(uid, recursive=True, external_only=False)  # the next tests count runs
+
+
 @pytest.mark.parametrize(
     ("said", "lab_says", "chosen"),
     [
@@ -133,3 +163,29 @@ def test_an_address_where_nobody_serves_is_named_without_its_key(tmp_path: Path)
     with pytest.raises(LinkClosedError, match=r"http://127\.0\.0\.1:9 cannot be reached") as caught:
         open_catalogue("http://127.0.0.1:9?api_key=hush", tmp_path)
     assert "hush" not in str(caught.value)
+
+
+def test_a_run_that_the_server_does_not_take_is_told_at_the_end_and_the_next_is_kept(tmp_path: Path) -> None:
+    for module in NEEDED:
+        pytest.importorskip(module, exc_type=ImportError)
+    told: list[str] = []
+    with EmbeddedCatalogue(tmp_path, told.append) as catalogue:
+        start = {"time": 1.0, "scan_id": 1}
+        catalogue.writer("start", {**start, "uid": "bad", "time": "never"})
+        catalogue.writer("stop", {"uid": "bad2", "run_start": "bad", "time": 2.0, "exit_status": "success"})
+        catalogue.writer("start", {**start, "uid": "good"})
+        catalogue.writer("stop", {"uid": "good2", "run_start": "good", "time": 2.0, "exit_status": "success"})
+    assert len(told) == 1
+    assert told[0].startswith("catalogue: run bad was not kept (")
+    assert str(tmp_path / "runs") in told[0]
+
+
+def test_a_server_that_cannot_start_is_told_at_the_end(tmp_path: Path) -> None:
+    for module in NEEDED:
+        pytest.importorskip(module, exc_type=ImportError)
+    (tmp_path / "catalogue").touch()  # where its folder should be
+    told: list[str] = []
+    with EmbeddedCatalogue(tmp_path, told.append) as catalogue:
+        catalogue.writer("start", {"uid": "one", "time": 1.0})
+    assert len(told) == 1
+    assert "the server failed, see" in told[0]

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 PERIOD_PS = 2_000_000
 QUIET = [f"instruments.bob_{x}.twin.afterpulse_probability=0" for x in "hvda"]
-STATES, SHARES = ("H", "V", "D", "A"), (0.4, 0.4, 0.1, 0.1)
-LEVELS = ((1.0, 0.7), (0.2, 0.2), (0.0, 0.1))
+STATES, SHARES = ("H", "V", "D", "A"), (0.3, 0.3, 0.2, 0.2)
+LEVELS = ((1.0, 0.4), (0.3, 0.4), (0.0, 0.2))
 
 
 @pytest.fixture(scope="module")

@@ -132,13 +132,18 @@ def test_ctrl_c_without_a_terminal_and_a_closed_terminal_end_the_run_safely(
     number: signal.Signals, code: int, said: str, reason: str, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "qlab.cli", "run", "measure_chsh", "sigma=1e-6", "max_rounds=100000"]
-    with subprocess.Popen(
-        [*command, "--data-dir", str(tmp_path), "--catalogue", "none"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    old = signal.signal(number, signal.SIG_DFL)  # under nohup it is ignored, by our children too
+    try:
+        process = subprocess.Popen(
+            [*command, "--data-dir", str(tmp_path), "--catalogue", "none"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(number, old)
+    with process:
         assert process.stdout is not None
         while not process.stdout.readline().startswith("run "):
             assert process.poll() is None

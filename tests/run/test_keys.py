@@ -15,7 +15,9 @@ from qlab.qkd.cw_model import PairLink
 from qlab.qkd.finite_key import phase_error_bound, secret_bits
 from qlab.qkd.ledger import KeyLedger
 from qlab.run.engine import Session
+from qlab.run.journal import find_run, read_run
 from qlab.run.options import RunOptions
+from qlab.run.report import render_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +44,9 @@ def model(kilometres: float) -> PairLink:
     return bare.with_loss(0.2 * kilometres)
 
 
-@pytest.mark.parametrize(("kilometres", "key_bits"), [(0, 20_000), (20, 15_000), (40, 9_000)])
+@pytest.mark.parametrize(
+    ("kilometres", "key_bits"), [(0, 20_000), pytest.param(20, 15_000, marks=pytest.mark.slow), (40, 9_000)]
+)
 def test_keys_come_at_the_rate_of_the_model(kilometres: int, key_bits: int, tmp_path: Path) -> None:
     fibres = [f"optics.{side}_fibre.length_m={kilometres * 500}" for side in ("alice", "bob")]
     with lab(tmp_path, *fibres, f"qkd.key_bits={key_bits}") as (opened, session):
@@ -117,4 +121,43 @@ def test_no_secret_is_in_what_a_run_leaves_behind(tmp_path: Path) -> None:
                 ", ".join(map(str, piece)).encode(),
             )
             assert not any(form in text for text in texts for form in forms)
+    page = render_report(read_run(find_run(tmp_path / "runs", "-1")), tmp_path / "report")
+    report = page.read_text()
+    assert "NOT MET, accepted      no-cross-clicks" in report  # the report states every assumption
+    assert not any(secret[:8].hex() in report for secret in secrets)
+    assert (tmp_path / "report" / "keys.png").stat().st_size > 5000
     assert not list(tmp_path.rglob("*.h5"))  # tags with their outcomes are the raw key
+
+
+@pytest.mark.parametrize(("fraction", "tolerance"), [(0.2, 0.03), (1.0, 0.4)])
+def test_intercept_resend_raises_the_error_rate_as_theory_says_and_no_key_comes_out(
+    fraction: float, tolerance: float, tmp_path: Path
+) -> None:
+    attack = (f"optics.eve.fraction={fraction}", f"qkd.tolerance={tolerance}", "qkd.key_bits=10000")
+    with lab(tmp_path, *attack) as (opened, session):
+        parties, seen = opened.devices["parties"], []
+        session.subscribe(lambda kind, doc: seen.append(doc["data"]) if kind == "event" else None)
+        if fraction == 1.0:
+            made = session.run(qkd_bbm92(parties))["statements"][0]
+            assert made.key_bits == 0
+            assert "phase errors may reach 4" in made.reason  # whatever error rate the parties tolerate
+            return
+        with pytest.raises(PlanError, match="look for an eavesdropper"):
+            session.run(qkd_bbm92(parties, recheck_s=0.1, max_suspensions=2))
+        for data in seen:
+            # Each of both bases: Eve adds a quarter of what she touches to what the state lacks anyway.
+            q = (1 - VISIBILITY * (1 - fraction / 2)) / 2
+            assert data["suspended_error_rate"] == pytest.approx(q, abs=4 * math.sqrt(q / 2500))
+
+
+@pytest.mark.slow
+def test_blinded_detectors_go_unnoticed_unless_somebody_watches(tmp_path: Path) -> None:
+    """Faked states make no errors: a key comes out that Eve knows, unless the key is refused for want of a watch."""
+    attack = ("optics.eve.fraction=1", "optics.eve.attack=faked_states", "qkd.key_bits=10000")
+    attack += ("optics.alice_basis.transmittance=0.5", "optics.bob_basis.transmittance=0.5")
+    for watched in (True, False):
+        facts = f"qkd.bob.facts.blinding_watched={str(watched).lower()}"
+        with lab(tmp_path / str(watched), *attack, facts) as (opened, session):
+            (made,) = session.run(qkd_bbm92(opened.devices["parties"]))["statements"]
+        assert (made.key_bits > 0) == watched
+        assert watched or "no-blinding (not watched)" in made.reason

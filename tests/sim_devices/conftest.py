@@ -19,6 +19,7 @@ from qlab.clock import SteppedClock
 from qlab.physics.arm import Port
 from qlab.physics.knob import Knob
 from qlab.physics.midpoint import LinkEnd
+from qlab.physics.oscillator import Oscillator
 from qlab.physics.register import QubitRegister
 from qlab.tags.stream import Gap, TagBlock
 from qlab.twin.host import TwinHost
@@ -110,6 +111,7 @@ class FakeBench:
         self.ambient = 22.0
         self.register = QubitRegister(1)
         self.links: dict[str, LinkEnd] = {}
+        self.oscillators: dict[str, Oscillator] = {}
 
     def rng(self, name: str, *key: int) -> np.random.Generator:
         return np.random.default_rng([zlib.crc32(name.encode()), *(k & 0xFFFFFFFFFFFFFFFF for k in key)])
@@ -139,6 +141,9 @@ class FakeBench:
         qubit = zlib.crc32(f"{name}.{number}".encode())
         self.register.add(qubit, t1_s, t2_s)
         return qubit
+
+    def oscillator(self, name: str) -> Oscillator:
+        return self.oscillators.get(name, Oscillator())
 
     def entanglement_link(self, name: str, number: int) -> LinkEnd:
         start = f"{name}.{number}"

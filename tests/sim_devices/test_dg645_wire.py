@@ -144,8 +144,8 @@ def test_a_single_shot_and_a_lost_reference(wire: Wire, twin: DG645Twin) -> None
 def test_the_instruments_status_raises_the_status_byte(wire: Wire, twin: DG645Twin) -> None:
     wire.say(b"INSE 8;*SRE 1;BURM 1;DLAY 2,0,1\n")
     assert wire.say(b"*STB?\n") == b"0\r\n"
-    assert wire.say(b"*TRG\n*STB?\n") == b"193\r\n"  # end of burst, master summary, busy
-    assert wire.say(b"INSR?;*STB?\n") == b"13;128\r\n"
+    assert wire.say(b"*TRG\n*STB?\n") == b"71\r\n"  # end of burst, busy, in a burst, master summary
+    assert wire.say(b"INSR?;*STB?\n") == b"13;6\r\n"
     wire.say(b"*RST\n")
     assert int(wire.say(b"INSR?\n")) == 1 << 5  # aborted
     wire.say(b"TSRC 0;INHB 1\n")

@@ -39,6 +39,16 @@ SESSION = [
     (b"SILD\nLCME?\n", b"5\n"),
     (b"SILD 1,2\nLCME?\n", b"6\n"),
     (b"*OPC?\n", b"1\n"),
+    (b"MODU 1;MODU?;SIBW 1;SIBW?;PDMW 1;PDMW?;PDMW 0;SYND 20;SYND?\n", b"1;1;1;20\n"),
+    (b"SYND 4\nLEXE?\n", b"1\n"),
+    (b"SWPD 12;SWPD?;PWLM 20;PWLM?;RWPD?;SIPD 50;SIPD?\n", b"12.000;20.000;0.000;50.000\n"),
+    (b"AILM ON;AILM?;APLP ON;APLP?;APLC ON;APLC?;ATOF?\n", b"1;1;1;1\n"),
+    (b"TMOD CC;TMOD?;TMOD CT;TCUR -1.5;TCUR?;TIRD?;TVRD?\n", b"CC;-1.500;0.000;0.000\n"),
+    (b"TRTH 10;TRTH?;TEMP?\n", b"10.000;25.000\n"),  # the thermistor at 25 degC
+    (b"TRMN 5;TRMN?;TRMX 20;TRMX?\n", b"5.000;20.000\n"),
+    (b"TMIN?;TMAX?\n", b"10.177;41.460\n"),  # 1/T = ln(R/R25)/B + 1/T25 with B = 3950 K
+    (b"TMIN 5;TMAX 60;TEPT?;TENT?;TEEN 3;TEEN?;TEEV?\n", b"32767;0;3;2\n"),  # constant temperature came back
+    (b"*ESE 4;*ESE?;*SRE 8;*SRE?;*STB?;*ESR?\n", b"4;8;88;176\n"),  # idle, a reply waits, and both mean service
 ]
 
 
@@ -107,6 +117,60 @@ def test_an_open_interlock_puts_the_light_out_and_keeps_it_out(lit: Wire, twin: 
     assert int(lit.say(b"LDCR?\n")) & 1 << 8
     twin.device_fault("interlock", active=False)
     assert lit.say(b"LDON?;LDON ON\nLDON?\n") == b"0\n1\n"  # not by itself
+
+
+@pytest.mark.parametrize(
+    ("cause", "bit"),
+    [
+        (b"AILM ON;SILM 85\n", 5),
+        (b"APLC ON;PILM 240\n", 6),
+        (b"APLP ON;SIPD 200;PILM 199;SMOD CP\n", 6),
+    ],
+)
+def test_a_limit_that_is_armed_trips(lit: Wire, cause: bytes, bit: int) -> None:
+    lit.say(cause)
+    assert lit.say(b"LDON?\n") == b"0\n"
+    assert int(lit.say(b"LDEV?\n")) >> bit & 1
+
+
+def test_a_limit_that_is_not_armed_only_shows(lit: Wire) -> None:
+    assert int(lit.say(b"LDCR?\n")) == 1 << 0 | 1 << 4 | 1 << 9  # on, stable, high range
+    lit.say(b"SILM 85;PILM 240;SVLM 4;SIBW 1\n")
+    assert int(lit.say(b"LDCR?\n")) & (1 << 2 | 1 << 5 | 1 << 6 | 1 << 7) == 1 << 2 | 1 << 5 | 1 << 6 | 1 << 7
+    assert lit.say(b"LDON?\n") == b"1\n"
+
+
+def test_constant_power_is_what_the_photodiode_shows_and_limits_hold_it_down(lit: Wire) -> None:
+    lit.talk(b"PDMW 1;SWPD 30;SMOD CP\n", wait_s=0.1)
+    assert lit.say(b"RWPD?;RIPD?\n") == b"30.000;150.000\n"
+    lit.talk(b"PWLM 20\nSWPD 30\n", wait_s=0.1)
+    assert lit.say(b"RWPD?\n") == b"20.000\n"
+    lit.talk(b"PWLM 1000;SWPD 900\n", wait_s=0.1)
+    assert lit.say(b"RILD?\n") == b"100.000\n"  # the current's limit
+    lit.talk(b"SMOD CC;SILD 60\n", wait_s=0.1)
+    assert lit.say(b"CALP 12.5;RWPD?\n") == b"12.500\n"
+
+
+def test_the_tec_drives_by_current_or_temperature_and_says_what_limits_it(wire: Wire, twin: LDC501Twin) -> None:
+    wire.talk(b"TEMP 27;TEON ON\n", wait_s=60.0)
+    assert wire.say(b"TTRD?;TIRD?;TVRD?\n") == b"27.000;0.250;0.450\n"
+    assert int(wire.say(b"TECR?\n")) == 0b111  # on, constant temperature, stable
+    wire.talk(b"TILM 0.1\n", wait_s=60.0)
+    assert wire.say(b"TTRD?\n") == b"24.000\n"  # 0.1 A hold 2 K
+    assert int(wire.say(b"TECR?\n")) & 0b110100 == 1 << 4
+    wire.talk(b"TEMP 10\n", wait_s=60.0)
+    assert int(wire.say(b"TECR?\n")) & 0b110100 == 1 << 5
+    wire.talk(b"TILM 4.5;TVLM 1;TMOD CC;TCUR 1\n", wait_s=60.0)
+    assert wire.say(b"TTRD?\n") == b"42.000\n"
+    assert int(wire.say(b"TECR?\n")) == 1 << 0 | 1 << 6
+    assert int(wire.say(b"TMAX 40;TECR?\n")) & 1 << 8
+    assert int(wire.say(b"TMAX 60;TMIN 50;TECR?\n")) & 1 << 9
+    for fault, bit in (("tec_open", 10), ("thermal_runaway", 11)):
+        wire.say(b"TEON ON\n")
+        twin.device_fault(fault)
+        assert wire.say(b"TEON?\n") == b"0\n"
+        assert int(wire.say(b"TEEV?\n")) >> bit & 1
+        twin.device_fault(fault, active=False)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import pytest
 from qlab.errors import TwinError
 from qlab.physics.arm import Port
 from qlab.physics.midpoint import LinkEnd, Midpoint
+from qlab.physics.oscillator import Oscillator
+from qlab.physics.register import BELL_KETS
 from sim_devices.repeaters.qrm import QRMTwin
 
 if TYPE_CHECKING:
@@ -333,6 +335,18 @@ def test_time_goes_on_with_its_own_clock_and_is_set_to_a_new_epoch(visa: Callabl
     assert wire.say(b"TIME:SYNC;EPOC?;NOW?\n") == b"1767225647;250000000000\n"
 
 
+def test_its_reference_is_its_nodes_clock(visa: Callable[..., Wire], table: FakeBench) -> None:
+    """2 ppm fast and 3 s ahead: so is what it counts, from the reference's running second on."""
+    table.oscillators["bob"] = Oscillator(3 * 10**12 + 5, 2e-6)
+    wire = visa(QRMTwin.build("bob", table, {"internal_clock_error": 1e-6}))
+    wire.talk(wait_s=1.0)
+    assert wire.say(b"TIME:EPOC?;NOW?\n") == b"1767225640;1000002000005\n"
+    wire.talk(b"TIME:SOUR INT\n", wait_s=1.0)
+    assert wire.say(b"TIME:NOW?\n") == b"2000003000005\n"
+    wire.talk(b"TIME:SOUR EXT\n", wait_s=1.0)
+    assert wire.say(b"TIME:NOW?\n") == b"3000005000005\n"
+
+
 def test_the_event_fifo_says_when_it_lost_something(visa: Callable[..., Wire], table: FakeBench) -> None:
     wire = visa(QRMTwin.build("alice", table, IDEAL | {"init_s": 1e-6}))
     for _ in range(5):
@@ -423,3 +437,92 @@ def test_a_power_cycle_forgets_pairs_but_not_the_others_half(
     assert alice.say(b"QUB1:STAT?;:LINK1:STAT?;:EVEN:COUN?\n") == b"UNIN;OFF;0\n"
     assert bob.say(b"QUB1:STAT?\n") == b"ENT\n"
     assert bob.talk(b"QUB1:MEAS?\n", wait_s=1e-4) in (b"0\n", b"1\n")
+
+
+def test_two_pairs_are_purified_to_one_that_is_as_good_as_theory_says(
+    visa: Callable[..., Wire], table: FakeBench
+) -> None:
+    """Phase flips with probability 1 - F: found by rotating them into bit flips, then F' = F^2 / (F^2 + (1 - F)^2).
+
+    Bennett et al., Phys. Rev. Lett. 76, 722 (1996), equation 5 without its terms for the other two Bell states.
+    """
+    midpoint, wires, good = Midpoint(1, 5, table.register, visibility=0.8), {}, 0.9
+    for name in ("alice", "bob"):
+        table.links[f"{name}.1"] = LinkEnd(Port(0), f"{name}.1")
+        midpoint.join(table.links[f"{name}.1"])
+        wires[name] = visa(QRMTwin.build(name, table, IDEAL))
+        wires[name].say(b"LINK1:ENAB ON\n")
+    passed = []
+    for _ in range(8):
+        labels = []
+        for qubit in (2, 1):
+            for wire in wires.values():
+                wire.say(b"LINK1:GEN %d\n" % qubit)
+            wires["alice"].talk(wait_s=3e-3)
+            labels.append(int(wires["alice"].say(b"QUB%d:PAIR?\n" % qubit).split(b",")[1]))
+        for wire in wires.values():
+            wire.talk(b"QUB1:ROT Y,1,1;:QUB2:ROT Y,1,1;:EVEN:CLE\n", wait_s=1e-4)
+        for wire in wires.values():
+            wire.say(b"DIST 2,1\n")
+        wires["alice"].talk(wait_s=1e-3)
+        found = [tuple(int(each) for each in wire.say(b"DIST:RES?\n").split(b",")) for wire in wires.values()]
+        assert found[0][1:] == found[1][1:]
+        assert found[0][1] == found[0][2] - 1  # the kept pair is the older one
+        for wire in wires.values():
+            assert [(e.kind, e.qubit) for e in events(wire)] == [(GATE, 2), (MEAS, 1)]
+            assert wire.say(b"QUB1:STAT?;:QUB2:STAT?\n") == b"UNIN;ENT\n"
+        phases, parities = [label & 1 for label in labels], [label >> 1 for label in labels]
+        passed.append(found[0][0] ^ found[1][0] == phases[0] ^ phases[1])  # a quarter turn makes phases parities
+        numbers = [table.qubit(name, 2, 3600.0, 1000.0) for name in wires]
+        rho = table.register.state(numbers, table.clock.now_ps())
+        ket = BELL_KETS[2 * phases[0] + (parities[0] ^ parities[1])]
+        fidelity = float((ket.conj() @ rho @ ket).real)
+        expected = good**2 / (good**2 + (1 - good) ** 2) if passed[-1] else 0.5
+        assert fidelity == pytest.approx(expected, abs=1e-4)  # the memories decay a little
+        for wire in wires.values():
+            wire.say(b"QUB2:FREE\n")
+    assert any(passed)  # 82 % of them do
+
+
+def test_what_cannot_be_purified_is_refused(pair: Callable[..., tuple[Wire, Wire]]) -> None:
+    alice, bob = pair()
+    assert alice.say(b"DIST:RES?\n") == b"255,0,0\n"
+    assert alice.say(b"DIST 1,2\n:SYST:ERR?\n") == b'+103,"No pair on qubit"\n'
+    assert alice.say(b"DIST 1,1\n:SYST:ERR?\n") == b'-221,"Settings conflict"\n'
+    assert alice.say(b"DIST 1,9\n:SYST:ERR?\n") == b'-222,"Data out of range"\n'
+    assert alice.say(b"DIST 1,2,3\n:SYST:ERR?\n") == b'-109,"Missing parameter"\n'
+    for qubit in (4, 3, 2, 1):
+        for wire in (alice, bob):
+            wire.say(b"LINK1:GEN %d\n" % qubit)
+        alice.talk(wait_s=3e-3)
+    assert alice.say(b"DIST 4,3,2,1\nDIST 4,3\n:SYST:ERR?\n") == b'+102,"Qubit busy"\n'  # two at once
+    alice.talk(wait_s=1e-3)
+    assert len(alice.say(b"DIST:RES?\n").split(b",")) == 6
+
+
+STATUS = [
+    (b"*ESE 32;*SRE 132;*ESE?;*SRE?\n", b"32;132\n"),
+    (b"*STB?\n", b"0\n"),
+    (b"FLY\n*STB?\n", b"100\n"),  # errors, event summary, master summary
+    (b"*CLS\n*ESR?;*STB?\n", b"0;16\n"),  # an answer waits
+    (b"STAT:OPER:ENAB 4096;PTR 4096;NTR 4096\nSTAT:OPER:ENAB?;PTR?;NTR?\n", b"4096;4096;4096\n"),
+    (b"STAT:QUES:ENAB 4;ENAB?\n", b"4\n"),
+    (b"STAT:PRES\nSTAT:OPER:ENAB?;NTR?;:STAT:QUES:ENAB?\n", b"0;0;0\n"),
+    (b"*WAI\n*OPC\n*ESR?\n", b"1\n"),
+]
+
+
+def test_the_status_of_ieee_488(visa: Callable[..., Wire], table: FakeBench) -> None:
+    twin = QRMTwin.build("alice", table, {})
+    wire = visa(twin)
+    assert wire.say(b"*ESR?\n") == b"128\n"  # power on
+    for sent, expected in STATUS:
+        assert wire.say(sent) == expected, sent
+    wire.say(b"STAT:QUES:ENAB 4;:STAT:OPER:ENAB 4096;NTR 4096;PTR 0\n*SRE 8\n")
+    twin.device_fault("clock_lost")
+    assert wire.say(b"*STB?\n") == b"200\n"  # operation 128, questionable 8, master 64
+    assert wire.say(b"STAT:OPER?;:STAT:QUES?;*STB?\n") == b"4096;4;16\n"
+    wire.say(b"FLY\n" * 40)
+    assert wire.say(b"SYST:ERR:COUN?\n") == b"32\n"
+    errors = [wire.say(b"SYST:ERR?\n") for _ in range(32)]
+    assert errors[-1] == b'-350,"Queue overflow"\n'

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from qlab.tags.accumulators.local import LocalAccumulator
 
-ENGINES = ["numpy", pytest.param("numba", marks=pytest.mark.skipif(find_spec("numba") is None, reason="needs numba"))]
+NEEDS_NUMBA = pytest.mark.skipif(find_spec("numba") is None, reason="needs numba")
+ENGINES = ["numpy", pytest.param("numba", marks=NEEDS_NUMBA)]
 SPAN_PS = 4000
 
 # Few distinct values make ties and bursts the rule rather than the exception.

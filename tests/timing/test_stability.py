@@ -7,7 +7,7 @@ import pytest
 
 from qlab.errors import BadRequestError
 from qlab.timing.masks import MASKS, judge
-from qlab.timing.stability import StabilityKind, stability
+from qlab.timing.stability import DEVIATIONS, StabilityKind, stability
 
 
 def nist_phase() -> np.ndarray:
@@ -85,3 +85,12 @@ def test_bad_series_and_names_are_refused() -> None:
         judge(flat, "G.8272 TDEV")
     with pytest.raises(BadRequestError, match="there is no mask 'G1'"):
         judge(flat, "G1")
+
+
+def test_white_phase_noise_has_intervals_at_the_longest_times_too() -> None:
+    # allantools has no degrees of freedom for it there
+    noise = np.random.default_rng(3).normal(0.0, 1e-10, 64)
+    for kind in DEVIATIONS:
+        found = stability(noise, 1.0, kind)
+        assert (found.low < found.deviation).all()
+        assert (found.deviation < found.high).all()

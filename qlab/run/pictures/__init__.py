@@ -13,6 +13,7 @@ from qlab.run.pictures.detectors import (
 )
 from qlab.run.pictures.drift import draw_stability, draw_tracking
 from qlab.run.pictures.interference import draw_dip, draw_swapping
+from qlab.run.pictures.keys import draw_keys
 from qlab.run.pictures.pairs import (
     draw_correlations,
     draw_fringes,
@@ -47,6 +48,7 @@ PICTURES: dict[str, tuple[str, str, Callable[[dict[str, Any]], Any]]] = {
     "drift_round_time_s": ("Error rates and compensation", "tracking", draw_tracking),
     "pump_point_power": ("Brightness and accidentals", "pump", draw_pump),
     "spectrum_response": ("The peak that dispersion widened", "bandwidth", draw_bandwidth),
+    "keys_net_bits": ("Blocks", "keys", draw_keys),
     "stability_point_time_s": ("What happened when", "stability", draw_stability),
 }
 """By a key of the results: title, file name, and what draws it."""

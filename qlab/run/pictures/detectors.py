@@ -29,8 +29,8 @@ def draw_darks(results: dict[str, Any]) -> Any:
     axes.bar(x + 0.2, np.nan_to_num(rate), 0.4, color=ORANGE, label="without afterpulses and dead time")
     axes.errorbar(x + 0.2, rate, yerr=sigma, fmt="none", ecolor=DARK, capsize=4)
     axes.set_xticks(x, names)
-    axes.set(ylabel="dark clicks a second")
-    axes.legend(frameon=False, loc="lower right")
+    axes.set(ylabel="dark clicks a second", ylim=(0.0, 1.25 * high.max()))
+    axes.legend(frameon=False, loc="upper right", ncols=2)
     return figure
 
 

@@ -27,6 +27,8 @@ _WHERE = {
     "CoincidenceCounter": "coincidences",
     "FoldCounter": "folds",
     "HeraldedCounter": "heralded",
+    "GatedCounter": "gated",
+    "MultiTau": "multi_tau",
 }
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from qlab.tags.stream import TagBlock
 
-__all__ = ["FILLER", "ROW", "Row", "decode_rows", "encode_rows", "row_checks"]
+__all__ = ["FILLER", "ROW", "Row", "decode_rows", "encode_rows", "full_rows", "row_checks"]
 
 ROW = 65536
 FILLER = 255
@@ -108,6 +108,29 @@ def row_checks(
     return total
 
 
+def full_rows(
+    block: TagBlock,
+) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint8]]:
+    """Return the rows of a block as arrays: base times, entries in use, gaps and channels, the last two (rows, ROW)."""
+    gaps = np.zeros(block.n, dtype=np.int64)
+    np.subtract(block.t[1:], block.t[:-1], out=gaps[1:])
+    if not block.n or int(gaps.min()) < 0 or int(gaps.max()) >= _LONGEST_PS or int(block.ch.max()) == FILLER:
+        rows = list(encode_rows(block))
+        gap, channel = np.zeros((len(rows), ROW), np.uint32), np.zeros((len(rows), ROW), np.uint8)
+        for k, row in enumerate(rows):
+            gap[k, : row.gap.size], channel[k, : row.gap.size] = row.gap, row.channel
+        t0 = np.array([row.t0_ps for row in rows], dtype=np.int64)
+        return t0, np.array([row.gap.size for row in rows], dtype=np.uint32), gap, channel
+    # No silence to bridge: all rows at once.
+    n_rows = -(-block.n // ROW)
+    gap, channel = np.zeros((n_rows, ROW), np.uint32), np.zeros((n_rows, ROW), np.uint8)
+    gap.reshape(-1)[: block.n], channel.reshape(-1)[: block.n] = gaps, block.ch
+    gap[:, 0] = 0
+    valid = np.full(n_rows, ROW, dtype=np.uint32)
+    valid[-1] = block.n - (n_rows - 1) * ROW
+    return block.t[::ROW].copy(), valid, gap, channel
+
+
 def decode_rows(
     t0: NDArray[np.int64], gap: NDArray[np.uint32], channel: NDArray[np.uint8], valid: NDArray[np.uint32]
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
@@ -120,7 +143,11 @@ def decode_rows(
     gap, channel:
         Shape (rows, ROW).
     """
-    times = np.cumsum(gap, axis=1, dtype=np.int64)
-    times += t0[:, np.newaxis]
+    times = np.empty(gap.shape, dtype=np.int64)
+    for k in range(gap.shape[0]):  # row by row, so that a row is in the cache when its base is added
+        np.cumsum(gap[k], dtype=np.int64, out=times[k])
+        times[k] += t0[k]
+    if times.size and int(valid.min()) == gap.shape[1] and int(channel.max()) < FILLER:
+        return times.reshape(-1), channel.reshape(-1)
     keep = (np.arange(gap.shape[1]) < valid[:, np.newaxis]) & (channel != FILLER)
     return times[keep], channel[keep]

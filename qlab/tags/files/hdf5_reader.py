@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -19,7 +21,7 @@ from qlab.tags.stream import Gap, TagBlock, clipped, concat
 from qlab.tags.ticks import LATEST_PS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
 __all__ = ["TagReader", "iterate_tags", "left_open", "read_tags"]
@@ -69,9 +71,10 @@ class TagReader:
             if name not in self._file or self._file[name].shape[1:] != (ROW,):
                 msg = f"{self.path}: dataset /{name} is missing or not made of rows of {ROW} entries"
                 raise TagFileError(msg)
+            _know_filters(self._file[name], self.path)
         for name in ("block_t0", "valid", "acquisitions", "blind"):
             if name not in self._file or self._file[name].ndim != 1:
-                msg = f"{self.path}: dataset /{name} is missing or no list"
+                msg = f"{self.path}: dataset /{name} is missing or no list; an archive that was not finished? write it anew"
                 raise TagFileError(msg)
 
     @property
@@ -129,28 +132,35 @@ class TagReader:
         if not 0 <= row_start <= row_stop <= self.rows:
             msg = f"{self.path}: rows {row_start} to {row_stop} asked for; it has rows 0 to {self.rows}"
             raise BadRequestError(msg)
-        pieces = [self._piece(*part) for part in self._parts(row_start, row_stop)]
+        blind = self._blind()
+        pieces = [self._piece(*part, blind) for part in self._parts(row_start, row_stop)]
         if not pieces:
             return TagBlock(np.empty(0, np.int64), np.empty(0, np.uint8), 0, 0)
+        if len(pieces) == 1:
+            return pieces[0]
         try:
             return concat(*pieces)
         except BadRequestError as error:
             msg = f"{self.path}: acquisitions are not in order of time ({error}); read them one at a time"
             raise TagFileError(msg) from error
 
-    def iterate(self, rows: int = 16) -> Iterator[TagBlock]:
-        """Yield the file in blocks of at most `rows` rows, so that memory stays bounded."""
-        for start, stop, first, last in self._parts(0, self.rows):
-            del start, stop
+    def iterate(self, rows: int = 16, *, first_row: int = 0, last_row: int | None = None) -> Iterator[TagBlock]:
+        """Yield the file, or its rows from the first to the one before the last, in blocks of at most `rows` rows."""
+        blind = self._blind()
+        for start, stop, first, last in self._parts(first_row, self.rows if last_row is None else last_row):
             for row in range(first, last, rows):
-                end = min(row + rows, last)
+                begin, end = start if row == first else None, min(row + rows, last)
                 try:
-                    block = self.read(row, end)
+                    block = self._piece(begin, stop if end == last else None, row, end, blind)
                 except _RowError as error:
                     if error.row > row:
-                        yield self.read(row, error.row)
+                        yield self._piece(begin, None, row, error.row, blind)
                     raise
                 yield block
+
+    def _blind(self) -> list[Gap]:
+        with self._ours("its table of gaps cannot be read"):
+            return [Gap(*(int(x) for x in row)) for row in self._file["blind"]]
 
     def _parts(self, row_start: int, row_stop: int) -> list[tuple[int | None, int | None, int, int]]:
         """Cut a range of rows at acquisitions: (start_ps, stop_ps, row_start, row_stop), None for a cut inside one."""
@@ -166,7 +176,9 @@ class TagReader:
             parts.append((None, None, at, row_stop))
         return parts
 
-    def _piece(self, start_ps: int | None, stop_ps: int | None, row_start: int, row_stop: int) -> TagBlock:
+    def _piece(
+        self, start_ps: int | None, stop_ps: int | None, row_start: int, row_stop: int, blind: Sequence[Gap]
+    ) -> TagBlock:
         t0, valid, gap, channel = self._arrays(row_start, row_stop)
         t, ch = decode_rows(t0, gap, channel, valid)
         first = start_ps is not None
@@ -175,9 +187,7 @@ class TagReader:
         if stop_ps is None:
             following = int(self._file["block_t0"][row_stop]) if row_stop < self.rows else None
             stop_ps = following if following is not None else int(t[-1]) + 1 if t.size else start_ps
-        with self._ours("its table of gaps cannot be read"):
-            gaps = [Gap(*(int(x) for x in row)) for row in self._file["blind"]]
-        return TagBlock(t, ch, start_ps, max(stop_ps, start_ps), clipped(gaps, start_ps, stop_ps, first=first))
+        return TagBlock(t, ch, start_ps, max(stop_ps, start_ps), clipped(blind, start_ps, stop_ps, first=first))
 
     def _arrays(
         self, row_start: int, row_stop: int
@@ -256,6 +266,18 @@ def iterate_tags(path: Path | str, rows: int = 16, *, progress: Progress = unhea
             yield block
             done = min(done + rows, reader.rows)
             progress(done, reader.rows)
+
+
+def _know_filters(data: h5py.Dataset, path: Path) -> None:
+    """Load what compressed rows need to be read."""
+    plan = data.id.get_create_plist()
+    for k in range(plan.get_nfilters()):
+        number = int(plan.get_filter(k)[0])
+        if not h5py.h5z.filter_avail(number):
+            if find_spec("hdf5plugin") is None:
+                msg = f"{path}: compressed by HDF5 filter {number}, which needs hdf5plugin: pip install 'qlab[lab]'"
+                raise TagFileError(msg)
+            import_module("hdf5plugin")
 
 
 def _open(path: Path) -> h5py.File:

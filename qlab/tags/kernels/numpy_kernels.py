@@ -177,32 +177,43 @@ class NumpyKernels:
 
 def _within(t: Ints, least: int, reach_ps: int) -> Iterator[Ints]:
     """Yield the tags of which `least` or more lie within reach; none that lie within reach of each other come separately."""
-    kept, n, last = np.empty(0, dtype=np.int64), t.size - least + 1, t.size - 1
+    n, last = t.size - least + 1, t.size - 1
+    head = size = np.empty(0, dtype=np.int64)
     for begin in range(0, last, _BLOCKS * BLOCK):
         end = min(begin + _BLOCKS * BLOCK, last)
         for start in range(begin, end, BLOCK):
             if not in_order(t[start : min(start + BLOCK, last) + 1]):
                 raise unsorted_error()
-        head, _ = near_next(t, min(begin, n), min(end, n), least - 1, reach_ps)
-        found, step = [kept, head], 1
-        while head.size:
-            if head[-1] + step >= t.size:
-                head = head[: np.searchsorted(head, t.size - step)]
-            head = head.take((t.take(head + step) - t.take(head) <= reach_ps).nonzero()[0])
-            found.append(head + step)
-            step += 1
-        at = np.concatenate(found)
-        first = int(at.min()) if at.size else begin
-        marked = np.zeros(int(at.max()) + 1 - first if at.size else 0, dtype=bool)
-        marked[at - first] = True
-        at = marked.nonzero()[0] + first
+        found, _ = near_next(t, min(begin, n), min(end, n), least - 1, reach_ps)
+        head = np.concatenate([head, found])
+        size = np.concatenate([size, _window_sizes(t, found, least, reach_ps)])
+        # Windows overlap: each is taken up to the head of the next, which reaches as far or farther.
+        room = np.minimum(size, np.append(head[1:] - head[:-1], t.size))
+        stop = np.cumsum(room)
+        at = np.repeat(head + room - stop, room)
+        at += np.arange(at.size)
         cut = at.size
         if end < n:  # cut at a gap that nothing reaches across, and where no head is still to come before it
             apart = (np.diff(t.take(at)) > reach_ps).nonzero()[0]
             apart = apart[: np.searchsorted(at.take(apart), end)]
             cut = int(apart[-1]) + 1 if apart.size else 0
-        kept = at[cut:]
         yield at[:cut]
+        done = int(np.searchsorted(head, at[cut])) if cut < at.size else head.size
+        head, size = head[done:], size[done:]
+
+
+def _window_sizes(t: Ints, head: Ints, least: int, reach_ps: int) -> Ints:
+    """Return how many tags, `least` at least, lie within reach behind each head, itself included."""
+    size = np.full(head.size, least, dtype=np.int64)
+    which, step = np.arange(head.size), least
+    while which.size:
+        tag = head.take(which)
+        inside = int(np.searchsorted(tag, t.size - step))
+        near = (t.take(tag[:inside] + step) - t.take(tag[:inside]) <= reach_ps).nonzero()[0]
+        which = which.take(near)
+        size[which] += 1
+        step += 1
+    return size
 
 
 def _events(t: Ints, ch: Channels, lanes: Lanes, masks: Ints, least: int, span_ps: int) -> Ints:

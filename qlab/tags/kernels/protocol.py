@@ -71,6 +71,10 @@ class Lanes:
         difference: Ints = np.subtract.outer(delays, delays).ravel()
         return difference
 
+    def only(self, *channels: int) -> Lanes:
+        """Return lanes of some of the channels, with the same delays."""
+        return Lanes.of(channels, {c: int(self.delays_ps[c]) for c in channels})
+
     def realigned(self) -> Lanes:
         """Return the same lanes for a stream whose delays have been taken off."""
         return Lanes(self.channels, self.index, np.zeros(256, dtype=np.int64), 0)

@@ -19,7 +19,7 @@ __all__ = ["realigned"]
 
 # Rounds of swaps, and the fraction of tags out of order, up to which swapping beats sorting.
 _ROUNDS = 8
-_FEW = 0.2
+_FEW = 0.02
 
 
 def realigned(

@@ -1,4 +1,4 @@
-"""What SRS's small instruments have instead of a SCPI error queue: the last command and execution errors as numbers."""
+"""What a DG645 has instead of a SCPI error queue: a list of numbers, the oldest first."""
 
 from __future__ import annotations
 
@@ -15,11 +15,8 @@ if TYPE_CHECKING:
     from qlab.twin.conversation import Script
     from qlab.twin.scpi import Reply
 
-__all__ = ["SrsErrorList", "SrsLastErrors"]
+__all__ = ["SrsErrorList"]
 
-LAST_COMMAND_ERRORS: Mapping[int, int] = {-113: 2, -109: 5, -108: 6, -103: 7, -104: 9, -224: 14, -222: 0}
-"""[V1] SRS's common table: 2 undefined, 5 missing, 6 extra, 7 null parameter, 9 bad float, 14 unknown token."""
-ILLEGAL = 1
 LISTED: Mapping[int, int] = {
     -113: 111,
     -109: 116,
@@ -39,39 +36,6 @@ ILLEGAL_COMMAND, ILLEGAL_QUERY, ILLEGAL_SET, TOO_MANY = 110, 112, 113, 254
 UNDEFINED = -113
 DEPTH = 20  # [INF] of the list
 QUESTION = re.compile(rb"\?(?=[^\s;])")
-
-
-class SrsLastErrors(ScpiTwin):
-    """`LCME?` and `LEXE?`, cleared by reading; no `SYST:ERR?` is of use."""
-
-    status_groups: ClassVar[Sequence[str]] = ()
-    out_of_range: ClassVar[int] = 1
-    """`LEXE?` of a value outside its range [INF]."""
-
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(clock)
-        self.last_command_error = self.last_execution_error = 0
-
-    def fail(self, error: ScpiError) -> None:
-        """Keep the number; SCPI's codes are translated, positive ones are the instrument's own."""
-        self.esr |= error.event_bit if error.code < 0 else 0x10
-        if error.code > 0:
-            self.last_execution_error = error.code
-        elif -error.code // 100 == 2:
-            self.last_execution_error = self.out_of_range
-            self.last_command_error = LAST_COMMAND_ERRORS.get(error.code, 0)
-        else:
-            self.last_command_error = LAST_COMMAND_ERRORS.get(error.code, ILLEGAL)
-
-    @query("LCME?")
-    def _command_error(self) -> int:
-        found, self.last_command_error = self.last_command_error, 0
-        return found
-
-    @query("LEXE?")
-    def _execution_error(self) -> int:
-        found, self.last_execution_error = self.last_execution_error, 0
-        return found
 
 
 class SrsErrorList(ScpiTwin):

@@ -1,0 +1,86 @@
+"""The LDC501's settings for the laser, and what they let through.  Written from protocol sheet 02."""
+
+from __future__ import annotations
+
+from qlab.twin.scpi import parameter
+from sim_devices.sources.ldc501_readings import LaserReadings
+
+__all__ = ["I_LIMIT", "P_LIMIT", "RANGES_MA", "V_LIMIT", "LaserSettings"]
+
+RANGES_MA = {"HIGH": 500.0, "LOW": 250.0}  # [V2] of an LDC501
+I_LIMIT, P_LIMIT, V_LIMIT = 1 << 5, 1 << 6, 1 << 7
+"""[INF] Bits of `LDCR?`, read off a figure."""
+WARNING_V = 0.25
+"""[V2] So near to the compliance limit a warning shows."""
+HALVINGS = 60
+
+
+class LaserSettings(LaserReadings):
+    """Current, limits, photodiode, trips and masks."""
+
+    mode = parameter("SMOD", "CC", choices=("CC", "CP"), changed="_light_changed")
+    set_ma = parameter("SILD", 0.0, limits=(0.0, 500.0), fmt=".3f", changed="_light_changed")
+    limit_ma = parameter("SILM", 250.0, limits=(0.0, 500.0), fmt=".3f", changed="_limit_changed")
+    limit_v = parameter("SVLM", 10.0, limits=(0.1, 10.0), fmt=".3f", changed="_light_changed")
+    modulation = parameter("MODU", False)
+    bandwidth = parameter("SIBW", 0, limits=(0, 1))
+    in_mw = parameter("PDMW", 0, limits=(0, 1))
+    bias_v = parameter("BIAS", 0.0, limits=(0.0, 5.0), fmt=".3f")
+    responsivity = parameter("RESP", 5.0, limits=(0.0, 5000.0), fmt=".3f")
+    set_ua = parameter("SIPD", 0.0, limits=(0.0, 5000.0), fmt=".3f", changed="_light_changed")
+    limit_ua = parameter("PILM", 5000.0, limits=(0.0, 5000.0), fmt=".3f")
+    set_mw = parameter("SWPD", 0.0, limits=(0.0, 5000.0), fmt=".3f", changed="_light_changed")
+    limit_mw = parameter("PWLM", 5000.0, limits=(0.0, 5000.0), fmt=".3f")
+    trigger_ms = parameter("SYND", 5, limits=(5, 1000))
+    trip_current = parameter("AILM", False)
+    trip_power_cp = parameter("APLP", False)
+    trip_power_cc = parameter("APLC", False)
+    trip_tec = parameter("ATOF", True)
+    positive = parameter("LDPT", 0x7FFF, limits=(0, 0xFFFF))
+    negative = parameter("LDNT", 0, limits=(0, 0xFFFF))
+    enabled = parameter("LDEN", 0, limits=(0, 0xFFFF))
+    tec_positive = parameter("TEPT", 0x7FFF, limits=(0, 0xFFFF))
+    tec_negative = parameter("TENT", 0, limits=(0, 0xFFFF))
+    tec_enabled = parameter("TEEN", 0, limits=(0, 0xFFFF))
+
+    def limits_reached(self) -> int:
+        """Return which limits the laser is at."""
+        bits = I_LIMIT if self._actual_ma() >= self.limit_ma else 0
+        bits |= P_LIMIT if self._wanted_ua() >= self._most_ua() else 0
+        return bits | (V_LIMIT if self._voltage() > self.limit_v - WARNING_V else 0)
+
+    def _most_ua(self) -> float:
+        """Return the limit of light, as the photodiode's current."""
+        return float(self.limit_mw) * float(self.responsivity) if self.in_mw else float(self.limit_ua)
+
+    def _wanted_ua(self) -> float:
+        """Return the photodiode's current that is asked for, or that there is."""
+        if self.mode == "CC":
+            return self._diode.power_w(float(self.set_ma) * 1e-3, self.actual_c()) * 1e3 * self._monitor_ua_per_mw()
+        return float(self.set_mw) * float(self.responsivity) if self.in_mw else float(self.set_ua)
+
+    def _monitor_ua_per_mw(self) -> float:
+        return self._parameters.responsivity_ua_per_mw
+
+    def _actual_ma(self) -> float:
+        if not self._on:
+            return 0.0
+        if self.mode == "CC":
+            return float(self.set_ma)
+        wanted_w = min(self._wanted_ua(), self._most_ua()) / self._monitor_ua_per_mw() * 1e-3
+        low, high = 0.0, float(self.limit_ma)
+        for _ in range(HALVINGS):  # the current at which the diode is as bright as it should be
+            middle = 0.5 * (low + high)
+            bright = self._diode.power_w(middle * 1e-3, self.actual_c()) >= wanted_w
+            low, high = (low, middle) if bright else (middle, high)
+        return high
+
+    def _limit_changed(self) -> None:
+        """Drag the set current down with its limit."""
+        if self.set_ma > self.limit_ma:
+            self.set_ma = self.limit_ma
+            self._light_changed()
+
+    def _light_changed(self) -> None:
+        """Follow a setting."""
+        raise NotImplementedError
