@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from qlab.errors import BadRequestError, StorageError
-from qlab.tags.files.gapblocks import ROW, full_rows
+from qlab.tags.files.gapblocks import ROW, full_rows, row_checks
 from qlab.tags.files.hdf5 import ACQUISITION, BLIND, FORMAT, VERSION
 from qlab.tags.files.reserve import Reserve
 from qlab.tags.stream import TagBlock, concat
@@ -79,6 +79,7 @@ class ArchiveWriter:
         self._reserve = Reserve(self.path)
         self._t0: list[int] = []
         self._valid: list[int] = []
+        self._checks: list[int] = []
         self._acquisitions: list[tuple[int, int, int, int, int]] = []
         self._blind: list[tuple[int, int, int]] = []
         self._waiting: list[TagBlock] = []
@@ -119,6 +120,7 @@ class ArchiveWriter:
                 data[first:] = values
         except (OSError, RuntimeError) as error:  # h5py raises RuntimeError where a flush fails
             raise StorageError(self._cannot("write", error)) from error
+        self._checks += row_checks(t0, valid, gap, channel).tolist()
         self._t0 += t0.tolist()
         self._valid += valid.tolist()
         self._waiting = [TagBlock(block.t[n:].copy(), block.ch[n:].copy(), block.stop_ps, block.stop_ps)]
@@ -140,6 +142,7 @@ class ArchiveWriter:
             self._end_acquisition()
             tables: dict[str, np.ndarray[tuple[int, ...], np.dtype[Any]]] = {
                 "block_t0": np.array(self._t0, np.int64),
+                "check": np.array(self._checks, np.uint64),
                 "valid": np.array(self._valid, np.uint32),
                 "acquisitions": np.array(self._acquisitions, ACQUISITION),
                 "blind": np.array(self._blind, BLIND),

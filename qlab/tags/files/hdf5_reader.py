@@ -17,6 +17,7 @@ from qlab.errors import BadRequestError, TagFileError
 from qlab.tags.files.gapblocks import ROW, decode_rows, row_checks
 from qlab.tags.files.hdf5 import FORMAT, VERSION
 from qlab.tags.files.streaming import Progress, unheard
+from qlab.tags.files.superblock import has_writer_mark
 from qlab.tags.stream import Gap, TagBlock, clipped, concat
 from qlab.tags.ticks import LATEST_PS
 
@@ -238,12 +239,10 @@ class _RowError(TagFileError):
 def left_open(path: Path | str) -> str:
     """Say what the writer of a file that was never closed has left; empty where it was closed, or is being written.
 
-    HDF5 keeps in the superblock (version 3, byte 11) that a writer has the file open; a killed writer leaves that mark.
+    HDF5 keeps in the file that a writer has it open; a killed writer leaves that mark.
     """
     path = Path(path)
-    with path.open("rb") as file:
-        head = file.read(12)
-    if len(head) < 12 or head[8] != 3 or not head[11] & 0b101 or has_writer(path):
+    if not has_writer_mark(path) or has_writer(path):
         return ""
     with TagReader(path) as reader:
         found = reader.acquisitions()
@@ -281,13 +280,16 @@ def _know_filters(data: h5py.Dataset, path: Path) -> None:
 
 
 def _open(path: Path) -> h5py.File:
-    """Open for reading beside a live or a dead writer; files that were repacked know no such mode."""
+    """Open for reading, beside a live or a dead writer too.
+
+    Only in that case as a reader beside a writer: then the library, where a checksum is wrong, tries again for a time that
+    doubles a hundred times, for the writer might not have finished.
+    """
     try:
-        try:
+        if has_writer_mark(path):
             return h5py.File(path, "r", libver="latest", swmr=True)
-        except (OSError, ValueError):
-            return h5py.File(path, "r")
-    except (OSError, ValueError) as error:
+        return h5py.File(path, "r")
+    except _DAMAGE as error:
         reason = getattr(error, "strerror", None) or str(error).split("\n", maxsplit=1)[0]
         msg = f"{path}: cannot be opened as a tag file: {reason}"
         raise TagFileError(msg) from error

@@ -81,6 +81,9 @@ def read_records(
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
+            if size < offset:
+                msg = f"{path}: the file ends inside its header of {offset} bytes, at byte {size}"
+                raise TagFileError(msg)
             file.seek(offset)
             count = 0
             while data := file.read(chunk * dtype.itemsize):
