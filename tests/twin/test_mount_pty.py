@@ -99,11 +99,25 @@ def test_what_nobody_reads_is_lost_in_the_end(
     host: TwinHost, lamp: LampTwin, plug: Callable[[str], int], settled: Callable[[Mount, int], None]
 ) -> None:
     mount = host.mount_pty(lamp)
+    mount.backlog = 1 << 20
     fd = plug(mount.address)
     os.write(fd, b"LONG?\n" * 8)
     settled(mount, 48)
     assert mount.emitted == 8 * 300_001
     assert mount.lost > 1_000_000
+
+
+def test_a_slow_reader_loses_nothing_of_a_long_stream(
+    host: TwinHost, lamp: LampTwin, plug: Callable[[str], int], settled: Callable[[Mount, int], None]
+) -> None:
+    mount = host.mount_pty(lamp)
+    fd = plug(mount.address)
+    os.write(fd, b"LONG?\n" * 20)  # 6 MB before anybody reads
+    settled(mount, 120)
+    taken = 0
+    while taken < 20 * 300_001:
+        taken += len(os.read(fd, 1 << 16))
+    assert (taken, mount.lost) == (20 * 300_001, 0)
 
 
 def test_a_power_cycle_ends_the_terminal_and_keeps_the_name(
