@@ -48,7 +48,7 @@ class PtyMount(Mount):
             raise TwinError(msg)
         self.symlink = symlink
         self.address = str(symlink)
-        self.lost = 0
+        self.lost, self.backlog = 0, _BACKLOG
         """Bytes that nobody read in time."""
         self._master = -1
         self._slave = -1
@@ -118,7 +118,7 @@ class PtyMount(Mount):
             return
         while session.outbox:
             data = session.outbox.popleft()
-            room = max(0, _BACKLOG - self._queued)
+            room = max(0, self.backlog - self._queued)
             self.lost += len(data) - len(data[:room])
             self._queue.append(data[:room])
             self._queued += len(data[:room])

@@ -69,7 +69,7 @@ class Discipline:
         self._frequency = bench.knob(name, "frequency")
         self._phase = bench.knob(name, "phase_ps")
         self._drifted_s = 0.0
-        self.antenna = True
+        self.antenna, self.absent, self.unlocked = True, "NGPS", False
         self._manual = False
         self._began_ps = bench.clock.now_ps() - (round(self._until_lock_s() * PS_PER_S) if locked else 0)
         self._lost_ps: int | None = None
@@ -90,7 +90,9 @@ class Discipline:
             since_s -= seconds
         if self._manual:
             return "MAN"
-        return "LOCK" if self.antenna else "NGPS"
+        if self.unlocked:
+            return "UNL"
+        return "LOCK" if self.antenna else self.absent
 
     def seconds_in(self, word: str) -> int:
         """Return how long it has been warming up ("POW"), locked ("LOCK") or in hold-over ("NGPS")."""
@@ -116,9 +118,10 @@ class Discipline:
         self._began_ps, self._lost_ps = self.now_ps, None
         self.note()
 
-    def switch_antenna(self, *, on: bool) -> None:
-        """Unplug the antenna or plug it in again; then the time has to be found anew."""
+    def switch_antenna(self, *, on: bool, word: str = "NGPS") -> None:
+        """Unplug the antenna or plug it in again; then the time has to be found anew.  The word says what is missing."""
         self.note()
+        self.absent = word
         now = self.now_ps
         was_locked = self.state() == "LOCK"
         self.antenna = on

@@ -24,7 +24,7 @@ __all__ = ["FS740Twin"]
 
 NOTHING = "INV,0,0,0,0,0,0"  # [INF] of an empty list of events
 WARMING, UNLOCKED, STABILISING = 1 << 1, 1 << 2, 1 << 5
-ANTENNA_OPEN, NO_SATELLITES = 1 << 1, 1 << 3
+ANTENNA_OPEN, ANTENNA_SHORT, NO_SATELLITES, POSITION_SUSPECT = 1 << 1, 1 << 2, 1 << 3, 1 << 9
 
 
 class Parameters(BaseModel):
@@ -42,6 +42,18 @@ class Parameters(BaseModel):
     noise_ns: float = Field(5.0, ge=0, description="[INF] of the interval to GPS")
     holdover_1e12: float = Field(2.0, description="[INF] frequency error in hold-over, in units of 1e-12")
     ageing_1e12_per_day: float = Field(1.0, description="[INF]")
+
+
+ABSENT = {"antenna_unplugged": "NGPS", "antenna_shorted": "NGPS", "gps_bad": "BGPS"}
+"""What `TBAS?` says of each."""
+GPS_BITS = {
+    "antenna_unplugged": ANTENNA_OPEN | NO_SATELLITES,
+    "antenna_shorted": ANTENNA_SHORT | NO_SATELLITES,
+    "gps_bad": POSITION_SUSPECT,
+}
+QUES_BITS = {"rubidium_unlocked": 1 << 10, "pll_unlocked": 1 << 11, "efc_saturated": 1 << 13}
+"""[V1]"""
+FAULTS = (*ABSENT, *QUES_BITS)
 
 
 class FS740Twin(CounterCommands, ReceiverCommands):
@@ -68,6 +80,7 @@ class FS740Twin(CounterCommands, ReceiverCommands):
         p = self._parameters = parameters
         self._name = name
         self._bench = bench
+        self._faults: set[str] = set()
         self.gps = Discipline(
             name,
             bench,
@@ -98,11 +111,15 @@ class FS740Twin(CounterCommands, ReceiverCommands):
         self.gps.power_up()
 
     def device_fault(self, name: str, *, active: bool = True) -> None:
-        """Unplug the antenna, or plug it in again."""
-        if name != "antenna_unplugged":
-            msg = f"{self._name}: unknown device fault {name!r}; expected antenna_unplugged"
+        """Take the antenna or good satellites away, or the rubidium's lock; or give them back."""
+        if name not in FAULTS:
+            msg = f"{self._name}: unknown device fault {name!r}; expected one of {', '.join(FAULTS)}"
             raise TwinError(msg)
-        self.gps.switch_antenna(on=not active)
+        (self._faults.add if active else self._faults.discard)(name)
+        if name in ABSENT:
+            self.gps.switch_antenna(on=not active, word=ABSENT[name])
+        self.gps.unlocked = bool(self._faults.difference(ABSENT))
+        self.gps.note()
 
     def peek(self) -> dict[str, object]:
         """Return state and time interval."""
@@ -121,8 +138,11 @@ class FS740Twin(CounterCommands, ReceiverCommands):
         state = self.gps.state()
         bits = WARMING if state == "POW" else 0
         bits |= UNLOCKED if state != "LOCK" else 0
+        bits |= sum(QUES_BITS.get(name, 0) for name in self._faults)
         self.status["QUEStionable"].set_condition(bits | (STABILISING if state == "STAB" else 0))
-        missing = 0 if self.gps.antenna else ANTENNA_OPEN | NO_SATELLITES
+        missing = 0
+        for name in self._faults:
+            missing |= GPS_BITS.get(name, 0)
         self.status["GPS"].set_condition(missing | (1 if state in ("POW", "SEAR") else 0))
 
     @query("*OPT?")

@@ -104,6 +104,26 @@ def test_without_antenna_it_holds_over_and_its_time_wanders(wire: Wire, twin: FS
         twin.device_fault("no such thing")
 
 
+@pytest.mark.parametrize(
+    ("fault", "state", "gps", "questionable"),
+    [
+        ("antenna_shorted", b"NGPS", 1 << 2 | 1 << 3, 1 << 2),
+        ("gps_bad", b"BGPS", 1 << 9, 1 << 2),
+        ("rubidium_unlocked", b"UNL", 0, 1 << 2 | 1 << 10),
+        ("pll_unlocked", b"UNL", 0, 1 << 2 | 1 << 11),
+        ("efc_saturated", b"UNL", 0, 1 << 2 | 1 << 13),
+    ],
+)
+def test_each_trouble_has_its_state_and_its_bits(
+    wire: Wire, twin: FS740Twin, fault: str, state: bytes, gps: int, questionable: int
+) -> None:
+    twin.device_fault(fault)
+    assert wire.say(b"TBAS?;:STAT:GPS:COND?;:STAT:QUES:COND?\n") == state + b";%d;%d\r\n" % (gps, questionable)
+    twin.device_fault(fault, active=False)
+    wire.talk(wait_s=181.0)
+    assert wire.say(b"TBAS?;:STAT:GPS:COND?;:STAT:QUES:COND?\n") == b"LOCK;0;0\r\n"
+
+
 def test_a_latched_alarm_stays_until_it_is_cleared(wire: Wire, twin: FS740Twin) -> None:
     wire.say(b"SYST:ALAR:ENAB 4;MODE LATC\n")
     assert wire.say(b"SYST:ALAR?\n") == b"0\r\n"

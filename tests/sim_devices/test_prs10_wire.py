@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SESSION = [
     (b"ID?\r", b"PRS10_3.24_SN_19957\r"),
     (b"SN?\r\n", b"19957\r"),
+    (b"PH7\rPH?\rGA 6\rGA?\r", b"7\r6\r"),
     (b"LO?\r", b"1\r"),
     (b"ST?\r", b"0,0,0,0,1,128\r"),  # the 1 pps loop is disabled; it was reset
     (b"ST?\r", b"0,0,0,0,1,0\r"),

@@ -100,12 +100,26 @@ def test_what_nobody_reads_is_lost_in_the_end(
     host: TwinHost, lamp: LampTwin, plug: Callable[[str], int], settled: Callable[[Mount, int], None]
 ) -> None:
     mount = host.mount_pty(lamp)
+    mount.backlog = 1 << 20
     fd = plug(mount.address)
     asked = _BACKLOG // 300_001 + 8
     os.write(fd, b"LONG?\n" * asked)
     settled(mount, 6 * asked)
     assert mount.emitted == asked * 300_001
     assert mount.lost > 1_000_000
+
+
+def test_a_slow_reader_loses_nothing_of_a_long_stream(
+    host: TwinHost, lamp: LampTwin, plug: Callable[[str], int], settled: Callable[[Mount, int], None]
+) -> None:
+    mount = host.mount_pty(lamp)
+    fd = plug(mount.address)
+    os.write(fd, b"LONG?\n" * 20)  # 6 MB before anybody reads
+    settled(mount, 120)
+    taken = 0
+    while taken < 20 * 300_001:
+        taken += len(os.read(fd, 1 << 16))
+    assert (taken, mount.lost) == (20 * 300_001, 0)
 
 
 def test_a_power_cycle_ends_the_terminal_and_keeps_the_name(
