@@ -5,8 +5,7 @@
 Cascade: blocks of 2^17 bits, both parties one after the other in this process, every message through its bytes; f is the
 parities sent over n h(q) with the errors that were really there; frames that end unequal are counted, with their exact 95 %
 interval.  Privacy amplification: Toeplitz, halving the key, rows checked.  Medians and quartiles of Mbit of input a second of
-CPU time: all of it runs in one thread, so that this is the speed of a core that is not shared; wall-clock medians in
-brackets.
+CPU time: all of it runs in one thread, so that this is the speed of a core that is not shared; in brackets, by the clock.
 """
 
 from __future__ import annotations

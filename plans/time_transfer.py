@@ -8,8 +8,6 @@ from qlab.errors import PlanError
 
 __all__ = ["characterise_oscillator", "compare_time_transfer", "holdover_test"]
 
-MASKS = ("G.8272 MTIE", "G.8272 TDEV", "G.8262 MTIE", "G.8262 TDEV", "G.8273.2 MTIE", "G.8273.2 TDEV")
-
 
 def characterise_oscillator(
     pair_clock,
@@ -35,8 +33,7 @@ def characterise_oscillator(
         Metadata.
     """
     from qlab.run.results import publish
-    from qlab.timing.masks import MASKS as KNOWN
-    from qlab.timing.masks import judge
+    from qlab.timing.masks import MASKS, judge
     from qlab.timing.stability import stability
 
     if points < 16 or not 0 < acquisition_s < every_s:
@@ -57,7 +54,7 @@ def characterise_oscillator(
         for kind in ("oadev", "mdev", "tdev", "mtie"):
             one = stability(x_s - _line(x_s), every_s, kind)
             found |= {f"{kind}_tau_s": one.tau_s, kind: one.deviation, f"{kind}_low": one.low, f"{kind}_high": one.high}
-            for mask in (mask for mask in MASKS if KNOWN[mask].kind == kind):
+            for mask in (mask for mask, limit in MASKS.items() if limit.kind == kind):
                 result = judge(one, mask)
                 key = mask.replace(".", "").replace(" ", "_").lower()  # bluesky's keys have no dots
                 found[key] = f"{'holds' if result.holds else 'FAILS'}, {result.worst_share:.2g} of the limit"

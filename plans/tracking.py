@@ -62,7 +62,8 @@ def track_polarisation(
     start : list of float
         Where the controls begin; where they are, if it is not given.
     step : float
-        By which each control is moved to learn what it does; a hundredth of its range by default.
+        By which each control is moved to both sides to learn what it does; a hundredth of its range by default.  It should
+        turn the polarisation by a tenth of a radian or more, and far more than the fibre does within some seconds.
     approach : float
         Controls come to their value from so much below, because of their play; 3 % of their range by default.
     window_ps : int
@@ -186,7 +187,7 @@ def track_polarisation(
 
     rounds = 9 + int(duration_s / (2.0 * data_s + probe_s) + 1.0) * 3
     if steering is not None:
-        rounds += 3 * (len(controller.controls) + 2)
+        rounds += 3 * (2 * len(controller.controls) + 1)
     return (yield from with_source_on(source, recording_run("track_polarisation", [tagger], body, rounds, md)))
 
 
@@ -237,16 +238,16 @@ class _Controls:
         yield from self._go(self._start)
 
     def learn(self, turn_now, visibility):
-        """Measure the response, one control after the other."""
-        before = yield from turn_now(visibility)
+        """Measure the response, one control after the other, to both sides: so the drift meanwhile counts least."""
+        home = list(self.values)
         for n, step in enumerate(self._step):
-            moved = list(self.values)
-            moved[n] += step if moved[n] + step <= self._limits[n, 1] else -step
-            step_made = moved[n] - self.values[n]
-            yield from self._go(moved)
-            self.response[:, n] = ((yield from turn_now(visibility)) - before) / step_made
-            moved[n] -= step_made
-            yield from self._go(moved)
+            turns, places = [], []
+            for moved in (home[n] + step, home[n] - step):
+                places.append(float(np.clip(moved, self._limits[n, 0] + self._approach[n], self._limits[n, 1])))
+                yield from self._go([*home[:n], places[-1], *home[n + 1 :]])
+                turns.append((yield from turn_now(visibility)))
+            self.response[:, n] = (turns[0] - turns[1]) / (places[0] - places[1])
+        yield from self._go(home)
 
     def make(self, change):
         """Move all controls by so much."""

@@ -5,6 +5,7 @@ Both give the same integers, so the choice is one of speed alone.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.util import find_spec
 from typing import Literal, TypeAlias
 
@@ -18,6 +19,11 @@ ENGINES = ("numpy", "numba")
 
 # Numba costs a third of a second to import and, once a machine, seconds to compile.  Less work than this is done sooner.
 _WORTH_IT = 1 << 24
+
+
+@cache
+def _has_numba() -> bool:
+    return find_spec("numba") is not None
 
 
 def chosen_engine(name: str, work: int = 0) -> Engine:
@@ -36,11 +42,11 @@ def chosen_engine(name: str, work: int = 0) -> Engine:
         There is no such engine, or numba is asked for and not installed.
     """
     if name == "auto":
-        return "numba" if work >= _WORTH_IT and find_spec("numba") is not None else "numpy"
+        return "numba" if work >= _WORTH_IT and _has_numba() else "numpy"
     if name == "numpy":
         return "numpy"
     if name == "numba":
-        if find_spec("numba") is None:
+        if not _has_numba():
             msg = "the engine 'numba' needs numba: pip install 'qlab[fast]'"
             raise BadRequestError(msg)
         return "numba"

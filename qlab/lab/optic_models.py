@@ -135,6 +135,14 @@ class PairSourceModel(_Model):
     brightness_hz_per_mw: float = Field(gt=0, description="pairs made in the collected modes")
     phase_match_c: float = 25.0
     phase_match_fwhm_c: float = Field(2.0, gt=0)
+    pump_nm: float | None = Field(
+        None,
+        gt=0,
+        description="pump wavelength that `phase_match_c` is for; without it, the pump's mode hops do not matter",
+    )
+    phase_match_c_per_nm: float = Field(
+        20.0, description="[INF] by which `phase_match_c` moves with the pump's wavelength"
+    )
     signal_nm: float = Field(810.0, gt=0)
     idler_nm: float = Field(810.0, gt=0)
     bandwidth_nm: float = Field(1.0, gt=0, description="full width at half maximum of the signal")

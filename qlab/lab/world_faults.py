@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from qlab.errors import BadRequestError
@@ -55,11 +55,14 @@ class WorldFaults:
     ----------
     lab, wiring, clock:
         The lab file, what was built from it, and the lab's clock.
+    latched:
+        Efficiency and dark rate that latched detectors had.
     """
 
     lab: LabFile
     wiring: Wiring
     clock: Clock
+    latched: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def arm(self, kind: str, place: str, **fields: object) -> None:
         """Let a fault happen from now on; raises `BadRequestError` for what cannot be."""
@@ -104,6 +107,7 @@ class WorldFaults:
             "clock_leap": self._clock_leap,
             "clock_frequency": self._clock_frequency,
             "gps_outage": self._gps_outage,
+            "detector_latch": self._detector_latch,
             "attack": self._attack,
         }
 
@@ -167,6 +171,19 @@ class WorldFaults:
             knob.set(Step(1.0, now + round(for_s * SECOND_PS), 0.0), now)
         else:
             knob.set(1.0 if active else 0.0, now)
+
+    def _detector_latch(self, place: str, *, active: bool = True) -> None:
+        detector = self.wiring.detectors.get(place)
+        if detector is None:
+            msg = f"there is no detector {place!r}; {nearest(place, self.wiring.detectors)}"
+            raise BadRequestError(msg)
+        now = self.clock.now_ps()
+        knobs = (detector.efficiency, detector.dark_rate_hz)
+        if active and place not in self.latched:
+            self.latched[place] = (knobs[0].value(now), knobs[1].value(now))
+        values = (0.0, 0.0) if active else self.latched.pop(place, None)
+        for knob, value in zip(knobs, values or (), strict=False):
+            knob.set(value, now)
 
     def _fibre(self, place: str) -> str:
         fibres = [name for name, optic in self.lab.optics.items() if isinstance(optic, FibreModel)]

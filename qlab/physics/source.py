@@ -82,6 +82,8 @@ class PairSource:
         How the pump's light comes to the crystal, and the crystal's port there; None: all of it.
     phase_match_c, phase_match_fwhm_c:
         Where the sinc^2 of the phase mismatch peaks, and its full width at half maximum.
+    pump_colour, pump_nm, phase_match_c_per_nm:
+        Knob of the pump's wavelength, which moves that peak by so much from where it is at `pump_nm`; None: it does not.
     signal_nm, idler_nm, bandwidth_nm:
         Centre wavelengths and the FWHM of the signal's spectrum.
     """
@@ -97,10 +99,16 @@ class PairSource:
     signal_nm: float = 810.0
     idler_nm: float = 810.0
     bandwidth_nm: float = 1.0
+    pump_colour: Knob | None = None
+    pump_nm: float = 0.0
+    phase_match_c_per_nm: float = 0.0
 
     def rate_hz(self, t_ps: int) -> float:
         """Return the pair rate at `t_ps`."""
-        detuning = (self.temperature_c.value(t_ps) - self.phase_match_c) / (self.phase_match_fwhm_c / 2.0)
+        peak_c = self.phase_match_c
+        if self.pump_colour is not None:
+            peak_c += self.phase_match_c_per_nm * (self.pump_colour.value(t_ps) - self.pump_nm)
+        detuning = (self.temperature_c.value(t_ps) - peak_c) / (self.phase_match_fwhm_c / 2.0)
         x = _SINC2_HALF * detuning
         match = 1.0 if abs(x) < 1e-9 else (math.sin(x) / x) ** 2
         share = self.pump_way.share(self.port, t_ps) if self.pump_way is not None else 1.0
@@ -110,4 +118,5 @@ class PairSource:
     def knobs(self) -> tuple[Knob, ...]:
         """What the rate depends on."""
         way = self.pump_way.knobs() if self.pump_way is not None else ()
-        return (self.pump_power_w, self.temperature_c, *way)
+        colour = (self.pump_colour,) if self.pump_colour is not None else ()
+        return (self.pump_power_w, self.temperature_c, *colour, *way)

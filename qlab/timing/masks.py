@@ -1,9 +1,10 @@
 """Limits of telecom clocks, to hold a measured MTIE or TDEV against.
 
-From the ITU-T recommendations: G.8272 (primary reference time clock, class A), wander generation; G.8262 (synchronous
-Ethernet equipment clock, option 1, at constant temperature), wander generation; G.8273.2 (telecom boundary clock,
-classes A and B), low-pass filtered dynamic time error. The figures were entered from memory of these texts: check
-them before a contract depends on them.
+From the ITU-T recommendations, wander generation: G.8272 (11/2018), primary reference time clock A and B, tables 1 to 4;
+G.8262 (07/2010), synchronous Ethernet equipment clock, option 1 at constant temperature, tables 1 and 3; G.8273.2, telecom
+boundary clock, classes A and B, dynamic time error behind a low-pass filter of 0.1 Hz. The first two were compared with what
+others have published of the tables (the examples of allantools, the package timetools); those of G.8273.2 are from memory:
+check them before a contract depends on them.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class Mask:
 MASKS: dict[str, Mask] = {
     "G.8272 MTIE": Mask("mtie", 0.1, ((273.0, 25.0, 0.275, 1.0), (1e7, 100.0, 0.0, 0.0))),
     "G.8272 TDEV": Mask("tdev", 0.1, ((100.0, 3.0, 0.0, 0.0), (1000.0, 0.0, 0.03, 1.0), (1e4, 30.0, 0.0, 0.0))),
+    "G.8272 B MTIE": Mask("mtie", 0.1, ((54.5, 25.0, 0.275, 1.0), (1e7, 40.0, 0.0, 0.0))),
+    "G.8272 B TDEV": Mask("tdev", 0.1, ((100.0, 1.0, 0.0, 0.0), (500.0, 0.0, 0.01, 1.0), (1e5, 5.0, 0.0, 0.0))),
     "G.8262 MTIE": Mask("mtie", 0.1, ((1.0, 40.0, 0.0, 0.0), (100.0, 0.0, 40.0, 0.1), (1000.0, 0.0, 25.25, 0.2))),
     "G.8262 TDEV": Mask("tdev", 0.1, ((25.0, 3.2, 0.0, 0.0), (100.0, 0.0, 0.64, 0.5), (1000.0, 6.4, 0.0, 0.0))),
     "G.8273.2 MTIE": Mask("mtie", 0.1, ((1000.0, 40.0, 0.0, 0.0),)),

@@ -46,15 +46,17 @@ class Parameters(BaseModel):
 
     efficiency: float = Field(0.5, ge=0, le=1, description="at working point")
     dark_rate_hz: float = Field(500.0, ge=0, description="at working point")
-    jitter_fwhm_ps: float = Field(350.0, ge=0)
-    dead_time_ns: float = Field(50.0, ge=0)
-    afterpulse_probability: float = Field(0.01, ge=0, lt=1)
-    afterpulse_tau_ns: float = Field(50.0, gt=0)
+    jitter_fwhm_ps: float = Field(350.0, ge=0, description="data sheet of Excelitas SPCM-AQRH: 350 ps")
+    dead_time_ns: float = Field(50.0, ge=0, description="[INF]; SPCM-AQRH: 20 to 50 ns, quenched actively")
+    afterpulse_probability: float = Field(0.01, ge=0, lt=1, description="[INF]; SPCM-AQRH: 0.5 %")
+    afterpulse_tau_ns: float = Field(
+        50.0, gt=0, description="[INF] life of traps, tens of ns in silicon (Cova et al., Appl. Opt. 35, 1956 (1996))"
+    )
     bias_v: float = Field(180.0, gt=0, description="saved working bias, [INF]")
     breakdown_v: float = Field(160.0, gt=0, description="[INF]")
     temperature_c: float = Field(-20.0, description="saved set temperature, [INF]")
     dark_doubling_k: float = Field(8.0, gt=0, description="darks double per so many kelvin, typical for Si and InGaAs")
-    cooling_tau_s: float = Field(5.0, gt=0)
+    cooling_tau_s: float = Field(5.0, gt=0, description="[INF] of the Peltier cooler")
     cooling_span_k: float = Field(80.0, gt=0, description="most that the cooler gets below the room, [INF]")
     maximum_excess_v: float = Field(90.0, gt=0, description="bias above breakdown that is refused, [INF]")
 

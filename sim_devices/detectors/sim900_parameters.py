@@ -20,7 +20,9 @@ class Parameters(BaseModel):
     )
     reference: bool = Field(False, description="whether 10 MHz come from outside")
     switching_ua: float = Field(20.0, gt=0, description="[INF] 10 to 30 uA")
-    efficiency: float = Field(0.85, ge=0, le=1)
+    efficiency: float = Field(
+        0.85, ge=0, le=1, description="on the plateau; You, Nanophotonics 9, 2673 (2020): 0.8 to 0.98"
+    )
     dark_rate_hz: float = Field(1000.0, ge=0, description="at the switching current")
     jitter_fwhm_ps: float = Field(50.0, ge=0, description="at the switching current")
-    dead_time_ns: float = Field(40.0, ge=0)
+    dead_time_ns: float = Field(40.0, ge=0, description="[INF] tens of ns (same review)")

@@ -37,12 +37,14 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    detectors: int = Field(4, ge=1, le=24)
+    detectors: int = Field(4, ge=1, le=24, description="channels")
     switching_ua: float = Field(20.0, gt=0, description="[INF] 10 to 30 uA")
-    efficiency: float = Field(0.85, ge=0, le=1)
+    efficiency: float = Field(
+        0.85, ge=0, le=1, description="on the plateau; You, Nanophotonics 9, 2673 (2020): 0.8 to 0.98"
+    )
     dark_rate_hz: float = Field(1000.0, ge=0, description="at the switching current")
     jitter_fwhm_ps: float = Field(30.0, ge=0, description="at the switching current")
-    dead_time_ns: float = Field(30.0, ge=0)
+    dead_time_ns: float = Field(30.0, ge=0, description="[INF] tens of ns (same review)")
 
 
 class WebSQTwin:

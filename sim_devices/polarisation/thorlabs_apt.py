@@ -25,7 +25,7 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    serial: int = Field(55000123, gt=0)
+    serial: int = Field(55000123, gt=0, description="55 and six digits: a K10CR1")
     repeatability_deg: float = Field(0.01, ge=0, description="[INF] standard deviation of where a move stops")
     backlash_deg: float = Field(0.05, ge=0, description="[INF] play of the gear")
 

@@ -43,9 +43,9 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     serial: str = Field("11400051", pattern="^[0-9]{8}$", description="serial number, [V2] example of the manual")
-    year: int = Field(2023, ge=2000, le=2099)
-    firmware: int = Field(0x17, ge=0, le=255)
-    hardware: int = Field(0x01, ge=0, le=127)
+    year: int = Field(2023, ge=2000, le=2099, description="of manufacture, [V2] as the serial")
+    firmware: int = Field(0x17, ge=0, le=255, description="[V2] as the serial")
+    hardware: int = Field(0x01, ge=0, le=127, description="[V2] as the serial")
     address: str = Field("0", pattern="^[0-9A-F]$", description="bus address as delivered")
     start_angle_deg: float | None = Field(None, description="plate angle at power-on; without it the world's")
     speed_deg_per_s: float = Field(430.0, gt=0, description="speed at velocity 100 %, [V2] up to 430 deg/s")

@@ -51,7 +51,7 @@ class Parameters(BaseModel):
     firmware: str = "1.2.1"
     external_supply: bool = True
     accuracy_deg: float = Field(0.25, ge=0, description="on the Poincare sphere")
-    dop_accuracy: float = Field(5e-3, ge=0)
+    dop_accuracy: float = Field(5e-3, ge=0, description="[INF] data sheets say 1 %")
     noise: float = Field(2e-4, ge=0, description="[INF] of a normalised Stokes parameter")
     noise_w: float = Field(1e-10, ge=0, description="[INF]")
     misadjustment: float = Field(1.0, ge=0, description="[INF]")

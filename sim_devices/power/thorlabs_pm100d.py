@@ -42,7 +42,7 @@ class Parameters(BaseModel):
     sensor: str = "S154C,1234567,12-MAR-2024,1,18,289"
     maximum_w: float = Field(3e-3, gt=0, description="S154C: 3 mW")
     noise_w: float = Field(1e-10, ge=0, description="of one sample, standard deviation")
-    relative_noise: float = Field(1e-3, ge=0)
+    relative_noise: float = Field(1e-3, ge=0, description="[INF] of one sample")
     dark_w: float = Field(2e-10, description="offset that zeroing removes")
 
 

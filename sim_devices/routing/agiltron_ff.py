@@ -29,7 +29,7 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    channels: Literal[4, 8] = 4
+    channels: Literal[4, 8] = Field(4, description="[V1] 1x4 or 1x8")
     settling_s: float = Field(0.002, ge=0, description="[INF] 0.5 to 10 ms")
 
 

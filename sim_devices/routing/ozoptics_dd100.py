@@ -32,8 +32,8 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    insertion_loss_db: float = Field(1.2, ge=0)
-    maximum_db: float = Field(60.0, gt=0)
+    insertion_loss_db: float = Field(1.2, ge=0, description="[V2] example of the sheet")
+    maximum_db: float = Field(60.0, gt=0, description="[V2] example of the sheet")
     wavelength_nm: float = Field(1550.0, gt=0, description="of the light")
     calibration_nm: float = Field(1550.0, gt=0, description="for which the scale was made")
     dependence_per_nm: float = Field(1e-4, description="[INF] relative change of the loss in dB")

@@ -30,8 +30,8 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    inputs: int = Field(16, ge=1, le=384)
-    outputs: int = Field(16, ge=1, le=384)
+    inputs: int = Field(16, ge=1, le=384, description="[V2] example of the sheet")
+    outputs: int = Field(16, ge=1, le=384, description="[V2] example of the sheet")
     serial: str = "001310"
     firmware: str = "6.5.2.18"
     settling_s: float = Field(0.02, ge=0, description="[INF] 10 to 25 ms of beam steering")

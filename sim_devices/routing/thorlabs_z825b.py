@@ -25,7 +25,7 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    serial: int = Field(27000123, gt=0)
+    serial: int = Field(27000123, gt=0, description="27 and six digits: a KDC101")
     repeatability_mm: float = Field(0.0002, ge=0, description="[INF] standard deviation of where a move stops")
     backlash_mm: float = Field(0.008, ge=0, description="[INF] play of the spindle")
 

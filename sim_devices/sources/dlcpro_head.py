@@ -39,12 +39,13 @@ class Parameters(BaseModel):
     serial: str = "DLC PRO_012345"
     firmware: str = "3.3.3"
     ctl: bool = Field(True, description="whether the head has a motorised grating")
-    wavelength_nm: float = Field(780.241, gt=0)
-    shortest_nm: float = Field(765.0, gt=0)
-    longest_nm: float = Field(781.0, gt=0)
-    threshold_ma: float = Field(40.0, ge=0)
-    slope_w_per_a: float = Field(0.8, gt=0)
-    clip_limit_ma: float = Field(250.0, gt=0)
+    wavelength_nm: float = Field(780.241, gt=0, description="the D2 line of rubidium, Steck (2001)")
+    shortest_nm: float = Field(765.0, gt=0, description="[INF] of the head")
+    longest_nm: float = Field(781.0, gt=0, description="[INF] of the head")
+    threshold_ma: float = Field(40.0, ge=0, description="[INF] typical of a near-infrared diode")
+    slope_w_per_a: float = Field(0.8, gt=0, description="[INF] typical of a near-infrared diode")
+    rollover_per_a: float = Field(0.0, ge=0, description="thermal roll-off of the slope")
+    clip_limit_ma: float = Field(250.0, gt=0, description="[INF]")
     current_nm_per_ma: float = Field(1e-4, description="[INF] some 50 MHz/mA")
     piezo_nm_per_v: float = Field(6e-4, description="[INF] some 300 MHz/V")
     temperature_nm_per_k: float = Field(2e-3, description="[INF] of the cavity, some 1 GHz/K")
@@ -60,7 +61,12 @@ class LaserHead:
         self._name, self._bench, self._clock = name, bench, bench.clock
         self._parameters = parameters
         self._values = values
-        self._diode = LaserDiode(parameters.threshold_ma * 1e-3, parameters.slope_w_per_a, reference_c=22.0)
+        self._diode = LaserDiode(
+            parameters.threshold_ma * 1e-3,
+            parameters.slope_w_per_a,
+            reference_c=22.0,
+            rollover_per_a=parameters.rollover_per_a,
+        )
         self._temperature = Knob(bench.ambient_c(name))
         self._power = bench.knob(name, "power_w")
         self._wavelength = bench.knob(name, "wavelength_nm", parameters.wavelength_nm)

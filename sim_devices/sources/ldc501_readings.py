@@ -26,11 +26,12 @@ class Parameters(BaseModel):
 
     serial: str = "098023"
     firmware: str = "2.00"
-    threshold_ma: float = Field(35.0, ge=0)
-    slope_w_per_a: float = Field(1.0, gt=0)
+    threshold_ma: float = Field(35.0, ge=0, description="[INF] a violet diode, typical data-sheet value")
+    slope_w_per_a: float = Field(1.0, gt=0, description="[INF] a violet diode, typical data-sheet value")
     rollover_per_a: float = Field(0.2, ge=0, description="[INF] thermal roll-off")
     responsivity_ua_per_mw: float = Field(5.0, gt=0, description="[INF] of the monitor diode")
-    wavelength_nm: float = Field(405.0, gt=0)
+    wavelength_nm: float = Field(405.0, gt=0, description="pump of a type-I or type-II crystal for 810 nm")
+    mode_spacing_nm: float = Field(0.03, gt=0, description="[INF] by which the laser hops")
     tec_tau_s: float = Field(3.0, gt=0, description="[INF]")
 
 

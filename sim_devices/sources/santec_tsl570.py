@@ -34,10 +34,10 @@ class Parameters(BaseModel):
 
     serial: str = "21020001"
     firmware: str = "0001.0000.0001"
-    shortest_nm: float = Field(1500.0, gt=0)
-    longest_nm: float = Field(1630.0, gt=0)
-    weakest_dbm: float = -15.0
-    strongest_dbm: float = 13.0
+    shortest_nm: float = Field(1500.0, gt=0, description="[INF] one of the models")
+    longest_nm: float = Field(1630.0, gt=0, description="[INF] of the same model")
+    weakest_dbm: float = Field(-15.0, description="[INF]")
+    strongest_dbm: float = Field(13.0, description="[INF]")
     tuning_nm_per_s: float = Field(200.0, gt=0, description="[INF]")
     warm_up_s: float = Field(5.0, ge=0, description="[INF] until a diode that was switched on is bright")
 

@@ -50,8 +50,10 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     serial: str = "EPPS-0007"
-    threshold_ma: float = Field(30.0, ge=0)
-    slope_w_per_a: float = Field(0.8, gt=0)
+    threshold_ma: float = Field(30.0, ge=0, description="[INF] a violet diode, typical data-sheet value")
+    slope_w_per_a: float = Field(0.8, gt=0, description="[INF] a violet diode, typical data-sheet value")
+    rollover_per_a: float = Field(0.0, ge=0, description="thermal roll-off of the slope")
+    mode_spacing_nm: float = Field(0.03, gt=0, description="[INF] by which the laser hops")
     heater_tau_s: float = Field(40.0, gt=0, description="[INF] tens of seconds")
     peltier_tau_s: float = Field(5.0, gt=0, description="[INF] seconds")
 
@@ -70,8 +72,14 @@ class EPPSTwin(LineTwin):
         self._name = name
         self._bench = bench
         self._parameters = p = parameters
-        self._diode = LaserDiode(p.threshold_ma * 1e-3, p.slope_w_per_a)
+        self._diode = LaserDiode(
+            p.threshold_ma * 1e-3,
+            p.slope_w_per_a,
+            rollover_per_a=p.rollover_per_a,
+            mode_spacing_nm=p.mode_spacing_nm,
+        )
         self._power = bench.knob(name, "power_w")
+        self._wavelength = bench.knob(name, "wavelength_nm", self._diode.wavelength_nm)
         self._crystal = bench.oven_temperature(name)
         self._laser = Knob(bench.ambient_c(name))
         self._saved = dict(DEFAULTS)
@@ -219,3 +227,5 @@ class EPPSTwin(LineTwin):
         laser = room + 30.0 if self._runs_away else laser if powered else room
         self._laser.set(Relaxation(now, self._laser_c(), laser, round(p.peltier_tau_s * PS_PER_S)), now)
         self._power.set(self._diode.power_w(s["LCURRENT"] * 1e-3) if self._shines else 0.0, now)
+        if self._shines:
+            self._wavelength.set(self._diode.wavelength_at(s["LCURRENT"] * 1e-3, laser), now)

@@ -39,7 +39,11 @@ class LDC501Twin(LaserSettings):
         super().__init__(name, bench, parameters.tec_tau_s)
         p = self._parameters = parameters
         self._diode = LaserDiode(
-            p.threshold_ma * 1e-3, p.slope_w_per_a, rollover_per_a=p.rollover_per_a, wavelength_nm=p.wavelength_nm
+            p.threshold_ma * 1e-3,
+            p.slope_w_per_a,
+            rollover_per_a=p.rollover_per_a,
+            wavelength_nm=p.wavelength_nm,
+            mode_spacing_nm=p.mode_spacing_nm,
         )
         self._power = bench.knob(name, "power_w")
         self._wavelength = bench.knob(name, "wavelength_nm", p.wavelength_nm)

@@ -44,8 +44,10 @@ class Parameters(BaseModel):
 
     serial: str = "M00123456"
     firmware: str = "1.7.0"
-    threshold_a: float = Field(0.03, ge=0)
-    slope_w_per_a: float = Field(0.6, gt=0)
+    threshold_a: float = Field(0.03, ge=0, description="[INF] a violet diode, typical data-sheet value")
+    slope_w_per_a: float = Field(0.6, gt=0, description="[INF] a violet diode, typical data-sheet value")
+    rollover_per_a: float = Field(0.0, ge=0, description="thermal roll-off of the slope")
+    mode_spacing_nm: float = Field(0.03, gt=0, description="[INF] by which the laser hops")
     maximum_a: float = Field(1.5, gt=0, description="[V2] CLD1015: 1.5 A")
     tec_tau_s: float = Field(3.0, gt=0, description="[INF] TEC settles in seconds to tens of seconds")
 
@@ -69,8 +71,14 @@ class CLD1015Twin(TecTwin):
     def __init__(self, name: str, bench: Bench, parameters: Parameters) -> None:
         super().__init__(name, bench, parameters.tec_tau_s)
         self._parameters = parameters
-        self._diode = LaserDiode(parameters.threshold_a, parameters.slope_w_per_a)
+        self._diode = LaserDiode(
+            parameters.threshold_a,
+            parameters.slope_w_per_a,
+            rollover_per_a=parameters.rollover_per_a,
+            mode_spacing_nm=parameters.mode_spacing_nm,
+        )
         self._power = bench.pump_power(name)
+        self._wavelength = bench.knob(name, "wavelength_nm", self._diode.wavelength_nm)
         self._laser_on = False
         self._full_ps = 0
         self._present: set[str] = set()
@@ -206,6 +214,7 @@ class CLD1015Twin(TecTwin):
         if on and changed:
             self._full_ps = now + SOFT_START_PS
             self._power.set(Ramp(now, 0.0, self._full_ps, self._watts()), now)
+            self._hop(now)
         elif changed:
             self._power.set(0.0, now)
 
@@ -216,6 +225,7 @@ class CLD1015Twin(TecTwin):
         starting = now < self._full_ps
         light = Ramp(now, self._power.value(now), self._full_ps, self._watts()) if starting else self._watts()
         self._power.set(light, now)
+        self._hop(now)
 
     def _limit_changed(self) -> None:
         if self.current_a > self.limit_a:
@@ -223,6 +233,10 @@ class CLD1015Twin(TecTwin):
             self._tripped.add("limit")
             self.refresh_status()
             self._light_changed()
+
+    def _hop(self, now_ps: int) -> None:
+        """Let the light have the wavelength of the mode that current and temperature choose."""
+        self._wavelength.set(self._diode.wavelength_at(float(self.current_a), self.actual_c()), now_ps)
 
     def _watts(self) -> float:
         return self._diode.power_w(float(self.current_a), 25.0)

@@ -45,7 +45,7 @@ class Parameters(BaseModel):
     firmware: str = "2.1.0"
     pulse_height_v: float = Field(1.5, gt=0, description="of the detectors' pulses at the inputs")
     resolution_ps: int = Field(1, ge=1, description="HIRES bin; LOWRES has 100 ps")
-    dead_time_ps: int = Field(8000, ge=0)
+    dead_time_ps: int = Field(8000, ge=0, description="[INF] of an input")
     max_rate_hz: float = Field(10e6, gt=0, description="[V2] over all inputs to the host")
     needs_send: bool = Field(False, description="whether tags are downloaded only between RAWn:SEND ON and OFF")
 

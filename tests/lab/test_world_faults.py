@@ -126,6 +126,10 @@ def test_light_goes_both_ways_through_one_fibre_and_a_delay_attack_on_one_way_mo
         assert t["near_a"].size > 1000
         assert t["far_a"].size == t["far_b"].size == 0
         lab.faults.arm("fibre_cut", "spool", active=False)
+        lab.faults.arm("detector_latch", "near_a")
+        lab.faults.arm("detector_latch", "near_a")
+        assert tags(lab, 0.05)["near_a"].size == 0
+        lab.faults.arm("detector_latch", "near_a", active=False)
         assert both_ways(lab)[0] == pytest.approx(longer, abs=6.0 * sigma)
 
 
@@ -206,6 +210,7 @@ MISTAKES: list[tuple[str, str, dict[str, object], list[str]]] = [
     ("clock_step", "carol", {"by_ps": 1}, ["'carol' is not a node"]),
     ("clock_frequency", "bob", {"by": 1}, ["by is 1", "1e-3"]),
     ("gps_outage", "bob", {}, ["gps_outage", "bob", "gps_disciplined"]),
+    ("detector_latch", "near", {}, ["no detector 'near'", "did you mean 'near_"]),
     ("warmth", "laser_a", {"by_k": 1}, ["'laser_a' is not a fibre or a node"]),
 ]
 

@@ -45,7 +45,7 @@ def test_two_processes_make_a_key_on_one_served_world(stepped: bool, tmp_path: P
                 break
         parties = {}
         for side in ("alice", "bob"):
-            own = ["--ledger", str(tmp_path / side), "--preshared", str(tmp_path / "psk"), *SETS]
+            own = ["--ledger", str(tmp_path / side), "--preshared", str(tmp_path / "psk"), "--patience-s", "280", *SETS]
             steps = ["--control", port] if stepped else []
             parties[side] = qlab("qkd", side, str(path), *own, *steps, "--address", "127.0.0.1:17441")
         said = {side: process.communicate(timeout=280)[0] for side, process in parties.items()}

@@ -18,7 +18,15 @@ def draw(n, seed):
 
 @pytest.mark.parametrize(
     ("n", "m", "length"),
-    [(1, 1, None), (50, 50, 16), (1000, 300, 64), (777, 1, 256), (3000, 2999, None), (513, 200, None)],
+    [
+        (1, 1, None),
+        (50, 50, 16),
+        (1000, 300, 64),
+        (777, 1, 256),
+        (3000, 2999, None),
+        (513, 200, None),
+        (1000, 600, None),
+    ],
 )
 def test_product_is_that_of_the_matrix(n, m, length):
     x, seed = draw(n, 1), draw(n + m - 1, 2)

@@ -61,13 +61,16 @@ def excess(found: dict[str, Any]) -> float:
     return (found["qber_z"] + found["qber_x"]) / 2.0 - FLOOR
 
 
+def cost(found: dict[str, Any]) -> float:
+    """Return what the turns that were undone would have cost, in Z and X together: (d_x^2 + 2 d_y^2 + d_z^2) / 8."""
+    return float((found["round_made_rad"] ** 2 @ np.array([1.0, 2.0, 1.0]) / 8.0).mean())
+
+
 def test_wave_plates_follow_the_fibre_and_hold_the_error_rate(tmp_path: Path) -> None:
     held = track(tmp_path)
     # An axis is probed every third round of 2 s and left alone for 4 s on average: (d_x^2 + d_y^2) / 4 of 0.04^2 rad^2 a s.
     assert excess(held) < 0.0032 + 0.003
-    # What was undone would have cost, in Z and X together, (d_x^2 + 2 d_y^2 + d_z^2) / 8.
-    cost = (held["round_made_rad"] ** 2 @ np.array([1.0, 2.0, 1.0]) / 8.0).mean()
-    assert cost > 2.0 * excess(held)
+    assert cost(held) > 2.0 * excess(held)
     page = render_report(read_run(find_run(tmp_path / "runs", "-1")), tmp_path / "report")
     assert "Error rates and compensation" in page.read_text()
     assert (tmp_path / "report" / "tracking.png").stat().st_size > 10_000
@@ -81,11 +84,12 @@ def test_without_compensation_the_errors_grow(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("controller", "kind", "more"),
     [
-        (EPC, "squeezers", {"start": [0.0, 750.0, 0.0, 750.0]}),
-        (MPC, "paddles", {"start": [40.0, 80.0, 120.0], "step": 4.0, "approach": 0.0}),
+        (EPC, "squeezers", {"start": [0.0, 750.0, 0.0, 750.0], "step": 150.0}),
+        (MPC, "paddles", {"start": [40.0, 80.0, 120.0], "step": 6.0, "approach": 0.0}),
     ],
     ids=["EPC-400", "MPC320"],
 )
@@ -93,11 +97,10 @@ def test_a_controller_in_the_fibre_does_so_too(
     controller: str, kind: str, more: dict[str, Any], tmp_path: Path
 ) -> None:
     lab_name = lab_file(tmp_path, controller, kind)
-    longer = {"duration_s": 120.0, "data_s": 1.0, "probe_s": 0.3, "drift_rad_per_sqrt_s": 0.02, **more}
-    held = track(tmp_path / "held", lab_name, 0.02, compensate="controller", **longer)
-    left = track(tmp_path / "left", lab_name, 0.02, compensate="nothing", **{**longer, "start": None})
-    assert excess(held) < 0.004
-    assert excess(left) > 2.0 * excess(held)
+    longer = {"duration_s": 100.0, "data_s": 0.5, "probe_s": 0.3, "drift_rad_per_sqrt_s": 0.02, **more}
+    held = track(tmp_path, lab_name, 0.02, compensate="controller", **longer)
+    assert excess(held) < 0.005
+    assert cost(held) > 2.0 * excess(held)
     assert np.linalg.matrix_rank(held["response"], tol=1e-5) == 3
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qlab.errors import BadRequestError
-from qlab.timing.masks import judge
+from qlab.timing.masks import MASKS, judge
 from qlab.timing.stability import DEVIATIONS, StabilityKind, stability
 
 
@@ -63,6 +63,10 @@ def test_masks_judge_and_say_where_it_is_worst() -> None:
     assert quiet.worst_tau_s == 1.0  # white phase noise falls as tau^(-1/2)
     assert quiet.worst_share == pytest.approx(1.0 / 3.0, rel=0.05)
     assert not judge(stability(10.0 * x, 1.0, "tdev"), "G.8272 TDEV").holds
+    # Class B: 1 ns to 100 s, then 0.01 tau, 5 ns from 500 s on; MTIE 25 + 0.275 tau, 40 ns from 54.5 s on.
+    assert judge(stability(x, 1.0, "tdev"), "G.8272 B TDEV").worst_share == pytest.approx(1.0, rel=0.05)
+    assert MASKS["G.8272 B TDEV"].limit_ns(np.array([99.0, 300.0, 600.0])) == pytest.approx([1.0, 3.0, 5.0])
+    assert MASKS["G.8272 B MTIE"].limit_ns(np.array([10.0, 100.0])) == pytest.approx([27.75, 40.0])
     drifting = judge(stability(np.arange(4000.0) * 1e-9, 1.0, "mtie", [1, 10, 100, 200]), "G.8262 MTIE")
     assert not drifting.holds
     assert drifting.worst_tau_s == 200.0  # 200 ns against 25.25 * 200^0.2 = 72.9 ns

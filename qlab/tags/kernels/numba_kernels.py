@@ -39,6 +39,9 @@ def _read_only(t: Ints, ch: Channels) -> tuple[Ints, Channels]:
 class NumbaKernels:
     """The quick kernels; their first use on a machine compiles for some seconds."""
 
+    def __init__(self) -> None:
+        self._made: tuple[LagBins, Lanes, tuple[Ints, Ints]] | None = None
+
     def singles(self, ch: Channels, lanes: Lanes) -> Ints:
         """Count the tags of each lane."""
         if len(lanes.channels) > _FEW_LANES:
@@ -59,7 +62,10 @@ class NumbaKernels:
     def lag_histogram(self, t: Ints, ch: Channels, lanes: Lanes, bins: LagBins, reach_ps: int) -> Ints:
         """Histogram the lags of pairs of lanes."""
         counts = np.zeros(bins.rows * bins.n_bins + 1, dtype=np.int64)
-        first, bias = bins.tables(lanes)
+        made = self._made  # a stream asks for the same tables again and again
+        if made is None or made[0] is not bins or made[1] is not lanes:
+            made = self._made = bins, lanes, bins.tables(lanes)
+        first, bias = made[2]
         loop = loops.lags_crowded if _occupancy(t, reach_ps) > _MANY else loops.lags
         sound = loop(
             *_read_only(t, ch),

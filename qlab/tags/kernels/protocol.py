@@ -8,6 +8,7 @@ matter *before* delays are taken off; `Lanes.delays_ps` is all zero where the st
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -18,6 +19,8 @@ from qlab.errors import BadRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from qlab.engines import Engine
 
 __all__ = ["Kernels", "LagBins", "Lanes", "kernels_of"]
 
@@ -160,7 +163,12 @@ class Kernels(Protocol):
 
 def kernels_of(engine: str, work: int = 0) -> Kernels:
     """Return the kernels of an engine by name (`qlab.engines.chosen_engine`); `work` is in tags."""
-    if chosen_engine(engine, work) == "numba":
+    return _made(chosen_engine(engine, work))
+
+
+@cache
+def _made(engine: Engine) -> Kernels:
+    if engine == "numba":
         from qlab.tags.kernels.numba_kernels import NumbaKernels
 
         return NumbaKernels()
