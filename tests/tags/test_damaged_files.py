@@ -18,8 +18,10 @@ from qlab.cli import main
 from qlab.errors import QlabError, TagFileError
 from qlab.tags.files.flat import FlatWriter
 from qlab.tags.files.hdf5 import TagWriter
-from qlab.tags.files.qutag import HEADER
+from qlab.tags.files.qutag import HEADER, QUTAG
 from qlab.tags.files.sniff import FORMATS, TagFormat, open_tags, sniff, stream_tags
+from qlab.tags.files.streaming import read_records
+from qlab.tags.files.superblock import lookup3
 from qlab.tags.stream import Gap, TagBlock
 
 from .test_ptu import hydra, integer, tag
@@ -200,6 +202,31 @@ def test_noise_is_an_error_of_ours(
         open_tags(path, format=kind, salvage=True)
     except QlabError:
         return
+
+
+def test_an_hdf5_file_that_falsely_says_it_is_open_is_refused_at_once(
+    sound: Callable[[TagFormat], tuple[Path, bytes, list[tuple[int, int]]]],
+) -> None:
+    """Else the library would wait for a writer to repair the checksum; which function it is, its author's examples show."""
+    path, content, _ = sound("qlab")
+    for bit in (1, 4):
+        path.write_bytes(content[:11] + bytes([content[11] ^ bit]) + content[12:])
+        with pytest.raises(TagFileError, match="the checksum of its first 44 bytes is wrong"):
+            open_tags(path)
+    assert lookup3(b"Four score and seven years ago") == 0x17770551
+    assert (lookup3(content[:44]), lookup3(b"")) == (struct.unpack("<I", content[44:48])[0], 0xDEADBEEF)
+
+
+def test_records_beyond_four_gigabytes_are_read(tmp_path: Path) -> None:
+    """A sparse file: nothing of it is on the disk but its end."""
+    path = tmp_path / "x"
+    with path.open("wb") as file:
+        file.seek(5 << 30)
+        file.write(struct.pack("<QHQH", 7, 1, 8, 2) + b"\0")
+    records = read_records(path, QUTAG, 5 << 30)
+    assert next(records).tolist() == [(7, 1), (8, 2)]
+    with pytest.raises(TagFileError, match="ends inside record 3; the 2 records before are sound"):
+        next(records)
 
 
 def test_overflow_and_order_that_lie_are_named(tmp_path: Path) -> None:
