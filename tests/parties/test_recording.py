@@ -37,7 +37,7 @@ def split(recording: Path, folder: Path) -> dict[str, Path]:
 
 
 def start(side: str, files: dict[str, Path], folder: Path, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "qlab.cli", "qkd", side, "replay", "--json", "--patience-s", "20"]
+    command = [sys.executable, "-m", "qlab.cli", "qkd", side, "replay", "--json", "--patience-s", "100"]
     command += ["--ledger", str(folder / side), "--preshared", str(folder / "psk"), "--tags", str(files[side])]
     command += ["--bin-ps", "156.25", *more]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
