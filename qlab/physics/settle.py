@@ -134,7 +134,7 @@ def _settle_alike(detectors: Sequence[Candidates]) -> list[Times]:
         ]
         key_of = np.repeat(np.array([key & MASK for key in keys], np.uint64), counts)
         born, parents = _descendants(r, key_of, law, firsts, offsets[0])
-    clicks = _with_afterpulses(r, keep, born, parents, dead) if born.size else r.take(keep.nonzero()[0])
+    clicks = _with_afterpulses(r, keep, born, parents, dead) if born.size else r[keep]
     bounds = clicks.searchsorted(np.array([(k << _APART) - (1 << (_APART - 1)) for k in range(len(detectors) + 1)]))
     ends = bounds.tolist()
     return [clicks[ends[k] + 1 : ends[k + 1]] + offset for k, offset in enumerate(offsets)]
@@ -161,7 +161,7 @@ def _with_afterpulses(r: Times, keep: NDArray[np.bool_], born: Times, parents: I
         _put_right(r, keep, born, parents, place, which, lives, dead)
     alone = (~meets).nonzero()[0]
     lives[alone] = keep.take(parents.take(alone))
-    return _sorted(np.concatenate([r.take(keep.nonzero()[0]), born.take(lives.nonzero()[0])]))
+    return _sorted(np.concatenate([r[keep], born.take(lives.nonzero()[0])]))
 
 
 def _put_right(
