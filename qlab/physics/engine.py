@@ -92,6 +92,10 @@ class PortTable:
 class Engine(Protocol):
     """What an engine can do."""
 
+    def accumulate(self, gaps: NDArray[np.float64]) -> None:
+        """Replace numbers by their sums from the first on, added one after the other."""
+        ...
+
     def scatter(
         self,
         t: Times,
@@ -113,6 +117,10 @@ class Engine(Protocol):
 
 class NumpyEngine:
     """The engine that is always there."""
+
+    def accumulate(self, gaps: NDArray[np.float64]) -> None:
+        """Replace numbers by their sums."""
+        np.cumsum(gaps, out=gaps)
 
     def scatter(
         self,

@@ -26,6 +26,10 @@ _NO_WORDS = np.zeros(0, dtype=np.uint64)
 class NumbaEngine:
     """The quick engine; its first use compiles for some seconds, later ones take the code from numba's cache."""
 
+    def accumulate(self, gaps: NDArray[np.float64]) -> None:
+        """Replace numbers by their sums from the first on, added one after the other."""
+        _accumulate(gaps)
+
     def scatter(
         self,
         t: Times,
@@ -78,11 +82,19 @@ def _clicks(one: Candidates) -> Times:
 
 
 @njit(cache=True, nogil=True)
+def _accumulate(gaps):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    total = 0.0
+    for i in range(gaps.size):
+        total += gaps[i]
+        gaps[i] = total
+
+
+@njit(cache=True, nogil=True)
 def _decide(bits, table, undecided, bounds, of_outcome, ports):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     masks = np.empty(bits.size, dtype=table.dtype)
     counts = np.zeros(ports, dtype=np.int64)
     for i in range(bits.size):
-        mask = table[np.int64(bits[i] >> np.uint64(48))]
+        mask = table[bits[i] >> np.uint64(48)]
         if mask >= undecided:
             word = bits[i] >> np.uint64(32)
             k = 0
@@ -90,15 +102,19 @@ def _decide(bits, table, undecided, bounds, of_outcome, ports):  # type: ignore[
                 k += 1
             mask = of_outcome[k]
         masks[i] = mask
-        for n in range(ports):
-            counts[n] += (np.int64(mask) >> n) & 1
+    for n in range(ports):  # loops of their own are done on many masks at once
+        found = np.int64(0)
+        bit = of_outcome.dtype.type(1 << n)
+        for i in range(bits.size):
+            found += np.int64((masks[i] & bit) != 0)
+        counts[n] = found
     return masks, counts
 
 
 @njit(cache=True, nogil=True)
 def _gather(t, bits, detuning, masks, bit, side, delay_ps, jitter_ps, shift_ps, out):  # type: ignore[no-untyped-def]  # pragma: no cover
     # Two loops: whether an event ends at this port is a coin toss, which a branch would mispredict half the time.
-    chosen = np.empty(t.size + 1, dtype=np.int32)
+    chosen = np.empty(t.size + 1, dtype=np.uint32)  # a signed index would be tested for counting from the end
     n = np.int64(0)
     for i in range(t.size):
         chosen[n] = i
@@ -107,9 +123,9 @@ def _gather(t, bits, detuning, masks, bit, side, delay_ps, jitter_ps, shift_ps, 
     low = np.uint64(0xFFFF)
     for k in range(n):
         i = chosen[k]
-        arrived = t[i] + jitter_ps[np.int64((bits[i] >> lane) & low)] + delay_ps
+        arrived = t[i] + jitter_ps[(bits[i] >> lane) & low] + delay_ps
         if shift_ps.size:
-            arrived += shift_ps[np.int64(detuning[i] & low)]
+            arrived += shift_ps[detuning[i] & low]
         out[k] = arrived
 
 
@@ -152,7 +168,7 @@ def _with_afterpulses(t, dead, last, limit, key, delay_ps, out, pending):  # typ
         x *= np.uint64(0x94D049BB133111EB)
         x ^= x >> np.uint64(31)
         if (x & np.uint64(0xFFFFFFFF)) < limit:
-            due = now + delay_ps[np.int64(x >> np.uint64(48))]
+            due = now + delay_ps[x >> np.uint64(48)]
             if waiting == pending.size:
                 return -1
             k = waiting

@@ -18,7 +18,7 @@ import numpy as np
 from qlab.errors import WorldError
 from qlab.physics.arm import Path
 from qlab.physics.detector import FWHM_PER_SIGMA
-from qlab.physics.engine import MOST_PORTS, OutcomeTable, PortTable
+from qlab.physics.engine import MOST_PORTS, NumpyEngine, OutcomeTable, PortTable
 from qlab.physics.keys import QUANTILES, KeyedStream, normal_table
 from qlab.physics.knob import CELL_PS
 
@@ -49,6 +49,7 @@ __all__ = [
 ]
 
 _KEPT_DRAWINGS = 64
+_NUMPY = NumpyEngine()
 _OUTERMOST = -NormalDist().inv_cdf(0.5 / QUANTILES)
 """The last quantile of `normal_table`."""
 
@@ -164,12 +165,12 @@ def segments(knobs: Sequence[Knob], cell: int, of_clocks: Sequence[Knob] = ()) -
 
 def poisson_times(rng: np.random.Generator, rate_hz: float, start_ps: int, end_ps: int) -> NDArray[np.int64]:
     """Draw a Poisson process on [start, end), sorted by construction: normalised sums of exponential gaps."""
-    parts = list(poisson_blocks(rng, rate_hz, start_ps, end_ps, Scratch()))
+    parts = list(poisson_blocks(rng, rate_hz, start_ps, end_ps, Scratch(), _NUMPY))
     return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
 def poisson_blocks(
-    rng: np.random.Generator, rate_hz: float, start_ps: int, end_ps: int, scratch: Scratch
+    rng: np.random.Generator, rate_hz: float, start_ps: int, end_ps: int, scratch: Scratch, engine: Engine = _NUMPY
 ) -> Iterator[NDArray[np.int64]]:
     """Draw a Poisson process as `poisson_times` does; yield it in blocks that fit into the second-level cache."""
     n = int(rng.poisson(rate_hz * (end_ps - start_ps) * 1e-12))
@@ -177,7 +178,7 @@ def poisson_blocks(
         return
     gaps = scratch.floats(n + 1)
     rng.standard_exponential(out=gaps)
-    np.cumsum(gaps, out=gaps)
+    engine.accumulate(gaps)
     scale = (end_ps - start_ps) / float(gaps[-1])
     for first in range(0, n, BLOCK):
         times: NDArray[np.int64] = (gaps[first : min(first + BLOCK, n)] * scale).astype(np.int64)
@@ -253,7 +254,7 @@ class LineDrawer:
                 continue
             rng = self._stream.at(cell, start - begin)
             disperses = any(port.shift_ps is not None for port in drawing.ports)
-            for times in poisson_blocks(rng, rate_hz * drawing.share, start, horizon, self._scratch):
+            for times in poisson_blocks(rng, rate_hz * drawing.share, start, horizon, self._scratch, self._engine):
                 t = times if times[-1] < stop else times[: times.searchsorted(stop)]
                 if not t.size:
                     break

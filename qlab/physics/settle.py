@@ -118,12 +118,12 @@ def _settle_alike(detectors: Sequence[Candidates]) -> list[Times]:
     origin = min((int(one.t[0]) for one in detectors if one.t.size), default=0)
     offsets = [origin - (k << _APART) for k in range(len(detectors))]
     earliest = origin - (1 << (_APART - 2))
-    pieces: list[Times] = []
-    for one in detectors:
-        pieces += [np.array([max(one.last_ps, earliest)], np.int64), one.t]
     counts = np.array([one.t.size + 1 for one in detectors])
-    r = np.concatenate(pieces)
-    r -= np.repeat(np.array(offsets, np.int64), counts)
+    firsts = np.cumsum(counts) - counts
+    r = np.empty(int(counts.sum()), np.int64)
+    for one, first, offset in zip(detectors, firsts.tolist(), offsets, strict=True):
+        r[first] = max(one.last_ps, earliest) - offset
+        np.subtract(one.t, offset, out=r[first + 1 : first + 1 + one.t.size])
     dead, law = max(detectors[0].dead_time_ps, 1), detectors[0].law
     keep = alive(r, dead, int(r[0]) - dead)
     born = parents = np.empty(0, np.int64)
@@ -133,8 +133,8 @@ def _settle_alike(detectors: Sequence[Candidates]) -> list[Times]:
             one.law.key + offset * WEYL for one, offset in zip(detectors, offsets, strict=True) if one.law is not None
         ]
         key_of = np.repeat(np.array([key & MASK for key in keys], np.uint64), counts)
-        born, parents = _descendants(r, key_of, law, np.cumsum(counts) - counts, offsets[0])
-    clicks = _with_afterpulses(r, keep, born, parents, dead) if born.size else r.take(keep.nonzero()[0])
+        born, parents = _descendants(r, key_of, law, firsts, offsets[0])
+    clicks = _with_afterpulses(r, keep, born, parents, dead) if born.size else r[keep]
     bounds = clicks.searchsorted(np.array([(k << _APART) - (1 << (_APART - 1)) for k in range(len(detectors) + 1)]))
     ends = bounds.tolist()
     return [clicks[ends[k] + 1 : ends[k + 1]] + offset for k, offset in enumerate(offsets)]
@@ -161,7 +161,7 @@ def _with_afterpulses(r: Times, keep: NDArray[np.bool_], born: Times, parents: I
         _put_right(r, keep, born, parents, place, which, lives, dead)
     alone = (~meets).nonzero()[0]
     lives[alone] = keep.take(parents.take(alone))
-    return _sorted(np.concatenate([r.take(keep.nonzero()[0]), born.take(lives.nonzero()[0])]))
+    return _sorted(np.concatenate([r[keep], born.take(lives.nonzero()[0])]))
 
 
 def _put_right(
@@ -229,10 +229,10 @@ def _descendants(
 def _followers(t: Times, keys: NDArray[np.uint64], law: AfterpulseLaw, offset_ps: int) -> tuple[Times, Indices]:
     """Return the afterpulses that events could lead to, and which they follow."""
     born, parents = [], []
-    for first in range(0, t.size, _BLOCK // 4):
-        now = t[first : first + _BLOCK // 4]
-        bits = mix(now, keys[first : first + _BLOCK // 4])
-        followed = ((bits & np.uint64(0xFFFFFFFF)) < np.uint64(law.limit)).nonzero()[0]
+    for first in range(0, t.size, _BLOCK):
+        now = t[first : first + _BLOCK]
+        bits = mix(now, keys[first : first + _BLOCK])
+        followed = (bits.astype(np.uint32) < law.limit).nonzero()[0]
         due = now.take(followed) + law.delay_ps.take((bits.take(followed) >> np.uint64(48)).view(np.int64))
         if law.gate is not None:
             seen = law.gate.is_open(due + offset_ps)
