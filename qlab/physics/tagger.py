@@ -9,7 +9,7 @@ import numpy as np
 
 from qlab.physics.oscillator import Oscillator
 from qlab.physics.settle import alive
-from qlab.tags.stream import Gap, TagBlock, sort_tags
+from qlab.tags.stream import Gap, TagBlock, merge_runs, sort_tags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,19 +72,14 @@ class WorldFeed:
         """Return the tags that reach the tagger in the half-open interval of lab time, on the tagger's own clock."""
         tagger = self._tagger
         from_ps = (start_ps // BIN_PS - 1) * BIN_PS  # a whole bin earlier: dead time and overflow look back
-        times, channels = [], []
+        runs = []
         for channel, (detector_id, cable_ps) in self._inputs.items():
-            skew = tagger.skew_ps[channel] if channel < len(tagger.skew_ps) else 0
-            t = self._world.clicks(detector_id, from_ps - cable_ps - skew, stop_ps - cable_ps - skew) + (
-                cable_ps + skew
-            )
+            delay_ps = cable_ps + (tagger.skew_ps[channel] if channel < len(tagger.skew_ps) else 0)
+            t = self._world.clicks(detector_id, from_ps - delay_ps, stop_ps - delay_ps)
             if tagger.dead_time_ps:
                 t = t[alive(t, tagger.dead_time_ps, FAR_PAST_PS)]
-            times.append(t)
-            channels.append(np.full(t.size, channel, dtype=np.uint8))
-        if not times:
-            return TagBlock(np.empty(0, np.int64), np.empty(0, np.uint8), *self._local(start_ps, stop_ps))
-        t, ch = sort_tags(np.concatenate(times), np.concatenate(channels))
+            runs.append((channel, t, delay_ps))
+        t, ch = merge_runs(runs)
         lost, gaps = self._overflow(t, start_ps, stop_ps)
         if lost.size:
             t, ch = np.delete(t, lost), np.delete(ch, lost)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from qlab.errors import BadRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Gap", "TagBlock", "TagFeed", "clipped", "concat", "merge"]
+__all__ = ["Gap", "TagBlock", "TagFeed", "clipped", "concat", "merge", "merge_runs", "sort_tags"]
 
 Times = NDArray[np.int64]
 Channels = NDArray[np.uint8]
@@ -27,6 +27,8 @@ Channels = NDArray[np.uint8]
 # spans are sorted relative to their first tag, and beyond that by two keys.
 _KEY_BITS = 8
 _KEY_SPAN_PS = 2 ** (63 - _KEY_BITS)
+_PIECE = 2**14
+"""So many tags are merged at once: their keys stay in the second-level cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,48 @@ def sort_tags(t: Times, ch: Channels, kind: Literal["stable", "quicksort"] = "st
         return (key >> _KEY_BITS) + first, (key & 0xFF).astype(np.uint8)
     order = np.lexsort((ch, t))
     return t[order], ch[order]
+
+
+def merge_runs(runs: Sequence[tuple[int, Times, int]]) -> tuple[Times, Channels]:
+    """Merge channels into one stream sorted by (time, channel), piece by piece.
+
+    Parameters
+    ----------
+    runs:
+        For each channel its number, its times, sorted, and a delay in ps that is added to them.
+    """
+    runs = [run for run in runs if run[1].size]
+    n = sum(t.size for _, t, _ in runs)
+    times, channels = np.empty(n, np.int64), np.empty(n, np.uint8)
+    if not runs:
+        return times, channels
+    first = min(int(t[0]) + delay for _, t, delay in runs)
+    span = max(int(t[-1]) + delay for _, t, delay in runs) - first + 1
+    pieces = -(-n // _PIECE)
+    cuts = np.array([first + span * k // pieces for k in range(1, pieces)], np.int64)
+    edges = [[0, *t.searchsorted(cuts - delay).tolist(), t.size] for _, t, delay in runs]
+    done = 0
+    for k, base in enumerate((first, *cuts.tolist())):
+        parts = [(ch, t[edge[k] : edge[k + 1]], delay - base) for (ch, t, delay), edge in zip(runs, edges, strict=True)]
+        stop = done + sum(t.size for _, t, _ in parts)
+        if span // pieces >= _KEY_SPAN_PS - 1:
+            t = np.concatenate([t + delay for _, t, delay in parts])
+            ch = np.repeat(np.array([ch for ch, _, _ in parts], np.uint8), [t.size for _, t, _ in parts])
+            moved, channels[done:stop] = sort_tags(t, ch)
+        else:
+            moved = np.empty(stop - done, np.int64)
+            i = 0
+            for channel, part, delay in parts:
+                key = np.add(part, delay, out=moved[i : i + part.size])
+                key <<= _KEY_BITS
+                key |= channel
+                i += part.size
+            moved.sort()
+            channels[done:stop] = moved & 0xFF
+            moved >>= _KEY_BITS
+        np.add(moved, base, out=times[done:stop])
+        done = stop
+    return times, channels
 
 
 def merge(*blocks: TagBlock) -> TagBlock:

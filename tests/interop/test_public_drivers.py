@@ -14,6 +14,7 @@ from qlab.lab.build import Lab, open_lab
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from types import ModuleType
 
 # Their code is as it is.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -45,7 +46,14 @@ ON_W = 0.6 * 0.020  # slope times what the current has above threshold
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
+def driver(request: pytest.FixtureRequest) -> ModuleType:
+    """The driver's module, named by the test; asked for before the lab, which takes seconds to shine."""
+    module: ModuleType = pytest.importorskip(request.param)
+    return module
+
+
+@pytest.fixture
+def lab(driver: ModuleType, tmp_path: Path) -> Iterator[Lab]:
     """A lab in real time whose pump shines; our drivers of the other instruments stay away."""
     path = tmp_path / "public.yaml"
     path.write_text(LAB)
@@ -56,8 +64,8 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         yield lab
 
 
-def test_thorlabspm100_reads_the_power_meter(lab: Lab) -> None:
-    driver = pytest.importorskip("ThorlabsPM100")
+@pytest.mark.parametrize("driver", ["ThorlabsPM100"], indirect=True)
+def test_thorlabspm100_reads_the_power_meter(driver: ModuleType, lab: Lab) -> None:
     manager = pyvisa.ResourceManager("@py")
     with manager.open_resource(lab.mounts["meter"].address, read_termination="\n", write_termination="\n") as session:
         meter = driver.ThorlabsPM100(inst=session)
@@ -69,8 +77,8 @@ def test_thorlabspm100_reads_the_power_meter(lab: Lab) -> None:
         assert meter.read == pytest.approx(0.01 * ON_W, rel=0.01)  # noise of 0.1 % a sample
 
 
-def test_s15lib_counts_and_takes_timestamps_on_the_tdc1(lab: Lab) -> None:
-    driver = pytest.importorskip("S15lib.instruments.usb_counter_fpga")
+@pytest.mark.parametrize("driver", ["S15lib.instruments.usb_counter_fpga"], indirect=True)
+def test_s15lib_counts_and_takes_timestamps_on_the_tdc1(driver: ModuleType, lab: Lab) -> None:
     tagger = driver.TimestampTDC1(lab.mounts["tagger"].address)
     try:
         tagger.level = "NIM"
@@ -95,8 +103,8 @@ def test_s15lib_counts_and_takes_timestamps_on_the_tdc1(lab: Lab) -> None:
         tagger._com.close()
 
 
-def test_s15lib_drives_the_detector_module(lab: Lab) -> None:
-    driver = pytest.importorskip("S15lib.instruments.single_photon_detector")
+@pytest.mark.parametrize("driver", ["S15lib.instruments.single_photon_detector"], indirect=True)
+def test_s15lib_drives_the_detector_module(driver: ModuleType, lab: Lab) -> None:
     detector = driver.SinglePhotonDetector(lab.mounts["a"].address)
     try:
         detector.hvolt = 170

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlab.errors import BadRequestError
+from qlab.tags import stream
 from qlab.tags.stream import Gap, TagBlock, concat, merge
 
 tags = st.lists(st.tuples(st.integers(-(2**62), 2**62), st.integers(0, 255)), max_size=40)
@@ -19,6 +20,25 @@ def test_unsorted_tags_are_sorted_by_time_then_channel(items: list[tuple[int, in
     channels = [c for _, c in items]
     block = TagBlock.from_unsorted(np.array(times, np.int64), np.array(channels, np.uint8), 0, 1)
     assert list(zip(block.t.tolist(), block.ch.tolist(), strict=True)) == sorted(zip(times, channels, strict=True))
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.lists(st.integers(0, 300), max_size=40), max_size=4),
+    st.lists(st.integers(-50, 50), min_size=4, max_size=4),
+    st.sampled_from([1, 10**9, 2**53]),
+    st.sampled_from([3, 16, 2**14]),
+)
+def test_merged_runs_are_those_sorted_as_a_whole(
+    runs: list[list[int]], delays: list[int], unit: int, piece: int
+) -> None:
+    times = [unit * (np.sort(np.array(run, np.int64)) - 150) for run in runs]
+    delayed = zip((5, 0, 255, 7), times, delays, strict=False)
+    expected = sorted((int(time) + delay, ch) for ch, t, delay in delayed for time in t)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream, "_PIECE", piece)
+        t, ch = stream.merge_runs(list(zip((5, 0, 255, 7), times, delays, strict=False)))
+    assert list(zip(t.tolist(), ch.tolist(), strict=True)) == expected
 
 
 def test_arrays_are_read_only() -> None:
