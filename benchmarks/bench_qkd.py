@@ -1,11 +1,13 @@
 """How fast keys are distilled, and what reconciliation leaks.
 
     python benchmarks/bench_qkd.py [blocks]
+    python benchmarks/bench_qkd.py ldpc [blocks]
 
 Cascade: blocks of 2^17 bits, both parties one after the other in this process, every message through its bytes; f is the
 parities sent over n h(q) with the errors that were really there; frames that end unequal are counted, with their exact 95 %
-interval.  Privacy amplification: Toeplitz, halving the key, rows checked.  Medians and quartiles of Mbit of input a second of
-CPU time: all of it runs in one thread, so that this is the speed of a core that is not shared; in brackets, by the clock.
+interval.  LDPC: the same for its one message a block, which may also be rejected; 2 blocks only without numba.  Privacy
+amplification: Toeplitz, halving the key, rows checked.  Medians and quartiles of Mbit of input a second of CPU time: all of
+it runs in one thread, so that this is the speed of a core that is not shared; in brackets, by the clock.
 """
 
 from __future__ import annotations
@@ -14,21 +16,26 @@ import sys
 from importlib.util import find_spec
 from statistics import median, quantiles
 from time import perf_counter, process_time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from qlab.analysis.intervals import fraction_interval
 from qlab.analysis.qber import binary_entropy
+from qlab.errors import KeyRefusedError
 from qlab.qkd.bits import SecretBits
 from qlab.qkd.cascade import CascadeCorrector, CascadeReference
 from qlab.qkd.cascade_engine import EngineName, cascade_engine
 from qlab.qkd.cascade_schedule import Variant, schedule_for
+from qlab.qkd.ldpc import correct_with_syndrome, make_syndrome
+from qlab.qkd.ldpc_codes import frame_for
+from qlab.qkd.ldpc_engine import ldpc_engine
 from qlab.qkd.messages import decode, encode
 from qlab.qkd.toeplitz import toeplitz_product
 
 if TYPE_CHECKING:
     from qlab.qkd.bits import Bits
+    from qlab.qkd.ldpc import LdpcSyndrome
 
 BLOCK = 1 << 17
 QBERS = (0.01, 0.02, 0.03, 0.05, 0.08)
@@ -73,6 +80,38 @@ def cascade(blocks: int, qber: float, variant: Variant, engine: EngineName) -> N
     )
 
 
+def ldpc(blocks: int, qber: float, engine: EngineName) -> None:
+    rng = np.random.default_rng(round(qber * 1e4))
+    frame, loops = frame_for(BLOCK, qber), ldpc_engine(engine)
+    speeds, wall, leak, need, rejected, unequal = [], [], 0, 0.0, 0, 0
+    for n in range(blocks + 1):
+        a = rng.integers(0, 2, BLOCK, dtype=np.uint8)
+        b = a ^ (rng.random(BLOCK) < qber).astype(np.uint8)
+        begin, began = process_time(), perf_counter()
+        sent = cast("LdpcSyndrome", decode(encode(make_syndrome(SecretBits(a), frame, rng.bytes, loops), 0))[0])
+        equal = True
+        try:
+            key, _ = correct_with_syndrome(SecretBits(b), frame, sent, qber, loops)
+            equal = np.array_equal(key.reveal(), a)
+        except KeyRefusedError:
+            rejected += n > 0
+        seconds, on_wall = process_time() - begin, perf_counter() - began
+        if n == 0:
+            continue  # compilation
+        speeds.append(BLOCK / seconds / 1e6)
+        wall.append(BLOCK / on_wall / 1e6)
+        leak += frame.leaked_bits
+        need += BLOCK * binary_entropy(float((a != b).mean()))
+        unequal += not equal
+    low, mid, high = quantiles(speeds, n=4)
+    rate = fraction_interval(rejected + unequal, blocks, 0.95)
+    print(
+        f"ldpc          {engine:5s} q {qber:4.0%}  f {leak / need:.4f}  {mid:6.2f} Mbit/s ({low:.2f} to {high:.2f}) "
+        f"[{median(wall):.2f}]  rejected {rejected}, unequal {unequal} of {blocks} (95 %: {rate.low:.1e} to {rate.high:.1e})",
+        flush=True,
+    )
+
+
 def amplification(n: int, runs: int) -> None:
     rng = np.random.default_rng(n)
     x, seed = rng.integers(0, 2, n, dtype=np.uint8), rng.integers(0, 2, n + n // 2 - 1, dtype=np.uint8)
@@ -88,8 +127,14 @@ def amplification(n: int, runs: int) -> None:
 
 def main() -> None:
     """Print a line for each case."""
-    blocks = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    given = [argument for argument in sys.argv[1:] if argument != "ldpc"]
+    blocks = int(given[0]) if given else 20
     engines: list[EngineName] = ["numpy", "numba"] if find_spec("numba") else ["numpy"]
+    for engine in engines:
+        for qber in QBERS:
+            ldpc(blocks if engine == "numba" else 2, qber, engine)
+    if "ldpc" in sys.argv[1:]:
+        return
     for engine in engines:
         for variant in ("fast", "tight"):
             for qber in QBERS:

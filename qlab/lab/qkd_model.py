@@ -79,7 +79,7 @@ class QkdModel(_Model):
     intensities: dict[Annotated[str, StringConstraints(pattern=NAME)], IntensityModel] = Field(
         {}, description="of `decoy`: two or three, the brightest first"
     )
-    variant: Literal["fast", "tight"] = "fast"
+    variant: Literal["fast", "tight", "ldpc"] = "fast"
     eps_sec: float = Field(1e-10, gt=0, lt=1, description="distance of each key from one that Eve knows nothing of")
     eps_cor: float = Field(1e-15, gt=0, lt=1, description="probability that keys differ and nobody notices")
     accept: list[str] = Field([], description="assumptions that need not be met; they stand in each statement")

@@ -36,7 +36,8 @@ class QkdPolicy:
     expected_error_rate:
         Of the key basis, for the first block; later ones are planned with what was corrected in the last.
     variant, frame_bits:
-        Of Cascade; the raw key is reconciled in frames of at most so many bits, side by side.
+        How errors are corrected: Cascade `fast` or `tight`, or `ldpc` in one message; the raw key is reconciled in frames
+        of at most so many bits, side by side.
     target, bound:
         What is asked of each key, and how phase errors are bounded.
     intensities:
@@ -55,7 +56,7 @@ class QkdPolicy:
     test_bits: int = 20_000
     tolerance: float = 0.04
     expected_error_rate: float = 0.03
-    variant: Variant = "fast"
+    variant: Variant | Literal["ldpc"] = "fast"
     frame_bits: int = 1 << 17
     target: SecurityTarget = field(default_factory=SecurityTarget)
     bound: SamplingBound = "exact"
@@ -65,8 +66,8 @@ class QkdPolicy:
 
     def __post_init__(self) -> None:
         fine = self.window_ps >= 0 and self.merge_ps >= 0 and min(self.key_bits, self.test_bits) >= 1
-        if not fine or not 64 <= self.frame_bits <= 1 << 24:
-            msg = f"{self}: expected windows of at least 0 ps, blocks of at least 1 bit, frames of 64 to {1 << 24} bits"
+        if not fine or not 64 <= self.frame_bits <= 1 << (20 if self.variant == "ldpc" else 24):
+            msg = f"{self}: expected windows of 0 ps or more, blocks of at least 1 bit, frames of 64 to 2^24 bits (ldpc 2^20)"
             raise BadRequestError(msg)
         if not 0.0 <= self.tolerance < 0.5 or not 0.0 < self.expected_error_rate < 0.5:
             msg = f"tolerated error rate {self.tolerance:g}, expected {self.expected_error_rate:g}: expected both below 0.5"

@@ -1,4 +1,4 @@
-"""Reconciliation of a block: frames of Cascade side by side in one exchange, so that a round trip serves them all."""
+"""Reconciliation of a block: frames side by side in one exchange, so that a round trip of Cascade serves them all."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from qlab.qkd.bits import SecretBits
 from qlab.qkd.cascade import CascadeCorrector, CascadeDone, CascadeReference
 from qlab.qkd.cascade_schedule import schedule_for
 from qlab.qkd.conversation import PARTS_LOG2
+from qlab.qkd.reconciling_ldpc import correct_syndromes, send_syndromes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qlab.qkd.block_messages import ReconcileOpen
     from qlab.qkd.conversation import Conversation, Talk
     from qlab.qkd.policy import QkdPolicy
@@ -32,21 +35,30 @@ def frame_bounds(n_bits: int, most: int) -> list[tuple[int, int]]:
 
 
 def answer_frames(
-    talk: Talk, key: SecretBits, policy: QkdPolicy, terms: ReconcileOpen, limit_bits: int
+    talk: Talk,
+    key: SecretBits,
+    policy: QkdPolicy,
+    terms: ReconcileOpen,
+    limit_bits: int,
+    entropy: Callable[[int], bytes],
 ) -> Conversation[int]:
-    """Answer the corrector's questions until all frames are done, disclosing at most `limit_bits`.
+    """Answer the corrector's questions, or send syndromes, until all frames are done, disclosing at most `limit_bits`.
 
     Returns how many bits the corrector says it has flipped.
     """
     bits = key.reveal()
+    bounds = frame_bounds(bits.size, policy.frame_bits)
+    if policy.variant == "ldpc":
+        return (yield from send_syndromes(talk, key, bounds, terms, limit_bits, entropy))
+    variant = policy.variant
     machines = [
         CascadeReference(
             SecretBits(bits[i:j]),
-            schedule_for(j - i, terms.error_rate, policy.variant),
+            schedule_for(j - i, terms.error_rate, variant),
             terms.seed + k,
             limit_bits=limit_bits,
         )
-        for k, (i, j) in enumerate(frame_bounds(bits.size, policy.frame_bits))
+        for k, (i, j) in enumerate(bounds)
     ]
     told = corrected = 0
     while not all(machine.done for machine in machines):
@@ -70,16 +82,20 @@ def answer_frames(
 def correct_frames(
     talk: Talk, key: SecretBits, policy: QkdPolicy, terms: ReconcileOpen
 ) -> Conversation[tuple[SecretBits, int]]:
-    """Ask until all frames are done; returns the corrected key and how many bits were flipped."""
+    """Correct all frames; returns the corrected key and how many bits were flipped."""
     bits = key.reveal()
+    bounds = frame_bounds(bits.size, policy.frame_bits)
+    if policy.variant == "ldpc":
+        return (yield from correct_syndromes(talk, key, bounds, terms))
+    variant = policy.variant
     machines = [
         CascadeCorrector(
             SecretBits(bits[i:j]),
-            schedule_for(j - i, terms.error_rate, policy.variant),
+            schedule_for(j - i, terms.error_rate, variant),
             terms.seed + k,
             most_rounds=5000,
         )
-        for k, (i, j) in enumerate(frame_bounds(bits.size, policy.frame_bits))
+        for k, (i, j) in enumerate(bounds)
     ]
     for part, machine in enumerate(machines):
         yield from talk.say(machine.start(), part)

@@ -12,7 +12,7 @@
     Piece(0), TestBits                         ->
                                                <-   ErrorCount
     ReconcileOpen                              ->
-    ... Cascade ...
+    ... Cascade, or LdpcSyndrome -> and <- LdpcDone ...
     KeyTag                                     ->
                                                <-   KeyMatch
     KeyTerms, tag                              ->   its key is pending
@@ -127,7 +127,7 @@ def _make_key(party: Party, talk: Talk, receiver: Receiver, block: int) -> Conve
     terms = ReconcileOpen(party.error_rate, int.from_bytes(party.entropy(7), "big"))
     yield from talk.say(terms)
     refill = ledger.refill_slots()
-    corrected = yield from answer_frames(talk, raw, policy, terms, known.budget_bits - 128 * refill)
+    corrected = yield from answer_frames(talk, raw, policy, terms, known.budget_bits - 128 * refill, party.entropy)
     tag = yield from long_work(lambda: make_tag(raw, known.tag_bits, party.entropy))
     yield from talk.say(tag)
     match = yield from talk.hear(KeyMatch)

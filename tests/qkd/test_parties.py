@@ -48,6 +48,26 @@ def test_blocks_give_the_same_key_to_both_and_leakage_is_what_crossed_the_wire(t
         assert abs(key.reveal().mean() - 0.5) < 5 * 0.5 / len(key) ** 0.5
 
 
+def test_one_message_reconciles_and_counts_as_what_crossed_the_wire(tmp_path: Path, two: Any) -> None:
+    pytest.importorskip("numba")
+    ldpc = type(two)(tmp_path / "ldpc", dataclasses.replace(two.policy, variant="ldpc"))
+    said = Counter()
+
+    def wire(_: str, data: bytes) -> tuple[bytes]:
+        message, _ = decode(data)
+        said[type(message).__name__] += message.secret_bits
+        return (data,)
+
+    of_alice, of_bob = ldpc.block(1, wire=wire)
+    assert of_alice.key_bits == of_bob.key_bits > 0, of_alice.reason
+    assert of_alice.disclosed["LdpcSyndrome"] == of_bob.disclosed["LdpcSyndrome"] == said["LdpcSyndrome"] > 0
+    assert of_alice.corrected_bits == of_bob.corrected_bits > 0
+    assert not any(kind.startswith("Cascade") for kind in said)
+    assert of_alice.messages["LdpcDone"] == 1
+    for block in ldpc.alice.ledger.blocks("usable"):
+        assert (ldpc.alice.ledger.deliver(block).reveal() == ldpc.bob.ledger.deliver(block).reveal()).all()
+
+
 def test_too_many_errors_give_no_key_and_the_next_block_works(two: Any) -> None:
     for answer in two.block(3, error_rate=0.25):
         assert answer.key_bits == 0
