@@ -63,6 +63,8 @@ class LDC501(Laser):
     identity = r"^Stanford Research Systems,LDC50[012]"
     twin = "sim_devices.sources.srs_ldc501.LDC501Twin"
     wire = "tcp"
+    link_options = {"baud": 9600}
+    usual_addresses = ("TCPIP0::HOST::8888::SOCKET", "GPIB0::2::INSTR", "ASRL/dev/ttyUSB0::INSTR")
 
     class Settings(InstrumentSettings):
         """What the lab file may set."""

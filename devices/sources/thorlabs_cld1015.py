@@ -45,6 +45,7 @@ class CLD1015(Laser, ScpiInstrument):
     identity = r"^Thorlabs,CLD101\d"
     twin = "sim_devices.sources.thorlabs_cld1015.CLD1015Twin"
     wire = "tcp"
+    usual_addresses = ("USB0::0x1313::0x804F::SERIAL::INSTR",)
 
     class Settings(InstrumentSettings):
         """What the lab file may set."""
