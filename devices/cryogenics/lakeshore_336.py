@@ -40,7 +40,13 @@ class LakeShore336(Instrument):
     identity = r"^LSCI,MODEL336"
     twin = "sim_devices.cryogenics.lakeshore_336.LakeShore336Twin"
     wire = "tcp"
-    link_options = {"terminator": b"\r\n", "command_terminator": b"\n"}
+    usual_addresses = ("TCPIP0::HOST::7777::SOCKET", "GPIB0::12::INSTR", "ASRL/dev/ttyUSB0::INSTR")
+    link_options = {
+        "baud": 57600,
+        "line": {"data_bits": 7, "parity": "O"},
+        "terminator": b"\r\n",
+        "command_terminator": b"\n",
+    }
 
     class Settings(InstrumentSettings):
         """What the lab file may set."""

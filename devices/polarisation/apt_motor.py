@@ -27,7 +27,7 @@ class AptInstrument(Instrument):
     """A controller; serial over USB, 115200 baud, messages without check sum."""
 
     wire = "serial"
-    link_options = {"baud": 115200, "terminator": b"", "rtscts": True}
+    link_options = {"baud": 115200, "terminator": b"", "line": {"rtscts": True}}
     model: ClassVar[str] = ""
     status_request: ClassVar[int] = 0x0490
     """0x0480 for steppers."""

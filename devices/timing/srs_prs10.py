@@ -41,7 +41,7 @@ class PRS10(Instrument):
     identity = r"^PRS10"
     twin = "sim_devices.timing.srs_prs10.PRS10Twin"
     wire = "serial"
-    link_options = {"baud": 9600, "terminator": b"\r", "command_terminator": b"\r"}
+    link_options = {"baud": 9600, "line": {"xonxoff": True}, "terminator": b"\r", "command_terminator": b"\r"}
     line_break = b"\r"
     warm_up_s = 480.0
     lock_timeout_s: ClassVar[float] = 900.0

@@ -64,6 +64,7 @@ class WhiteRabbitSwitch(Instrument):
     identity = r"^White Rabbit switch, "
     twin = "sim_devices.timing.white_rabbit_switch.WhiteRabbitSwitchTwin"
     wire = "udp"
+    usual_addresses = ("udp://HOST:161",)
     warm_up_s = 30.0
     lock_timeout_s: ClassVar[float] = 300.0
 

@@ -8,14 +8,12 @@ import pytest
 
 from devices.polarisation.apt_link import AptDialogue
 from devices.polarisation.apt_status import STATUS_BITS, describe, troubles
-from devices.polarisation.thorlabs_k10cr1 import K10CR1
 from qlab import roles
 from qlab.errors import BadRequestError, InstrumentError, LimitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qlab.clock import SteppedClock
     from qlab.lab.build import Lab
 
 K10 = "{class: devices.polarisation.thorlabs_k10cr1.K10CR1, address: twin, settings: {offset_deg: 12.5}}"
@@ -105,11 +103,6 @@ def test_before_the_counter_wraps_the_mount_goes_the_other_way_round(table: Call
         assert mount.angle_deg.get() == pytest.approx(angle, abs=0.01)
         true = (lab.bench.knob("mount", "angle_deg").value(lab.clock.now_ps()) - 12.5) % 360
         assert true == pytest.approx(angle, abs=0.15)
-
-
-def test_the_port_is_opened_as_the_sheet_says(clock: SteppedClock) -> None:
-    assert K10CR1.link_options == {"baud": 115200, "terminator": b"", "rtscts": True}
-    assert K10CR1.wire == "serial"
 
 
 REQUEST = bytes.fromhex("1104 01 00 50 01")
