@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ophyd import Component as Cpt
 
@@ -35,7 +35,11 @@ class PM100D(ScpiInstrument):
     identity = r"^Thorlabs,PM10\d"
     twin = "sim_devices.power.thorlabs_pm100d.PM100DTwin"
     wire = "tcp"
-    usual_addresses = ("USB0::0x1313::0x8078::SERIAL::INSTR", *KIN, "ASRL/dev/ttyUSB0::INSTR")
+    usual_addresses: ClassVar[tuple[str, ...]] = (
+        "USB0::0x1313::0x8078::SERIAL::INSTR",
+        *KIN,
+        "ASRL/dev/ttyUSB0::INSTR",
+    )
     link_options = {"baud": 115200}
 
     class Settings(InstrumentSettings):

@@ -80,7 +80,9 @@ class TcpMount(Mount):
     def taken(self) -> bool:
         """Whether the instrument serves one client at a time (`one_client` of its twin) and has one."""
         there = (client.transport for client in self.clients)
-        return bool(getattr(self.twin, "one_client", False)) and any(t is not None and not t.is_closing() for t in there)
+        return bool(getattr(self.twin, "one_client", False)) and any(
+            t is not None and not t.is_closing() for t in there
+        )
 
     def make_address(self) -> str:
         """Return the VISA address."""

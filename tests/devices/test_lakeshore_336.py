@@ -87,7 +87,9 @@ def test_a_reconnection_does_not_switch_a_heater_on(table: Callable[..., Lab]) -
     ("bit", "words"),
     [(0, "is invalid"), (4, "is under range"), (5, "is over range"), (6, "shows zero"), (7, "is open")],
 )
-def test_each_bit_of_a_readings_status_has_its_word(scripted: Callable, clock: SteppedClock, bit: int, words: str) -> None:
+def test_each_bit_of_a_readings_status_has_its_word(
+    scripted: Callable, clock: SteppedClock, bit: int, words: str
+) -> None:
     link, _ = scripted(
         (b"RDGST? A\n", f"{1 << bit:03d}\r\n".encode()),
         *((f"HTRST? {n}\n".encode(), b"0\r\n") for n in (1, 2)),
@@ -99,9 +101,7 @@ def test_each_bit_of_a_readings_status_has_its_word(scripted: Callable, clock: S
 
 
 @pytest.mark.parametrize(("code", "found"), [(0, []), (1, ["heater 1 is open"]), (2, ["heater 1 is shorted"])])
-def test_each_heater_status_has_its_word(
-    scripted: Callable, clock: SteppedClock, code: int, found: list[str]
-) -> None:
+def test_each_heater_status_has_its_word(scripted: Callable, clock: SteppedClock, code: int, found: list[str]) -> None:
     replies = ((b"HTRST? 1\n", f"{code}\r\n".encode()), (b"HTRST? 2\n", b"0\r\n"))
     link, _ = scripted(*replies, terminator=b"\r\n", command_terminator=b"\n")
     assert LakeShore336(name="cryo", link=link, clock=clock, settings={"inputs": ""}).check_health() == found
@@ -117,7 +117,9 @@ def test_all_four_outputs_are_switched_off(table: Callable[..., Lab]) -> None:
     assert [loop.range for loop in twin.loops] == [0, 0, 0, 0]
 
 
-@pytest.mark.parametrize(("address", "seconds"), [("/dev/ttyUSB0", 0.1), ("ASRL/dev/ttyS0::INSTR", 0.1), ("script", 0.0)])
+@pytest.mark.parametrize(
+    ("address", "seconds"), [("/dev/ttyUSB0", 0.1), ("ASRL/dev/ttyS0::INSTR", 0.1), ("script", 0.0)]
+)
 def test_a_serial_line_rests_between_commands(
     scripted: Callable, clock: SteppedClock, address: str, seconds: float
 ) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from devices.polarisation.ozoptics_epc400 import EPC400
 from devices.routing.ozoptics_dd100 import DD100
-from qlab.lab.optic_models import SqueezersModel
 from qlab.errors import InstrumentError, LimitError
+from qlab.lab.optic_models import SqueezersModel
 from qlab.twin.faults import WireFault
 
 if TYPE_CHECKING:

@@ -45,7 +45,9 @@ def test_the_map_is_read_as_the_sheet_has_it(text: str, pairs: list[list[int]]) 
 
 def test_the_small_switch_speaks_the_sheets_bytes(scripted: Callable, clock: SteppedClock) -> None:
     asks, tells = bytes.fromhex("01110000"), bytes.fromhex("01120003")
-    link, port = scripted((asks, bytes.fromhex("01110001")), (tells, tells), (asks, bytes.fromhex("01110003")), terminator=b"")
+    link, port = scripted(
+        (asks, bytes.fromhex("01110001")), (tells, tells), (asks, bytes.fromhex("01110003")), terminator=b""
+    )
     ff = AgiltronFF(name="ff", link=link, clock=clock)
     link.open()
     assert ff.ask_channel() == 1

@@ -127,10 +127,13 @@ def test_an_error_of_the_controller_is_told_in_its_words(scripted: Callable, sai
         AptDialogue(link, "mount").ask(0x0411, 1, size=6)
 
 
-SHEET_BITS = """0 forward limit, 1 reverse limit, 2 soft limit, 3 soft limit, 4 moving f, 5 moving in r, 6 jogging f, 7 jogging in r,
-8 connected, 9 homing, 10 homed, 11 initialising, 12 tracking, 13 settled, 14 stalled, 15 instruction, 16 interlock, 17 hot,
-18 supply voltage, 19 commutation, 20 digital input 1, 21 digital input 2, 22 digital input 3, 23 digital input 4, 24 overload,
-25 encoder, 26 current, 27 current, 28 power is good, 29 active, 30 error, 31 enabled"""
+SHEET_BITS = """
+0 forward limit, 1 reverse limit, 2 soft limit, 3 soft limit, 4 moving f, 5 moving in r, 6 jogging f, 7
+jogging in r, 8 connected, 9 homing, 10 homed, 11 initialising, 12 tracking, 13 settled, 14 stalled, 15
+instruction, 16 interlock, 17 hot, 18 supply voltage, 19 commutation, 20 digital input 1, 21 digital input 2,
+22 digital input 3, 23 digital input 4, 24 overload, 25 encoder, 26 current, 27 current, 28 power is good, 29
+active, 30 error, 31 enabled
+"""
 
 
 def test_every_status_bit_has_its_word_and_some_are_trouble() -> None:

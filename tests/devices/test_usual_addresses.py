@@ -74,14 +74,18 @@ def test_a_serial_line_has_the_instruments_speed(name: str, baud: int) -> None:
 
 
 @pytest.mark.parametrize(("name", "line"), LINES.items())
-def test_a_serial_line_is_set_as_the_instrument_needs_it(clock: SteppedClock, name: str, line: dict[str, object]) -> None:
+def test_a_serial_line_is_set_as_the_instrument_needs_it(
+    clock: SteppedClock, name: str, line: dict[str, object]
+) -> None:
     cls = find_device_class(name)
     usual = {"bytesize": 8, "parity": "N", "stopbits": 1, "rtscts": False, "xonxoff": False}
     renamed = {{"data_bits": "bytesize", "stop_bits": "stopbits"}.get(key, key): value for key, value in line.items()}
     link = open_link("/dev/ttyUSB0", name="it", clock=clock, **cls.link_options)
     assert isinstance(link, SerialLink)
     assert link.settings == {"baudrate": BAUDS[name]} | usual | renamed
-    assert isinstance(open_link("TCPIP0::192.168.1.40::5025::SOCKET", name="it", clock=clock, **cls.link_options), VisaLink)
+    assert isinstance(
+        open_link("TCPIP0::192.168.1.40::5025::SOCKET", name="it", clock=clock, **cls.link_options), VisaLink
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in BAUDS if name not in LINES])

@@ -309,7 +309,7 @@ def test_motor_information_has_the_fields_of_the_sheet(bench: FakeBench) -> None
     # loop and motor on, 0.4 A of 1866 an ampere, no ramps, 14.74 MHz / 100 kHz
     assert wire.receive(b"0i1") == b"0I11102EAFFFFFFFF00930111\r\n"
     assert wire.receive(b"0i2") == b"0I21102EAFFFFFFFF00A00123\r\n"
-    assert 14_740_000 / 0x93 == pytest.approx(100e3, rel=0.01)
+    assert pytest.approx(100e3, rel=0.01) == 14_740_000 / 0x93
 
 
 def test_jogs_go_forwards_and_backwards_and_answer_at_their_end(bench: FakeBench, clock: HandClock) -> None:
