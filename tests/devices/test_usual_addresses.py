@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 ADDRESSES = {
     "devices.sources.srs_ldc501.LDC501": ["TCPIP0::HOST::8888::SOCKET", "GPIB0::2::INSTR"],
-    "devices.sources.thorlabs_cld1015.CLD1015": ["USB0::0x1313::0x804F::SERIAL::INSTR"],
+    "devices.sources.thorlabs_cld1015.CLD1015": [
+        "USB0::0x1313::0x804F::SERIAL::INSTR",
+        "USB0::0x1313::0x804A::SERIAL::INSTR",
+    ],
     "devices.sources.toptica_dlcpro.DLCpro": ["TCPIP0::HOST::1998::SOCKET"],
     "devices.sources.srs_dg645.DG645": ["TCPIP0::HOST::5025::SOCKET", "TCPIP0::HOST::INSTR", "GPIB0::15::INSTR"],
     "devices.detectors.srs_sim900.SIM900": ["/dev/ttyUSB0", "socket://HOST:5025"],
