@@ -315,6 +315,18 @@ def test_a_relay_follows_its_mode_or_an_alarm(wire: Wire) -> None:
     assert wire.say(b"RELAYST? 1\n") == b"1\r\n"
 
 
+def test_the_common_commands_mean_what_ieee_488_says(wire: Wire) -> None:
+    assert wire.say(b"*ESR?\n*ESR?\n") == b"128\r\n0\r\n"  # power on, read and cleared
+    wire.say(b"*ESE 48\n*SRE 32\nNONSENSE\n")
+    assert wire.say(b"*STB?\n*STB?\n") == b"96\r\n96\r\n"  # reading does not clear it
+    wire.say(b"*RST\n")
+    assert wire.say(b"*ESE?\n*SRE?\n*ESR?\n") == b"48\r\n32\r\n32\r\n"  # a reset leaves them alone
+    wire.say(b"RANGE 1,9\n*OPC\n")
+    assert wire.say(b"*ESR?\n*OPC?\n") == b"17\r\n1\r\n"
+    wire.say(b"NONSENSE\n*CLS\n")
+    assert wire.say(b"*ESR?\n*STB?\n*TST?\n*WAI;*OPC?\n") == b"0\r\n0\r\n0\r\n1\r\n"
+
+
 def test_there_is_one_client_at_a_time(wire: Wire) -> None:
     with socket.create_connection(("127.0.0.1", wire.mount.port), timeout=5) as second:
         assert second.recv(100) == b""  # it is hung up on
