@@ -41,7 +41,8 @@ class FS740(ScpiInstrument):
     identity = r"^Stanford Research Systems,FS740"
     twin = "sim_devices.timing.srs_fs740.FS740Twin"
     wire = "tcp"
-    link_options = {"terminator": b"\r\n", "command_terminator": b"\n"}
+    usual_addresses = ("TCPIP0::HOST::5025::SOCKET", "ASRL/dev/ttyUSB0::INSTR")
+    link_options = {"baud": 115200, "terminator": b"\r\n", "command_terminator": b"\n"}
     warm_up_s: ClassVar[float] = 900.0
     lock_timeout_s: ClassVar[float] = 3600.0
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from qlab.clock import PS_PER_S
 from qlab.twin.scpi import Later, ScpiError, ScpiTwin, command, integer, optional, parameter, query
-from sim_devices.timing.fs740_receiver import EPOCH
+from sim_devices.timing.fs740_calendar import EPOCH
 
 if TYPE_CHECKING:
     from qlab.twin.bench import Bench
