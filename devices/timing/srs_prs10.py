@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["PRS10"]
 
 POLL_S = 5.0
+STEERING_1E12 = (-2000, 2000)
+"""[V1] What `SF` takes, in steps of 1e-12."""
 
 
 class PRS10(Instrument):
@@ -51,7 +53,7 @@ class PRS10(Instrument):
         parse=parse_int,
         initial=0,
         units="1e-12",
-        limits=(-2000, 2000),
+        limits=STEERING_1E12,
         verify=0,
         kind="config",
     )

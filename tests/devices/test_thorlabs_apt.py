@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
 
 from devices.polarisation.apt_link import AptDialogue
 from devices.polarisation.apt_status import STATUS_BITS, describe, troubles
+from devices.polarisation.thorlabs_k10cr1 import K10CR1
 from qlab import roles
 from qlab.errors import BadRequestError, InstrumentError, LimitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qlab.clock import SteppedClock
     from qlab.lab.build import Lab
 
 K10 = "{class: devices.polarisation.thorlabs_k10cr1.K10CR1, address: twin, settings: {offset_deg: 12.5}}"
@@ -152,3 +155,31 @@ def test_at_connection_all_paddles_are_enabled_by_one_mask(table: Callable[..., 
     assert [axis.enabled for axis in lab.twins["mpc"].axes.values()] == [True, True, True]
     lab.devices["mpc"].set([20.0, 30.0, 40.0]).wait(60)
     assert [p.get() for p in lab.devices["mpc"].controls] == pytest.approx([20.0, 30.0, 40.0], abs=0.1)
+
+
+def test_what_stands_on_the_line_at_opening_is_dropped(scripted: Callable, clock: SteppedClock) -> None:
+    """Half a message of the controller's."""
+    info = bytes.fromhex("0600 5400 81 50") + struct.pack(
+        "<i8sH4B60sHHH", 55000123, b"K10CR1", 16, 3, 0, 2, 0, b"", 1, 0, 1
+    )
+    link, port = scripted((b"", b""), (bytes.fromhex("0500 00 00 50 01"), info), terminator=b"")
+
+    def plug() -> None:
+        port.waiting = b"\x81\x04\x0e\x00\x81"
+
+    port.plug = plug
+    mount = K10CR1(name="mount", link=link, clock=clock)
+    link.identify = mount.check_identity
+    link.open()
+    assert mount.identity_text == "K10CR1 55000123"
+    assert mount.firmware == "2.0.3"
+
+
+def test_the_line_rests_for_50_ms_after_it_was_opened(table: Callable[..., Lab]) -> None:
+    lab = table(mount=K10, connect=False)
+    link = lab.devices["mount"].link
+    written_ps: list[int] = []
+    link.on_bytes = lambda way, data: written_ps.append(lab.clock.now_ps()) if way == "write" and data else None
+    began_ps = lab.clock.now_ps()
+    lab.devices["mount"].connect()
+    assert written_ps[0] - began_ps >= 50 * 10**9
