@@ -57,8 +57,10 @@ class Sight:
         M, of the modes of all photons, efficiency included; shape (modes, modes).
     delay_ps:
         When it clicks.
-    dispersion_ps_per_nm, wavelength_nm, bandwidth_nm:
+    dispersion_ps_per_nm, bandwidth_nm:
         What smears it.
+    photon:
+        The (first) one that it sees: signal and idler of the first source, of the second, ...
     """
 
     detector_id: int
@@ -66,6 +68,7 @@ class Sight:
     delay_ps: int
     dispersion_ps_per_nm: float
     bandwidth_nm: float
+    photon: int
 
 
 def sights(leaves: Sequence[Leaf], packets: Sequence[WavePacket], efficiencies: Mapping[int, float]) -> list[Sight]:
@@ -96,8 +99,8 @@ def sights(leaves: Sequence[Leaf], packets: Sequence[WavePacket], efficiencies: 
             if key in found:
                 effect += found[key].effect
             dispersion = leaf.dispersion_ps_per_nm + leaf.entries[chosen[0]].dispersion_ps_per_nm
-            bandwidth_nm = packets[leaf.parts[chosen[0]].photon].bandwidth_nm
-            found[key] = Sight(leaf.detector_id, effect, delay_ps, dispersion, bandwidth_nm)
+            photon = leaf.parts[chosen[0]].photon
+            found[key] = Sight(leaf.detector_id, effect, delay_ps, dispersion, packets[photon].bandwidth_nm, photon)
     if len(found) > MOST_SIGHTS:
         msg = (
             f"sources that interfere are seen by detectors at {len(found)} times after a pulse; at most {MOST_SIGHTS} are "
