@@ -44,7 +44,7 @@ def _pair_codes(lanes: Lanes) -> Ints:
 
 
 def _table(lanes: Lanes, by_lanes: Ints) -> Ints:
-    """Return a table by channels from one by lanes; what belongs to no lanes is never looked up, nor does it fill the cache."""
+    """Return a table by channels from one by lanes; what belongs to no lanes is never looked up."""
     table = np.zeros((max(lanes.channels) + 1) << 8, dtype=np.int64)
     table[_pair_codes(lanes)] = by_lanes
     return table
