@@ -55,8 +55,8 @@ class Receiver(Protocol):
         """Return a piece on the peer's clock, now that the times of its detections are known."""
         ...
 
-    def follow(self, lags_ps: NDArray[np.int64]) -> None:
-        """Take how much later than the peer's this party's detections of the last piece came, pair by pair."""
+    def follow(self, lag_ps: float) -> None:
+        """Take how much later than expected this party's detections of the last piece came, in the median."""
         ...
 
 

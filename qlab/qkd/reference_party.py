@@ -117,7 +117,7 @@ def _collect(party: Party, talk: Talk, receiver: Receiver) -> Conversation[SiftT
         if found is None:
             break
         if seen is not None:
-            matched = match(found, seen, policy.window_ps, tell_thirds=True)
+            matched = match(found, seen, policy.window_ps, tell_times=True)
             yield from talk.say(matched.reply)
             tally.add(found, matched.kept, matched.which)
         elif policy.chsh:
