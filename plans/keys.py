@@ -338,7 +338,7 @@ class _Hands:
             "n_key": known.n_key if known else 0,
             "n_test": known.n_test if known else 0,
             "test_error_rate": known.test_error_rate if known else statement.excess_error_rate or np.nan,
-            "key_error_rate": statement.corrected_bits / known.n_key if known else np.nan,
+            "key_error_rate": statement.corrected_bits / known.n_key if known and statement.key_bits else np.nan,
             "phase_error": known.phase_error if known else np.nan,
             "disclosed_bits": sum(statement.disclosed.values()),
             "duration_s": duration_s,
@@ -359,7 +359,8 @@ class _Hands:
             "bits": np.array([statement.key_bits for statement in keys], dtype=np.int64),
             "net_bits": np.array([statement.net_bits for statement in keys], dtype=np.int64),
             "key_error_rate": np.array(
-                [s.corrected_bits / k.n_key if k else np.nan for s, k in zip(keys, known, strict=True)], dtype=float
+                [s.corrected_bits / k.n_key if k and s.key_bits else np.nan for s, k in zip(keys, known, strict=True)],
+                dtype=float,
             ),
             "test_error_rate": np.array(
                 [k.test_error_rate if k else s.excess_error_rate or np.nan for s, k in zip(keys, known, strict=True)],

@@ -81,7 +81,7 @@ class PartySession:
         if facts.dead_time_ps and not facts.simultaneous_dead_time:
             # Dropping what clicks while another detector may be blind makes the assumption true, for some detections.
             blind_ps = max(facts.dead_time_ps)
-            facts = replace(facts, simultaneous_dead_time=True)
+            facts = replace(facts, simultaneous_dead_time=True, blind_ps=blind_ps)
         self.party = Party(role, policy_of(model), ledger, entropy, facts)
         outcomes = outcomes_of(model, mine)
         own: Tags = tags

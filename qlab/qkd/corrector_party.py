@@ -50,19 +50,20 @@ def corrector_block(party: Party, receiver: Receiver) -> Conversation[BlockState
         As there.
     """
     party.require_slots()
+    party.known = party.stated = None
     talk = yield from _await_opening(party)
     block = -1
     try:
         block = yield from _open(party, talk)
         return (yield from _make_key(party, talk, receiver, block))
     except PeerGaveUpError as error:
-        return BlockStatement.refused(block, error, talk)
+        return BlockStatement.refused(block, error, talk, party.known, party.stated)
     except PeerWentOnError as error:
         party.heard_early = error.data
-        return BlockStatement.refused(block, error, talk)
+        return BlockStatement.refused(block, error, talk, party.known, party.stated)
     except KeyRefusedError as error:
         yield from talk.say(GiveUp(str(error).encode()))
-        return BlockStatement.refused(block, error, talk)
+        return BlockStatement.refused(block, error, talk, party.known, party.stated)
     except (PeerError, LedgerError) as error:
         yield from talk.say(GiveUp(str(error).encode()))
         raise
@@ -139,6 +140,7 @@ def _make_key(party: Party, talk: Talk, receiver: Receiver, block: int) -> Conve
     raw = tally.sifted.key
     known, levels = yield from estimate_corrector(talk, policy, tally.sifted, policy.expected_error_rate)
     assumptions = party.assumptions(tally, known)
+    party.known, party.stated = known, assumptions
     assumptions.require()
 
     terms = yield from talk.hear(ReconcileOpen)

@@ -127,6 +127,9 @@ class Party:
         self.authenticator = Authenticator(ledger, role)
         self.exchange = 0
         self.error_rate = policy.expected_error_rate
+        self.known: EstimatedBlock | None = None
+        self.stated: Assumptions | None = None
+        """What is known of the block under way, and on what its key would rest."""
         self.heard_early: bytes | None = None
         """The first message of the next block, where it came before this one was given up."""
 
