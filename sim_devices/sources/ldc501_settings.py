@@ -63,15 +63,26 @@ class LaserSettings(LaserReadings):
         return self._parameters.responsivity_ua_per_mw
 
     def _actual_ma(self) -> float:
-        if not self._on:
-            return 0.0
+        return self._current_a(self._wanted(), self.actual_c()) * 1e3 if self._on else 0.0
+
+    def _wanted(self) -> float:
+        """Return what is regulated to: A with constant current, W of light with constant power."""
         if self.mode == "CC":
-            return float(self.set_ma)
-        wanted_w = min(self._wanted_ua(), self._most_ua()) / self._monitor_ua_per_mw() * 1e-3
-        low, high = 0.0, float(self.limit_ma)
-        for _ in range(HALVINGS):  # the current at which the diode is as bright as it should be
+            return float(self.set_ma) * 1e-3
+        return min(self._wanted_ua(), self._most_ua()) / self._monitor_ua_per_mw() * 1e-3
+
+    def _current_a(self, wanted: float, celsius: float) -> float:
+        """Return the current in A with which the diode does what is wanted, at most its limit."""
+        if self.mode == "CC":
+            return wanted
+        return self._current_for(wanted, celsius, float(self.limit_ma) * 1e-3)
+
+    def _current_for(self, watts: float, celsius: float, most_a: float) -> float:
+        """Return the current at which the diode is as bright as it should be."""
+        low, high = 0.0, most_a
+        for _ in range(HALVINGS):
             middle = 0.5 * (low + high)
-            bright = self._diode.power_w(middle * 1e-3, self.actual_c()) >= wanted_w
+            bright = self._diode.power_w(middle, celsius) >= watts
             low, high = (low, middle) if bright else (middle, high)
         return high
 
