@@ -64,3 +64,17 @@ def test_settings_come_back_after_a_power_cycle(table: Callable[..., Lab]) -> No
     dg.trigger().wait(30)
     assert dg.trigger_rate_hz.get() == 1e6
     assert lab.twins["dg"].peek()["edges_s"][4:6] == pytest.approx([1e-6, 2e-6])
+
+
+def test_after_a_power_cycle_there_are_no_pulses_until_they_are_asked_for(table: Callable[..., Lab]) -> None:
+    lab = table(dg=DG)
+    dg = lab.devices["dg"]
+    assert lab.twins["dg"].peek()["rate_hz"] == 1e6
+    lab.mounts["dg"].power_cycle()
+    dg.trigger().wait(30)
+    assert lab.twins["dg"].peek()["rate_hz"] == 0.0
+    assert not dg.refresh_health()
+    assert "set trigger_source to 0 again" in dg.health.reason.get()
+    dg.trigger_source.put(0)
+    assert dg.refresh_health()
+    assert lab.twins["dg"].peek()["rate_hz"] == 1e6
