@@ -139,7 +139,7 @@ def _ask(place: Found, classes: Sequence[tuple[str, DeviceClass]], clock: RealCl
         except LinkError as error:
             if not link.openings:  # another question would not help
                 return replace(place, asked=True, trouble=error.what)
-            trouble = trouble or (f"answers, but with no identity: {error.found}" if error.found else "")
+            trouble = trouble or (f"answers, but with no identity: {error.found!r}" if error.found else "")
             continue
         for name, each in alike:
             if said and re.search(str(getattr(each, "identity", "$^")), said):
