@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from qlab.twin.framing import LineFramer
 from qlab.twin.scpi import ScpiTwin, query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from qlab.clock import Clock
+    from qlab.twin.conversation import Framer
     from qlab.twin.scpi_status import ScpiError
 
 __all__ = ["SrsLastErrors"]
 
-LAST_COMMAND_ERRORS: Mapping[int, int] = {-113: 2, -109: 5, -108: 6, -103: 7, -104: 9, -224: 14, -222: 0}
-"""[V1] SRS's common table: 2 undefined, 5 missing, 6 extra, 7 null parameter, 9 bad float, 14 unknown token."""
+LAST_COMMAND_ERRORS: Mapping[int, int] = {-113: 2, -109: 5, -108: 6, -103: 7, -104: 9, -363: 8, -224: 14, -222: 0}
+"""[V1] SRS's common table: 2 undefined, 5 missing, 6 extra, 7 null parameter, 8 too long, 9 bad float, 14 unknown token."""
 ILLEGAL = 1
 
 
@@ -29,6 +31,10 @@ class SrsLastErrors(ScpiTwin):
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
         self.last_command_error = self.last_execution_error = 0
+
+    def _scpi_framer(self) -> Framer:
+        """Take CR and LF for the end of a line."""
+        return LineFramer(b"\r\n")
 
     def fail(self, error: ScpiError) -> None:
         """Keep the number; SCPI's codes are translated, positive ones are the instrument's own."""

@@ -80,7 +80,13 @@ class DG645(Instrument):
     identity = r"^Stanford Research Systems,DG645"
     twin = "sim_devices.sources.srs_dg645.DG645Twin"
     wire = "tcp"
-    link_options = {"terminator": b"\r\n", "command_terminator": b"\n"}
+    usual_addresses = (
+        "TCPIP0::HOST::5025::SOCKET",
+        "TCPIP0::HOST::INSTR",
+        "GPIB0::15::INSTR",
+        "ASRL/dev/ttyUSB0::INSTR",
+    )
+    link_options = {"baud": 9600, "terminator": b"\r\n", "command_terminator": b"\n"}
 
     class Settings(InstrumentSettings):
         """What the lab file may set."""
