@@ -141,6 +141,11 @@ def test_a_lost_1_pps_shows(wire: Wire, clock_twin: PRS10Twin) -> None:
     wire.say(b"ST?\rPL1\r")
     clock_twin.device_fault("pps_lost")
     assert wire.say(b"ST?\rST?\rTT?\r") == b"0,0,0,0,131,0\r0,0,0,0,128,0\r-1\r"
+    clock_twin.device_fault("pps_lost", active=False)
+    wire.say(b"PL0\rPL1\rST?\r")
+    wire.talk(wait_s=300.0)
+    clock_twin.device_fault("pps_lost")
+    assert wire.say(b"ST?\r") == b"0,0,0,0,134,0\r"  # it was active meanwhile, although nobody asked
 
 
 SHEET_BITS = {
@@ -194,6 +199,7 @@ def test_ranges_reach_to_their_edges(wire: Wire, name: str, low: int, high: int)
 
 
 def test_what_else_the_sheet_has(wire: Wire, clock_twin: PRS10Twin) -> None:
+    assert wire.say(b"VB?\r") == b"0\r"  # terse after power-on
     for n in range(20):
         assert float(wire.say(f"AD{n}?\r".encode())) >= 0.0
     assert wire.say(b"AD20?\r") == b""
