@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import struct
 import tracemalloc
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -295,14 +296,9 @@ def test_merging_goes_up_to_a_fault_in_one_of_the_streams(
 
     known = min(-(-until // lengths[1]) * lengths[1], 501)
     got: list[tuple[int, int]] = []
-    try:
+    with nullcontext() if known == 501 else pytest.raises(TagFileError, match="the second is broken"):
         for b in merge_streams([cut(times, i) for i, times in enumerate(streams)]):
             got += zip(b.t.tolist(), b.ch.tolist(), strict=True)
-    except TagFileError as error:
-        assert str(error) == "the second is broken"
-        assert known < 501
-    else:
-        assert known == 501
     assert got == sorted((t, i) for i, times in enumerate(streams) for t in times if t < known)
 
 
