@@ -47,8 +47,9 @@ class ChannelInfo:
 class TagsInfo:
     """What a file of time tags holds.
 
-    `tick_ps` is the instrument's tick where the file or the user says it, a decimal number or a fraction, or ? where metadata are
-    damaged; `fault` what ended the file before its end (a cut, a flipped bit, a killed writer), empty where nothing did.
+    `tick_ps` is the instrument's tick where the file or the user says it, a decimal number or a fraction; ? where metadata
+    are damaged.  `fault` is what ended the file before its end (a cut, a flipped bit, a killed writer), empty where
+    nothing did.
     """
 
     path: str
