@@ -66,7 +66,7 @@ class Drawer(Protocol):
     knobs: list[Knob]
 
     def arrivals(self, cell: int) -> dict[int, list[NDArray[np.int64]]]:
-        """Return for each detector the arrivals of the photons emitted in one cell, not sorted."""
+        """Return for each detector the arrivals of the photons emitted in one cell, not sorted; see `Outcome.arrives_at`."""
         ...
 
 
@@ -288,14 +288,14 @@ class LineDrawer:
         found = categories(self._line, self._detectors, t_ps)
         if not found:
             return None
-        numbers: dict[tuple[int, int], int] = {}
+        numbers: dict[tuple[int, int, int, bool], int] = {}
         outcomes: list[tuple[int, Outcome]] = []
         masks = []
         for category in found:
             mask = 0
             for side, outcome in enumerate((category.signal, category.idler)):
                 if outcome is not None:
-                    place = (side, id(outcome.port))
+                    place = (side, id(outcome.port), outcome.delay_ps, outcome.bright)
                     if place not in numbers:
                         numbers[place] = len(outcomes)
                         outcomes.append((side, outcome))
@@ -306,7 +306,7 @@ class LineDrawer:
             raise WorldError(msg)
         weights = [category.probability for category in found]
         ports = tuple(self._port(side, outcome, t_ps) for side, outcome in outcomes)
-        detectors = tuple(outcome.port.detector_id for _, outcome in outcomes)
+        detectors = tuple(outcome.arrives_at for _, outcome in outcomes)
         return _Drawing(sum(weights), OutcomeTable.build(weights, masks), ports, detectors)
 
     def _port(self, side: int, outcome: Outcome, t_ps: int) -> PortTable:
