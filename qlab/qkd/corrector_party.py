@@ -17,12 +17,12 @@ from qlab.qkd.block_messages import (
     KeyTerms,
     Piece,
     PieceReady,
-    ReconcileOpen,
 )
 from qlab.qkd.conversation import HEAR, PARTS_LOG2, PeerGaveUpError, PeerWentOnError, Talk, long_work
 from qlab.qkd.estimating import complete_corrector, estimate_corrector
 from qlab.qkd.messages import decode
 from qlab.qkd.party import SiftTally, settle, take_settlement
+from qlab.qkd.reconcile_messages import ReconcileOpen
 from qlab.qkd.reconciling import correct_frames
 from qlab.qkd.sifting import SiftAnswer, SiftOffer, answer_with_lags, offer, take
 from qlab.qkd.toeplitz import amplify
