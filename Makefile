@@ -53,9 +53,10 @@ interop: $(VENV)/.dev  ## public drivers that nobody here wrote, on our twins
 cassettes: $(VENV)/.dev  ## record the cassettes of the conformance tests anew, from the twins
 	$(BIN)/python -m tests.conformance.cassettes_of_twins
 
-pages: $(VENV)/.dev  ## write docs/instruments anew, from the classes
+pages: $(VENV)/.dev  ## write docs/instruments, docs/roles.md and docs/verified-facts.md anew
 	$(BIN)/python -m qlab.lab.pages docs/instruments
 	$(BIN)/python -m qlab.lab.role_table docs/roles.md
+	$(BIN)/python -m tests.facts.page
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage qlab-data

@@ -1,11 +1,10 @@
-"""Relation of two clocks from photon pairs: the search beside fpfind, errors against the truth, and the speed of tracking.
+"""Relation of two clocks from photon pairs: the search beside fpfind, and the speed of tracking.
 
-    python benchmarks/bench_clock_search.py [--seeds N] [--fpfind PATH] [--only side,errors,tracking] [--case NAME]
+    python benchmarks/bench_clock_search.py [--seeds N] [--fpfind PATH] [--only side,tracking] [--case NAME]
 
-The cases are those of a table measured with fpfind 3.3.6 (100 kcps and a jitter of 0.35 ns a side, 12 s), and beyond it
-drifts and fades.  Side by side, both programs read the same two files of S-Fifteen a1 records in processes of their own:
-wall time, processor time and peak memory include start-up and reading.  fpfind's errors are those at the time that it refers
-to, the common start; ours those in the middle of the 4 s used.  `bound` is the Cramer-Rao bound of the pairs in them.
+Side by side, both programs read the same two files of 12 s of S-Fifteen a1 records in processes of their own: wall time,
+processor time and peak memory include start-up and reading.  fpfind's errors are those at the time that it refers to, the
+common start; ours those in the middle of the 4 s used.  Errors over many seeds are those of `bench_timing.py`.
 """
 
 from __future__ import annotations
@@ -19,76 +18,29 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from clock_cases import CASES, Case
+
 from qlab.timing.acquire import ClockLock, Search, acquire
 from qlab.timing.track import ClockTracker
 from tests.timing.pairs import Times, TwoClocks, tags_of_pairs
-
-JITTER_PS = 350.0
-PRECISE, FAST = "-q23 -R64", "-q20 -R256"
-SCAN = "-q20 -R256 -P --precomp-step 1e-6"
-
-
-@dataclass(frozen=True)
-class Case:
-    """Clocks, the part of tags that are pairs, when there are none (and no other light), and fpfind's options to try."""
-
-    name: str
-    pairs: float
-    clocks: TwoClocks
-    fade_s: tuple[float, float] = (0.0, 0.0)
-    dark: bool = False
-    peers: tuple[str, ...] = ("", SCAN)
-
-    def tags(self, seed: int, duration_s: float) -> tuple[Times, Times]:
-        """Return the tags of both."""
-        return tags_of_pairs(
-            self.clocks,
-            seed=seed,
-            pairs=self.pairs,
-            duration_s=duration_s,
-            jitter_ps=JITTER_PS,
-            fade_s=self.fade_s,
-            dark=self.dark,
-        )
-
-
-MS = 10**9
-CASES = [
-    Case("5 %", 0.05, TwoClocks(MS)),
-    Case("5 %, 0.1 ppm", 0.05, TwoClocks(MS, 1e-7)),
-    Case("5 %, 10 ppm", 0.05, TwoClocks(MS, 1e-5), peers=("", PRECISE, FAST, SCAN)),
-    Case("10 %, 10 ppm", 0.10, TwoClocks(MS, 1e-5), peers=(FAST, SCAN)),
-    Case("2 %, 10 ppm", 0.02, TwoClocks(MS, 1e-5), peers=(FAST, SCAN)),
-    Case("1 %, 10 ppm", 0.01, TwoClocks(37 * MS, 1e-5), peers=(SCAN,)),
-    Case("1 %, -95 ppm, -190 ms", 0.01, TwoClocks(-190 * MS, -9.5e-5), peers=(SCAN,)),
-    Case("5 %, 10 ppm, 2e-8/s", 0.05, TwoClocks(MS, 1e-5, 2e-8), peers=(SCAN,)),
-    Case("2 %, 10 ppm, 2e-8/s", 0.02, TwoClocks(MS, 1e-5, 2e-8), peers=(SCAN,)),
-    Case("5 %, 10 ppm, -1e-7/s", 0.05, TwoClocks(MS, 1e-5, -9e-8), peers=(SCAN,)),
-    Case("5 %, no pairs 1..3 s", 0.05, TwoClocks(MS, 1e-5), (1.0, 3.0), peers=(SCAN,)),
-    Case("5 %, dark 1..3 s", 0.05, TwoClocks(MS, 1e-5), (1.0, 3.0), dark=True, peers=(SCAN,)),
-    Case("2 %, 2e-8/s, dark 1..2 s", 0.02, TwoClocks(MS, 1e-5, 2e-8), (1.0, 2.0), dark=True, peers=(SCAN,)),
-]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--fpfind", default=shutil.which("fpfind"), help="its command, run beside ours")
-    parser.add_argument("--only", default="side,errors,tracking")
+    parser.add_argument("--only", default="side,tracking")
     parser.add_argument("--case", help="only cases with this text in their name")
     options = parser.parse_args()
     cases = [case for case in CASES if options.case is None or options.case in case.name]
     if "side" in options.only:
         side_by_side(cases, options.fpfind)
-    if "errors" in options.only:
-        errors(cases, options.seeds)
     if "tracking" in options.only:
         tracking(options.seeds)
 
@@ -158,46 +110,6 @@ def _errors(case: Case, offset_ps: float, frequency: float, at_ps: int) -> str:
     of = frequency - case.clocks.frequency - case.clocks.drift_per_s * at_ps * 1e-12
     verdict = "" if abs(off) < 1e5 and abs(of) < 1e-6 else "  WRONG"
     return f"{off / 1e3:10.3f} ns {of:10.1e}{verdict}"
-
-
-def errors(cases: list[Case], seeds: int) -> None:
-    used = Search().span_s
-    print(f"\nerrors against the truth, {seeds} seeds each, {used:g} s used; rms with the bound's behind it")
-    print(f"{'case':26} locks  cpu s (most)   offset ps  bound   frequency  bound    drift /s   largest ps, frequency")
-    for case in cases:
-        seconds, found = [], []
-        for seed in range(seeds):
-            a, b = case.tags(1000 + seed, used + 0.45)
-            begin = time.process_time()
-            lock = acquire(a, b)
-            seconds.append(time.process_time() - begin)
-            if isinstance(lock, ClockLock):
-                c, s = case.clocks, lock.reference_ps * 1e-12
-                found.append(
-                    (
-                        lock.offset_ps - float(c.difference_ps(lock.reference_ps)),
-                        lock.frequency - c.frequency - c.drift_per_s * s,
-                        lock.drift_per_s - c.drift_per_s,
-                    )
-                )
-        rms = np.sqrt(np.mean(np.square(found), axis=0)) if found else np.full(3, np.nan)
-        most = np.abs(found).max(axis=0) if found else np.full(3, np.nan)
-        bound = cramer_rao(case, used)
-        print(
-            f"{case.name:26} {len(found):3}/{seeds:<3} {statistics.median(seconds):5.1f} ({max(seconds):4.1f})  "
-            f"{rms[0]:9.2f} {bound[0]:6.2f}   {rms[1]:8.1e} {bound[1]:8.1e}  {rms[2]:8.1e}   {most[0]:8.1f} {most[1]:9.1e}",
-            flush=True,
-        )
-
-
-def cramer_rao(case: Case, used_s: float) -> tuple[float, float]:
-    """Return the bound of offset (ps) and frequency in mid-span from all pairs of the span, for an unknown parabola."""
-    a, _ = tags_of_pairs(case.clocks, seed=0, pairs=1.0, duration_s=used_s + 0.4, fade_s=case.fade_s)
-    s = (a - a.mean()) * 1e-12
-    s = s[np.abs(s) < used_s / 2.0]
-    phi = np.stack([s**0, s, s * s / 2.0], axis=1)
-    covariance = np.linalg.inv(phi.T @ phi * case.pairs / (2.0 * JITTER_PS**2))
-    return float(covariance[0, 0] ** 0.5), float(covariance[1, 1] ** 0.5 * 1e-12)
 
 
 def tracking(seeds: int) -> None:

@@ -62,6 +62,8 @@ class Instrument(Device):
     twin: ClassVar[str] = ""
     """Dotted name of the twin's class."""
     wire: ClassVar[Literal["tcp", "serial", "zmq", "udp"]] = "tcp"
+    usual_addresses: ClassVar[tuple[str, ...]] = ()
+    """Where its maker has it listen, as a lab file's `address`; HOST, SERIAL and the like are to be filled in."""
     link_options: ClassVar[Mapping[str, Any]] = {}
     further_links: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Further ports of the instrument and their link options: each is a port of its twin, a setting that holds the address of

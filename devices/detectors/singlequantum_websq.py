@@ -44,6 +44,7 @@ class WebSQ(Instrument):
     identity = r"^WebSQ with [1-9]"
     twin = "sim_devices.detectors.singlequantum_websq.WebSQTwin"
     wire = "tcp"
+    usual_addresses = ("TCPIP0::HOST::12000::SOCKET",)
     link_options = {"terminator": ETB, "command_terminator": b"", "encoding": "utf-8"}
 
     class Settings(InstrumentSettings):

@@ -30,6 +30,7 @@ class SIM900(ModuleDialogue):
     identity = r"^Stanford Research Systems,SIM900"
     twin = "sim_devices.detectors.srs_sim900.SIM900Twin"
     wire = "serial"
+    usual_addresses = ("/dev/ttyUSB0", "socket://HOST:5025")
     link_options = {"baud": 9600, "terminator": b"\r\n", "command_terminator": b"\n"}
     line_break = b"\r"
 

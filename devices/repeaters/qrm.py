@@ -58,6 +58,7 @@ class QRM(QubitModule):
     identity = r",QRM-\d+Q,"
     twin = "sim_devices.repeaters.qrm.QRMTwin"
     wire = "tcp"
+    usual_addresses = ("TCPIP0::HOST::5025::SOCKET", "TCPIP0::HOST::hislip0,4880::INSTR")
 
     class Settings(InstrumentSettings):
         """What the lab file may set."""

@@ -40,7 +40,7 @@ class DecopDialogue(Instrument):
     def ask(self, command: str, *, delay_s: float = 0.0, timeout_s: float | None = None) -> str:
         """Return the value that a call brings; raises `InstrumentError` for one that the controller refuses."""
         found = self.link.ask(command, delay_s=delay_s, timeout_s=timeout_s)
-        if found.startswith("Error:"):
+        if any(line.startswith("Error:") for line in found.splitlines()):  # the first or the last [V2]
             what = "the controller refused a question"
             raise InstrumentError(what, device=self.name, command=command, found=found, expected="a value")
         return found

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["EPPS"]
 
 HEATER_LOOP, PELTIER_LOOP, LASER_ON, LASER_RAIL = 1, 2, 4, 512
-RAMP_MA, RAMP_S = 1.0, 0.05
+RAMP_MA, RAMP_S = 1.0, 0.05  # [V1] as the vendor's library ramps
 TOLERANCE_C, TIMEOUT_S, POLL_S = 0.1, 900.0, 1.0
 LASER_TOLERANCE_C = 2.0
 """[INF] A laser that is further from its set point than this has lost its temperature control."""

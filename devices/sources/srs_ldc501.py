@@ -19,6 +19,8 @@ __all__ = ["LDC501"]
 
 SETTLING_S = 0.02
 """[V2] Light settles within 2.5 ms; drivers wait 15 ms before they ask for errors."""
+MOST_MA = {"500": 100.0, "501": 500.0, "502": 2000.0}
+"""[V2] By model, in the high range."""
 TEC_TOLERANCE_C, TEC_TIMEOUT_S, TEC_POLL_S = 0.05, 120.0, 0.5
 TRIPS = {
     8: "the interlock is open",
@@ -33,24 +35,30 @@ TRIPS = {
 SENSOR_FAULT = 1 << 7
 
 
+class _CurrentLimit(ScpiSignal):
+    """The limit of the current, as far as the model goes."""
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        return 0.0, MOST_MA.get(self.parent.identity_text.partition(",LDC")[2][:3], MOST_MA["501"])
+
+
 class _DriveCurrent(ScpiSignal):
     """The set current, never above the current limit."""
 
     @property
     def limits(self) -> tuple[float, float] | None:
-        low, high = self._limits or (0.0, 0.0)
-        return low, min(high, self.parent.current_limit_ma.get())
+        return 0.0, self.parent.current_limit_ma.get()
 
 
-def _milliampere(name: str, **more: Any) -> Cpt:
-    cls = more.pop("cls", ScpiSignal)
+def _milliampere(name: str, cls: type[ScpiSignal], **more: Any) -> Cpt:
     return Cpt(
         cls,
         query=f"{name}?",
         command=name + " {:.3f}",
         units="mA",
         precision=3,
-        limits=(0.0, 500.0),
+        limits=(0.0, MOST_MA["501"]),
         verify=0.01,
         kind="config",
         **more,
@@ -63,6 +71,8 @@ class LDC501(Laser):
     identity = r"^Stanford Research Systems,LDC50[012]"
     twin = "sim_devices.sources.srs_ldc501.LDC501Twin"
     wire = "tcp"
+    link_options = {"baud": 9600}
+    usual_addresses = ("TCPIP0::HOST::8888::SOCKET", "GPIB0::2::INSTR", "ASRL/dev/ttyUSB0::INSTR")
 
     class Settings(InstrumentSettings):
         """What the lab file may set."""
@@ -85,8 +95,8 @@ class LDC501(Laser):
     measured_temperature_c = Cpt(ScpiSignal, query="TTRD?", units="degC", precision=3, kind="normal")
     monitor_ua = Cpt(ScpiSignal, query="RIPD?", units="uA", precision=3, kind="normal")
     voltage_v = Cpt(ScpiSignal, query="RVLD?", units="V", precision=3, kind="omitted")
-    current_limit_ma = _milliampere("SILM", initial=250.0)
-    current_ma = _milliampere("SILD", cls=_DriveCurrent)
+    current_limit_ma = _milliampere("SILM", _CurrentLimit, initial=250.0)
+    current_ma = _milliampere("SILD", _DriveCurrent)
     temperature_c = Cpt(
         ScpiSignal,
         query="TEMP?",
@@ -110,7 +120,8 @@ class LDC501(Laser):
     )
 
     def prepare(self) -> None:
-        """Unlock the interface, have numbers for words, and forget errors from before our time."""
+        """Unlock the interface behind an empty line, have numbers for words, and forget errors from before our time."""
+        self.link.tell("")
         self.link.tell("ULOC 1")
         self.link.tell("TOKN OFF")
         self.link.tell("*CLS")

@@ -1,6 +1,7 @@
 """Thorlabs CLD1015: butterfly laser mount with laser and TEC driver; pumps the crystal.
 
-SCPI-1999 over USBTMC (the twin: over TCP); current 0 to 1.5 A, diode temperature 5 to 70 degC.  Emission is switched on by
+SCPI-1999 over USBTMC (the twin: over TCP); current 0 to 1.5 A, diode temperature 5 to 70 degC.  The bench-top ITC4000 series
+speaks the same words.  Emission is switched on by
 `emission` alone (`switch_on` is its short form): never at connection, never after a reconnection.  Leaving a stage, a
 failed stop and every abnormal end switch it off; the current stays set.
 """
@@ -42,9 +43,10 @@ class _DriveCurrent(ScpiSignal):
 class CLD1015(Laser, ScpiInstrument):
     """The pump laser; role `qlab.roles.PhotonSource`."""
 
-    identity = r"^Thorlabs,CLD101\d"
+    identity = r"^(Thorlabs,CLD101\d|THORLABS,ITC40\d\d)"
     twin = "sim_devices.sources.thorlabs_cld1015.CLD1015Twin"
     wire = "tcp"
+    usual_addresses = ("USB0::0x1313::0x804F::SERIAL::INSTR", "USB0::0x1313::0x804A::SERIAL::INSTR")
 
     class Settings(InstrumentSettings):
         """What the lab file may set."""

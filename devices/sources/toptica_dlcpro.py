@@ -36,6 +36,7 @@ class DLCpro(DecopDialogue, Laser):
 
     identity = r"^DLC pro"
     twin = "sim_devices.sources.toptica_dlcpro.DLCproTwin"
+    usual_addresses = ("TCPIP0::HOST::1998::SOCKET",)
 
     class Settings(InstrumentSettings):
         """What the lab file may set."""

@@ -59,6 +59,7 @@ class ID900(TaggingInstrument):
     """
 
     identity = r"ID ?Quantique,ID(900|1000)"
+    usual_addresses = ("tcp://169.254.99.1xx:5555",)
     twin = "sim_devices.taggers.idquantique_id900.ID900Twin"
     wire = "zmq"
     further_links = {"datalink": {}}

@@ -86,7 +86,8 @@ def _page(name: str, cls: Any, module: ModuleType, device: Any, twin: Any) -> st
     lines += ["| | |", "|---|---|"]
     lines += [f"| class | `{name}` |", f"| twin | `{cls.twin}` |", f"| wire | {cls.wire} |"]
     lines += [f"| identity | `{_cell(cls.identity)}` |", ""]
-    lines += ["## In a lab file", "", "```yaml", "name:", f"  class: {name}", "  address: twin", "```", ""]
+    real = [f'  # or: "{address}"' for address in getattr(cls, "usual_addresses", ())]
+    lines += ["## In a lab file", "", "```yaml", "name:", f"  class: {name}", "  address: twin", *real, "```", ""]
     lines += _fields("`settings:`", cls.Settings)
     parameters = parameters_of(type(twin))
     if parameters is not None:

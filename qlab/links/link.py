@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from qlab.clock import PS_PER_S
 from qlab.errors import (
@@ -13,15 +13,13 @@ from qlab.errors import (
     LinkClosedError,
     LinkError,
     LinkTimeoutError,
-    WrongIdentityError,
 )
-from qlab.links.channel import SHOWN, Channel
-from qlab.links.lock import ClockLock
+from qlab.links.channel import SHOWN
 from qlab.links.policy import LinkPolicy
+from qlab.links.steady import SteadyChannel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
     from typing import Self
 
     from qlab.clock import Clock, Peer
@@ -31,7 +29,7 @@ __all__ = ["Link"]
 T = TypeVar("T")
 
 
-class Link(Channel):
+class Link(SteadyChannel):
     """The byte channel to one instrument; safe to use from several threads, one dialogue at a time.
 
     Parameters
@@ -65,9 +63,6 @@ class Link(Channel):
         How often the link was opened.
     """
 
-    drains: ClassVar[bool] = False
-    """Whether closing and opening leaves late bytes on the wire, so that they must be waited out."""
-
     def __init__(
         self,
         address: str,
@@ -81,43 +76,13 @@ class Link(Channel):
         encoding: str = "ascii",
         greeting: bytes = b"",
     ) -> None:
-        super().__init__(address, name=name, clock=clock, peer=peer)
-        self.policy = policy or LinkPolicy()
+        policy = policy or LinkPolicy()
+        super().__init__(address, name=name, clock=clock, peer=peer, policy=policy, greeting=greeting)
         self.terminator = terminator
         self.command_terminator = terminator if command_terminator is None else command_terminator
         self.encoding = encoding
-        self.greeting = greeting
         self.identify: Callable[[Link], None] | None = None
         self.restore: Callable[[Link], None] | None = None
-        self.openings = 0
-        self.lock = ClockLock(clock)
-        self._depth = 0
-        self._known = False
-        self._recovering = False
-
-    # Life.
-
-    def open(self) -> None:
-        """Open, identify and restore; raises `LinkClosedError` where nobody answers at the address."""
-        with self.lock:
-            if not self.is_open:
-                self._recover()
-
-    def close(self) -> None:
-        """Close; safe at any moment, and waits for another thread's dialogue to end."""
-        with self.lock:
-            self._unplug()
-
-    def __enter__(self) -> Self:
-        self.open()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
-
-    def distrust(self) -> None:
-        """Make the link resynchronise before the next byte is believed."""
-        self.suspect = True
 
     @contextmanager
     def transaction(self) -> Iterator[Self]:
@@ -155,12 +120,7 @@ class Link(Channel):
         """Read up to and including a terminator; returns without it."""
         end = self.terminator if terminator is None else terminator
         with self.lock:
-            deadline_ps = self._deadline(self._patience_s(timeout_s))
-            searched = 0
-            while (found := self._buffer.find(end, searched)) < 0:
-                searched = max(len(self._buffer) - len(end) + 1, 0)
-                self._need(deadline_ps, end)
-            return self._consume(found, len(end))
+            return self._read_until(end, self._deadline(self._patience_s(timeout_s)))
 
     def read_exact(self, count: int, timeout_s: float | None = None) -> bytes:
         """Read exactly `count` bytes."""
@@ -313,14 +273,6 @@ class Link(Channel):
                 raise self._bad(bytes(self._buffer[:SHOWN]), "more bytes than one reply came", "one reply")
             return reply
 
-    def _ready(self) -> None:
-        """Be open and in step before a dialogue begins; in the middle of one it is too late for that."""
-        if self.is_open and (self._recovering or not self.suspect):
-            return
-        if self._recovering or self._depth:
-            raise self._gone(None)
-        self._recover()
-
     def _expect_silence(self) -> None:
         """Resynchronise where the connection was lost, or bytes came that belong to no question of ours."""
         try:
@@ -334,72 +286,13 @@ class Link(Channel):
                 raise self._bad(bytes(self._buffer[:SHOWN]), "bytes came that nobody asked for", "silence")
             self._recover()  # nothing of this dialogue was sent yet, so it may still begin
 
-    def _recover(self) -> None:
-        """Open, or resynchronise; identify and restore; as often and as long as the policy allows."""
-        late, begun = self.suspect and self.drains, self._begun
-        self.suspect = self._recovering = True
-        try:
-            with self._limited(self.policy.recovery_s):
-                for left in reversed(range(self.policy.reconnects + 1)):
-                    try:
-                        self._recover_once(late)
-                        break
-                    except (LinkClosedError, LinkTimeoutError, BadReplyError, WrongIdentityError) as error:
-                        again = self.drains or not isinstance(error, WrongIdentityError)
-                        late = self.drains
-                        if isinstance(error, LinkClosedError) or not late:
-                            self._unplug()
-                        if not left or not again or self._time_is_over():
-                            raise self._unreachable(error) from error
-                    self._sleep(self.policy.reconnect_delay_s)
-            self.suspect = False
-        except LinkError:
-            self._unplug()
-            raise
-        finally:
-            self._recovering, self._begun = False, begun
-
-    def _recover_once(self, late: bool) -> None:
-        """Do one attempt; `late` where bytes of an earlier dialogue may still come over the line."""
-        if not (late and self.is_open):
-            self._plug()
-            self.openings += 1
-            if self.greeting:
-                self._hear_greeting()
-        if late:
-            self._wait_for_silence()
+    def _identify(self) -> None:
         if self.identify is not None:
             self.identify(self)
-        if late and self._wait_for_silence():
-            # Two replies to the identity query were under way: the one that we believed was not the last.
-            raise self._bad(None, "bytes came that nobody asked for", "silence")
-        if self._known and self.restore is not None:
+
+    def _restore(self) -> None:
+        if self.restore is not None:
             self.restore(self)
-        self._known = True
-
-    def _hear_greeting(self) -> None:
-        self._await_greeting(self.greeting)
-        self.read_until(self.greeting)
-        self._forget()
-
-    def _wait_for_silence(self) -> bool:
-        """Drop what comes until nothing does for `silence_s`; return whether anything came."""
-        came = bool(self._buffer)
-        self._forget()
-        while self._arrive(self._deadline(self.policy.silence_s), 1):
-            came = True
-            self._forget()
-            if self._time_is_over():
-                raise self._bad(None, "the instrument does not fall silent", f"{self.policy.silence_s:g} s of silence")
-        return came
-
-    def _time_is_over(self) -> bool:
-        return self._limit_ps is not None and self.clock.now_ps() >= self._limit_ps
-
-    def _read_exact(self, count: int, deadline_ps: int) -> bytes:
-        while len(self._buffer) < count:
-            self._need(deadline_ps, count - len(self._buffer))
-        return self._consume(count)
 
     def _patience_s(self, timeout_s: float | None) -> float:
         return self.policy.timeout_s if timeout_s is None else timeout_s
@@ -411,10 +304,6 @@ class Link(Channel):
             msg = f"{self.name}: command {text!r} cannot be sent as {self.encoding}; nothing was sent"
             raise BadRequestError(msg) from error
 
-    def _bad(self, found: bytes | None, what: str, expected: str) -> BadReplyError:
-        self.suspect = True
-        return BadReplyError(what, device=self.name, command=self._command, found=found, expected=expected)
-
     def _timeout(self, command: bytes, wait_s: float, tries: int, error: LinkError) -> LinkTimeoutError:
         return LinkTimeoutError(
             f"no complete reply within {wait_s:g} s, tried {tries} times",
@@ -423,18 +312,4 @@ class Link(Channel):
             found=error.found,
             expected=error.expected,
             hint=f"is the instrument at {self.address} switched on, and not in use by another program?",
-        )
-
-    def _unreachable(self, error: LinkError) -> LinkError:
-        """Say what a failed recovery means: who answers nothing, or nonsense, cannot be reached."""
-        if isinstance(error, (LinkClosedError, WrongIdentityError)):
-            return error
-        self._unplug()
-        return LinkClosedError(
-            f"cannot be reached at {self.address}: {error.what}",
-            device=self.name,
-            command=error.command,
-            found=error.found,
-            expected=error.expected,
-            hint="is it switched on, is the address right, does another program use it?",
         )

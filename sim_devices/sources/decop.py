@@ -5,6 +5,8 @@ Written from protocol sheet 05.  A `Tree` is what a controller knows by name.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
 import re
 from dataclasses import dataclass
@@ -13,9 +15,9 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["DecopError", "Item", "Tree", "Value", "encode", "parse_call"]
+__all__ = ["DecopError", "Item", "Tree", "Value", "as_number", "encode", "parse_call"]
 
-Value: TypeAlias = bool | int | float | str
+Value: TypeAlias = "bool | int | float | str | bytes | tuple[Value, ...]"
 
 NO_VALUE, UNAVAILABLE = -3, -20  # [V1] seen on hardware
 UNKNOWN, READ_ONLY, OUT_OF_RANGE, WRONG_TYPE, SYNTAX = -21, -22, -23, -24, -25  # [INF]
@@ -71,6 +73,10 @@ def encode(value: Value) -> str:
         return "#t" if value else "#f"
     if isinstance(value, str):
         return f'"{value}"'
+    if isinstance(value, bytes):
+        return f'"{base64.b64encode(value).decode()}"'
+    if isinstance(value, tuple):
+        return f"({' '.join(encode(each) for each in value)})"
     if isinstance(value, int):
         return str(value)
     text = f"{value:.6f}".rstrip("0")
@@ -78,7 +84,16 @@ def encode(value: Value) -> str:
 
 
 def decode(text: str, like: Value) -> Value:
-    """Read a value of the same type as `like`."""
+    """Read a value of the same type as `like`; a tuple has a quotation mark before it."""
+    if isinstance(like, bytes) and len(text) > 1 and text[0] == text[-1] == '"':
+        try:
+            return base64.b64decode(text[1:-1], validate=True)
+        except binascii.Error:
+            raise DecopError(WRONG_TYPE) from None
+    if isinstance(like, tuple) and text.startswith("'("):
+        parts = parse_call(text[1:])
+        if len(parts) == len(like):
+            return tuple(decode(part, each) for part, each in zip(parts, like, strict=True))
     if isinstance(like, bool) and text.lower() in ("#t", "#f"):
         return text.lower() == "#t"
     if isinstance(like, str) and len(text) > 1 and text[0] == text[-1] == '"':
@@ -87,6 +102,13 @@ def decode(text: str, like: Value) -> Value:
         return int(text)
     if isinstance(like, float) and _REAL.fullmatch(text) and math.isfinite(float(text)):
         return float(text)
+    raise DecopError(WRONG_TYPE)
+
+
+def as_number(value: Value) -> float:
+    """Return a number or a switch as a number."""
+    if isinstance(value, bool | int | float):
+        return float(value)
     raise DecopError(WRONG_TYPE)
 
 
@@ -126,9 +148,9 @@ class Tree:
         if item.put is None:
             raise DecopError(READ_ONLY)
         value = decode(text, item.get())
-        if item.limits is not None and not isinstance(value, str):
+        if item.limits is not None:
             low, high = item.limits()
-            if not low <= value <= high:
+            if not low <= as_number(value) <= high:
                 raise DecopError(OUT_OF_RANGE)
         item.put(value)
 

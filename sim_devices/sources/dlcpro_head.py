@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from qlab.clock import PS_PER_S
 from qlab.physics.knob import Knob, Ramp, Relaxation
 from qlab.physics.source import LaserDiode
+from sim_devices.sources.decop import as_number
 
 if TYPE_CHECKING:
     from qlab.physics.knob import Profile
@@ -81,7 +82,7 @@ class LaserHead:
 
     def number(self, name: str) -> float:
         """Return a setting."""
-        return float(self._values[name])
+        return as_number(self._values[name])
 
     def on(self, name: str) -> bool:
         """Return a switch."""

@@ -120,9 +120,10 @@ class _Monitor:
 
 
 def _changed(watch: _Watch, value: Value) -> bool:
-    if watch.last is None or isinstance(value, str) or isinstance(watch.last, str):
+    if watch.last is None or not isinstance(value, bool | int | float):
         return value != watch.last
-    return decop.encode(value) != decop.encode(watch.last) and abs(value - watch.last) >= watch.threshold
+    away = abs(value - decop.as_number(watch.last))
+    return decop.encode(value) != decop.encode(watch.last) and away >= watch.threshold
 
 
 def _number(text: str) -> float:

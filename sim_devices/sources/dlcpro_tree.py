@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from sim_devices.sources.decop import Item, Tree
+from sim_devices.sources.decop import Item, Tree, as_number
 from sim_devices.sources.dlcpro_head import REFERENCE, STATES
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ def build_tree(twin: DLCproTwin, head: LaserHead, values: dict[str, Value], p: P
 
         def put(value: Value) -> None:
             other = head.number("scan:offset") - sign * head.number("scan:amplitude") / 2.0
-            values["scan:offset"], values["scan:amplitude"] = (float(value) + other) / 2.0, abs(float(value) - other)
+            here = as_number(value)
+            values["scan:offset"], values["scan:amplitude"] = (here + other) / 2.0, abs(here - other)
 
         return Item(get, put)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,6 +24,7 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    model: Literal["LDC500", "LDC501", "LDC502"] = "LDC501"
     serial: str = "098023"
     firmware: str = "2.00"
     threshold_ma: float = Field(35.0, ge=0, description="[INF] a violet diode, typical data-sheet value")
@@ -39,7 +40,7 @@ class LaserReadings(Ldc501Tec):
     """What the laser driver measures."""
 
     _on: bool
-    _words: bool
+    words: bool
     _range: str
     laser_status: StatusGroup
     _diode: LaserDiode
@@ -86,15 +87,15 @@ class LaserReadings(Ldc501Tec):
         return self.laser_status.read_event()
 
     def _token(self, word: str, *, value: int) -> str:
-        return word if self._words else str(value)
+        return word if self.words else str(value)
 
     @command("TOKN", boolean)
     def _tokens(self, on: bool) -> None:
-        self._words = on
+        self.words = on
 
     @query("TOKN?")
     def _tokens_query(self) -> str:
-        return self._token("ON" if self._words else "OFF", value=int(self._words))
+        return self._token("ON" if self.words else "OFF", value=int(self.words))
 
     @query("RNGE?")
     def _range_query(self) -> str:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from qlab.twin.scpi import parameter
+from qlab.twin.scpi import ScpiError, parameter
 from sim_devices.sources.ldc501_readings import LaserReadings
+from sim_devices.sources.ldc501_tokens import Token
 
 __all__ = ["I_LIMIT", "P_LIMIT", "RANGES_MA", "V_LIMIT", "LaserSettings"]
 
-RANGES_MA = {"HIGH": 500.0, "LOW": 250.0}  # [V2] of an LDC501
+RANGES_MA = {
+    "LDC500": {"HIGH": 100.0, "LOW": 50.0},
+    "LDC501": {"HIGH": 500.0, "LOW": 250.0},
+    "LDC502": {"HIGH": 2000.0, "LOW": 1000.0},
+}
+"""[V2] By model."""
+LIGHT_TOO_STRONG = 1  # [INF] LEXE? of a change to constant power above the photodiode's limit
 I_LIMIT, P_LIMIT, V_LIMIT = 1 << 5, 1 << 6, 1 << 7
 """[INF] Bits of `LDCR?`, read off a figure."""
 WARNING_V = 0.25
@@ -18,13 +25,13 @@ HALVINGS = 60
 class LaserSettings(LaserReadings):
     """Current, limits, photodiode, trips and masks."""
 
-    mode = parameter("SMOD", "CC", choices=("CC", "CP"), changed="_light_changed")
-    set_ma = parameter("SILD", 0.0, limits=(0.0, 500.0), fmt=".3f", changed="_light_changed")
-    limit_ma = parameter("SILM", 250.0, limits=(0.0, 500.0), fmt=".3f", changed="_limit_changed")
+    mode = Token("SMOD", ("CC", "CP"), "_mode_changed")
+    set_ma = parameter("SILD", 0.0, fmt=".3f", changed="_light_changed")
+    limit_ma = parameter("SILM", 250.0, fmt=".3f", changed="_limit_changed")
     limit_v = parameter("SVLM", 10.0, limits=(0.1, 10.0), fmt=".3f", changed="_light_changed")
-    modulation = parameter("MODU", False)
-    bandwidth = parameter("SIBW", 0, limits=(0, 1))
-    in_mw = parameter("PDMW", 0, limits=(0, 1))
+    modulation = Token("MODU")
+    bandwidth = Token("SIBW", ("LOW", "HIGH"))
+    light_unit = Token("PDMW")
     bias_v = parameter("BIAS", 0.0, limits=(0.0, 5.0), fmt=".3f")
     responsivity = parameter("RESP", 5.0, limits=(0.0, 5000.0), fmt=".3f")
     set_ua = parameter("SIPD", 0.0, limits=(0.0, 5000.0), fmt=".3f", changed="_light_changed")
@@ -32,16 +39,21 @@ class LaserSettings(LaserReadings):
     set_mw = parameter("SWPD", 0.0, limits=(0.0, 5000.0), fmt=".3f", changed="_light_changed")
     limit_mw = parameter("PWLM", 5000.0, limits=(0.0, 5000.0), fmt=".3f")
     trigger_ms = parameter("SYND", 5, limits=(5, 1000))
-    trip_current = parameter("AILM", False)
-    trip_power_cp = parameter("APLP", False)
-    trip_power_cc = parameter("APLC", False)
-    trip_tec = parameter("ATOF", True)
+    trip_current = Token("AILM")
+    trip_power_cp = Token("APLP")
+    trip_power_cc = Token("APLC")
+    trip_tec = Token("ATOF", at=1)
     positive = parameter("LDPT", 0x7FFF, limits=(0, 0xFFFF))
     negative = parameter("LDNT", 0, limits=(0, 0xFFFF))
     enabled = parameter("LDEN", 0, limits=(0, 0xFFFF))
     tec_positive = parameter("TEPT", 0x7FFF, limits=(0, 0xFFFF))
     tec_negative = parameter("TENT", 0, limits=(0, 0xFFFF))
     tec_enabled = parameter("TEEN", 0, limits=(0, 0xFFFF))
+
+    @property
+    def in_mw(self) -> bool:
+        """Whether light is set in mW, not as the photodiode's current."""
+        return self.light_unit == "ON"
 
     def limits_reached(self) -> int:
         """Return which limits the laser is at."""
@@ -65,15 +77,30 @@ class LaserSettings(LaserReadings):
     def _actual_ma(self) -> float:
         if not self._on:
             return 0.0
-        if self.mode == "CC":
-            return float(self.set_ma)
-        wanted_w = min(self._wanted_ua(), self._most_ua()) / self._monitor_ua_per_mw() * 1e-3
+        return float(self.set_ma) if self.mode == "CC" else self._ma_for_light()
+
+    def _ma_for_light(self) -> float:
+        """Return the current at which the diode is as bright as constant power wants it."""
+        asked = float(self.set_mw) * float(self.responsivity) if self.in_mw else float(self.set_ua)
+        wanted_w = min(asked, self._most_ua()) / self._monitor_ua_per_mw() * 1e-3
         low, high = 0.0, float(self.limit_ma)
-        for _ in range(HALVINGS):  # the current at which the diode is as bright as it should be
+        for _ in range(HALVINGS):
             middle = 0.5 * (low + high)
             bright = self._diode.power_w(middle * 1e-3, self.actual_c()) >= wanted_w
             low, high = (low, middle) if bright else (middle, high)
         return high
+
+    def _mode_changed(self) -> None:
+        """Take the other set point from what is measured, so that the light does not jump [V2]."""
+        if self._on and self.mode == "CC":
+            self.set_ma = self._ma_for_light()
+        elif self._on:
+            shown = self._photocurrent()
+            if shown > self._most_ua():
+                self.mode = "CC"
+                raise ScpiError(LIGHT_TOO_STRONG, "too much light")
+            self.set_ua, self.set_mw = shown, self._photodiode_power()
+        self._light_changed()
 
     def _limit_changed(self) -> None:
         """Drag the set current down with its limit."""

@@ -9,6 +9,7 @@ from qlab.physics.knob import Knob, Relaxation
 from qlab.twin.scpi import boolean, command, number, parameter, query
 from qlab.twin.scpi_status import StatusGroup
 from sim_devices.sources.ldc501_thermistor import celsius, resistance_kohm
+from sim_devices.sources.ldc501_tokens import Token
 from sim_devices.srs_last_errors import SrsLastErrors
 
 if TYPE_CHECKING:
@@ -16,9 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Ldc501Tec"]
 
-TEC_ON, CONSTANT_T, STABLE, I_MAX, I_MIN, V_LIMIT, SENSOR_FAULT, T_MAX, T_MIN = (
-    1 << bit for bit in (0, 1, 2, 4, 5, 6, 7, 8, 9)
-)
+TEC_ON, CONSTANT_T, STABLE, TUNING, I_MAX, I_MIN, V_LIMIT, SENSOR_FAULT, T_MAX, T_MIN = (1 << bit for bit in range(10))
+"""[V1] Bits of `TECR?`; it never tunes here."""
 EVENTS = {"tec_open": 1 << 10, "thermal_runaway": 1 << 11}
 """[V1] Bits of `TEEV?` alone."""
 A_PER_K, OHM = 0.05, 1.8
@@ -31,7 +31,7 @@ KOHM = number(1e-3, 500.0)
 class Ldc501Tec(SrsLastErrors):
     """The laser's temperature."""
 
-    mode_t = parameter("TMOD", "CT", choices=("CC", "CT"), changed="drive_tec")
+    mode_t = Token("TMOD", ("CC", "CT"), "drive_tec", at=1)
     sensor = parameter("TSNR", 1, limits=(0, 6))
     tec_set_a = parameter("TCUR", 0.0, limits=(-4.5, 4.5), fmt=".3f", changed="drive_tec")
     tec_limit_a = parameter("TILM", 4.5, limits=(0.0, 4.5), fmt=".3f", changed="drive_tec")
@@ -64,6 +64,7 @@ class Ldc501Tec(SrsLastErrors):
         """Switch the TEC; without its sensor it stays off."""
         self._tec_on = on and not self._sensor_out
         self.drive_tec()
+        self.refresh_status()
 
     def tec_bits(self) -> int:
         """Return the condition register."""

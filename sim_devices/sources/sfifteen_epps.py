@@ -26,9 +26,13 @@ REFUSED = "ERROR: argument out of range"  # [INF] the wording
 UNKNOWN = "ERROR: unknown command"  # [INF]
 SAVED = "Settings saved."  # [INF]
 SAVE_S = 0.5  # [V1] up to 1 s
-MOST_MA, MOST_HEATER_V, MOST_PELTIER_V = 97.0, 10.0, 2.5  # [V1]
-HEATER_LOOP, PELTIER_LOOP, LASER_ON, RAIL_0, RAIL_1 = 1, 2, 4, 256, 512
-HEATER_K_PER_V2, PELTIER_K_PER_V = 0.9, 12.0  # [INF]
+RANGES = {"LLIMIT": (0.0, 97.0), "HLIMIT": (0.0, 10.0), "PLIMIT": (0.0, 2.5), "POWER": (0.0, 3.0)}  # [V1] mA, V
+RANGES |= {"HSETTEMP": (20.0, 100.0), "PSETTEMP": (20.0, 50.0), "HRATE": (0.0, 1.0)}  # [V1] degC, K/s
+RANGES |= {"HLOOP": (0.0, 1.0), "PLOOP": (0.0, 1.0)}
+RANGES |= {f"{part}CONST{term}": (0.0, 10.0) for part in "HP" for term in "PID"}  # [V1]
+HEATER_LOOP, PELTIER_LOOP, LASER_ON, RAIL_0, RAIL_1 = 1, 2, 4, 256, 512  # [V1]
+HEATER_RAIL, LASER_RAIL = 1, 2  # [V1] bits of `POWER`, as the vendor's code has them
+HEATER_K_PER_V2, PELTIER_K_PER_V, RUNAWAY_K = 0.9, 12.0, 30.0  # [INF]
 NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)")
 DEFAULTS = {
     "LLIMIT": 97.0,
@@ -167,26 +171,12 @@ class EPPSTwin(LineTwin):
 
     def _range(self, name: str) -> tuple[float, float]:
         s = self._set
-        if "CONST" in name:
-            return (0.0, 10.0)
-        return {
-            "LCURRENT": (0.0, s["LLIMIT"]),
-            "LLIMIT": (0.0, MOST_MA),
-            "HVOLT": (0.0, s["HLIMIT"]),
-            "HLIMIT": (0.0, MOST_HEATER_V),
-            "PVOLT": (-s["PLIMIT"], s["PLIMIT"]),
-            "PLIMIT": (0.0, MOST_PELTIER_V),
-            "HSETTEMP": (20.0, 100.0),
-            "HRATE": (0.0, 1.0),
-            "PSETTEMP": (20.0, 50.0),
-            "HLOOP": (0.0, 1.0),
-            "PLOOP": (0.0, 1.0),
-            "POWER": (0.0, 3.0),
-        }[name]
+        movable = {"LCURRENT": (0.0, s["LLIMIT"]), "HVOLT": (0.0, s["HLIMIT"]), "PVOLT": (-s["PLIMIT"], s["PLIMIT"])}
+        return movable.get(name) or RANGES[name]
 
     @property
     def _shines(self) -> bool:
-        return self._on and bool(int(self._set["POWER"]) & 2)
+        return self._on and bool(int(self._set["POWER"]) & LASER_RAIL)
 
     def _status(self) -> int:
         value = (HEATER_LOOP if self._set["HLOOP"] else 0) | (PELTIER_LOOP if self._set["PLOOP"] else 0)
@@ -215,7 +205,7 @@ class EPPSTwin(LineTwin):
     def _drive(self) -> None:
         """Let crystal, laser and light go where the settings take them."""
         s, p, now = self._set, self._parameters, self.clock.now_ps()
-        room, powered = self._bench.ambient_c(self._name), bool(int(s["POWER"]) & 1)
+        room, powered = self._bench.ambient_c(self._name), bool(int(s["POWER"]) & HEATER_RAIL)
         crystal = s["HSETTEMP"] if s["HLOOP"] else room + HEATER_K_PER_V2 * s["HVOLT"] ** 2
         crystal = max(crystal, room) if powered else room
         here = self._crystal_c()
@@ -224,7 +214,7 @@ class EPPSTwin(LineTwin):
             way = Ramp(now, here, now + max(round(abs(crystal - here) / s["HRATE"] * PS_PER_S), 1), crystal)
         self._crystal.set(way, now)
         laser = s["PSETTEMP"] if s["PLOOP"] else room + PELTIER_K_PER_V * s["PVOLT"]
-        laser = room + 30.0 if self._runs_away else laser if powered else room
+        laser = room + RUNAWAY_K if self._runs_away else laser if powered else room
         self._laser.set(Relaxation(now, self._laser_c(), laser, round(p.peltier_tau_s * PS_PER_S)), now)
         self._power.set(self._diode.power_w(s["LCURRENT"] * 1e-3) if self._shines else 0.0, now)
         if self._shines:

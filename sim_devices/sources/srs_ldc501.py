@@ -26,7 +26,9 @@ REFUSED = 6  # [INF] LEXE? of a laser that may not be switched on
 LD_ON, CONSTANT_P, WIDE, STABLE, INTERLOCK, HIGH_RANGE = 1 << 0, 1 << 1, 1 << 2, 1 << 4, 1 << 8, 1 << 9
 V_TRIP, OPEN_CIRCUIT, TEC_OFF, T_MAX, T_MIN, T_SENSOR = (1 << bit for bit in range(10, 16))
 BUFFER = 64  # [V2] bytes of a message
-TERMINATORS = (b"", b"\r", b"\n", b"\r\n", b"\n\r")
+TERMINATORS = (b"", b"\r", b"\n", b"\r\n", b"\n\r")  # [V2] of `TERM`, by number
+TERMINATOR_WORDS = ("NONE", "CR", "LF", "CRLF", "LFCR")
+DEFAULT_END = b"\n"  # [INF] on TCP
 FAULTS = ("interlock", "sensor_unplugged", "open_circuit", "tec_open", "thermal_runaway")
 
 
@@ -47,8 +49,9 @@ class LDC501Twin(LaserSettings):
         )
         self._power = bench.knob(name, "power_w")
         self._wavelength = bench.knob(name, "wavelength_nm", p.wavelength_nm)
-        self._on = self._words = False
-        self._range, self._end = "HIGH", b"\n"
+        self._on = self.words = False
+        self._range, self._end = "HIGH", DEFAULT_END
+        self.limit_ma = min(self.limit_ma, self._most_ma())
         self._faults: set[str] = set()
         self.laser_status = StatusGroup()
 
@@ -63,7 +66,8 @@ class LDC501Twin(LaserSettings):
 
     def identify(self) -> str:
         """Answer `*IDN?`."""
-        return f"Stanford Research Systems,LDC501,s/n{self._parameters.serial},ver{self._parameters.firmware}"
+        p = self._parameters
+        return f"Stanford Research Systems,{p.model},s/n{p.serial},ver{p.firmware}"
 
     def answer(self, message: bytes):  # type: ignore[no-untyped-def]
         """Carry out one message, unless it is too long for the input buffer."""
@@ -77,6 +81,7 @@ class LDC501Twin(LaserSettings):
         """`*RST` switches both outputs off."""
         super().on_reset()
         self._range = "HIGH"
+        self.limit_ma = min(self.limit_ma, self._most_ma())
         self._switch(on=False)
         self.switch_tec(on=False)
 
@@ -105,14 +110,17 @@ class LDC501Twin(LaserSettings):
         """Return the limits of the current, which range and limit set."""
         if name == "set_ma":
             return (0.0, float(self.limit_ma))
-        return (0.0, RANGES_MA[self._range]) if name == "limit_ma" else None
+        return (0.0, self._most_ma()) if name == "limit_ma" else None
+
+    def _most_ma(self) -> float:
+        return RANGES_MA[self._parameters.model][self._range]
 
     def refresh_status(self) -> None:
         """Bring the condition registers up to date."""
         bits = (LD_ON | STABLE if self._on else 0) | (CONSTANT_P if self.mode == "CP" else 0)
         bits |= INTERLOCK if "interlock" in self._faults else 0
         bits |= HIGH_RANGE if self._range == "HIGH" else 0
-        bits |= WIDE if self.bandwidth else 0
+        bits |= WIDE if self.bandwidth == "HIGH" else 0
         bits |= self.limits_reached() if self._on else 0
         for group, condition, rising, falling in (
             (self.laser_status, bits, self.positive, self.negative),
@@ -133,10 +141,14 @@ class LDC501Twin(LaserSettings):
     def _unlock(self, on: int) -> None:
         """Unlock the interface; it is never locked here."""
 
-    @command("TERM", choice("NONE", "CR", "LF", "CRLF", "LFCR", "0", "1", "2", "3", "4"))
+    @command("TERM", choice(*TERMINATOR_WORDS, "0", "1", "2", "3", "4"))
     def _terminator(self, said: str) -> None:
-        words = ("NONE", "CR", "LF", "CRLF", "LFCR")
-        self._end = TERMINATORS[words.index(said) if said in words else int(said)]
+        self._end = TERMINATORS[int(said) if said.isdigit() else TERMINATOR_WORDS.index(said)]
+
+    @query("TERM?")
+    def _terminator_query(self) -> str:
+        number = TERMINATORS.index(self._end)
+        return self._token(TERMINATOR_WORDS[number], value=number)
 
     @query("ILOC?")
     def _interlock(self) -> str:
@@ -145,7 +157,7 @@ class LDC501Twin(LaserSettings):
 
     @command("LDON", boolean)
     def _output(self, on: bool) -> None:
-        tec_missing = bool(self.trip_tec) and not self._tec_on
+        tec_missing = self.trip_tec == "ON" and not self._tec_on
         if on and (self._faults.intersection(("interlock", "sensor_unplugged", "open_circuit")) or tec_missing):
             raise ScpiError(REFUSED, "refused")
         self._switch(on=on)
@@ -159,12 +171,13 @@ class LDC501Twin(LaserSettings):
         if self._on:
             raise ScpiError(REFUSED, "refused")
         self._range = {"0": "LOW", "1": "HIGH"}.get(said, said)
-        self.limit_ma = min(self.limit_ma, RANGES_MA[self._range])
+        self.limit_ma = min(self.limit_ma, self._most_ma())
         self._limit_changed()
 
     def _switch(self, *, on: bool) -> None:
         self._on = on
         self._light_changed()
+        self.refresh_status()
 
     def _light_changed(self) -> None:
         now, current_a = self.clock.now_ps(), self._actual_ma() * 1e-3
@@ -183,13 +196,13 @@ class LDC501Twin(LaserSettings):
             return
         reached = self.limits_reached()
         power_armed = self.trip_power_cp if self.mode == "CP" else self.trip_power_cc
-        if reached & I_LIMIT and self.trip_current:
+        if reached & I_LIMIT and self.trip_current == "ON":
             self._trip(I_LIMIT)
             return
-        if reached & P_LIMIT and power_armed:
+        if reached & P_LIMIT and power_armed == "ON":
             self._trip(P_LIMIT)
             return
-        if self.trip_tec and not self._tec_on:
+        if self.trip_tec == "ON" and not self._tec_on:
             self._trip(TEC_OFF)
         elif self.actual_c() > self.high_c:
             self._trip(T_MAX)

@@ -27,13 +27,16 @@ FAULT_BITS = {
     "key_lock": 1 << 0,
     "voltage": 1 << 1,
     "interlock": 1 << 2,
+    "output_inhibit": 1 << 4,
+    "power_limit": 1 << 5,
     "temperature_protection": 1 << 8,
     "sensor_failure": 1 << 10,
+    "tec_compliance": 1 << 11,
     "connection": 1 << 12,
     "over_temperature": 1 << 14,
 }
 """What keeps the laser off, with its bit of STAT:MEAS [V1]."""
-TEC_FAULTS = ("sensor_failure", "connection")
+TEC_FAULTS = ("sensor_failure", "tec_compliance", "connection")
 MEMORIES = 10  # [INF] of *SAV and *RCL
 
 

@@ -21,7 +21,8 @@ __all__ = ["TC200Twin"]
 
 RANGE = "CMD_ARG_RANGE_ERR"  # a word that the command does not know is answered with it too [INF]
 NUMBER = re.compile(r"[-+]?\d+(\.\d*)?|[-+]?\.\d+", re.ASCII)
-ENABLED, CYCLE, ALARM = 0x01, 0x02, 0x40
+ENABLED, CYCLE, ALARM, PAUSED = 0x01, 0x02, 0x40, 0x80
+FAULTS = ("sensor_unplugged", "cycle_paused")
 SENSORS = {"th10k": 0x0, "ptc100": 0x4, "ptc1000": 0x8}
 UNITS = {"k": 0x00, "c": 0x10, "f": 0x20}
 WORDS = {"k": "K", "c": "C", "f": "F"}
@@ -53,7 +54,7 @@ class TC200Twin(LineTwin):
         self._bench = bench
         self._parameters = parameters
         self._knob = bench.oven_temperature(name)
-        self._alarm = False
+        self._alarm = self._paused = False
         self._defaults()
 
     @classmethod
@@ -67,10 +68,13 @@ class TC200Twin(LineTwin):
         self._drive()
 
     def device_fault(self, name: str, *, active: bool = True) -> None:
-        """Unplug the sensor, or plug it in again; the heater goes off."""
-        if name != "sensor_unplugged":
-            msg = f"{self._name}: unknown device fault {name!r}; expected sensor_unplugged"
+        """Unplug the sensor, which switches the heater off, or pause a cycle at the front panel; or end it."""
+        if name not in FAULTS:
+            msg = f"{self._name}: unknown device fault {name!r}; expected one of {', '.join(FAULTS)}"
             raise TwinError(msg)
+        if name == "cycle_paused":
+            self._paused = active
+            return
         self._alarm = active
         if active:
             self._enabled = False
@@ -167,6 +171,7 @@ class TC200Twin(LineTwin):
         status |= ENABLED if self._enabled else 0
         status |= CYCLE if self._cycle else 0
         status |= ALARM if self._alarm else 0
+        status |= PAUSED if self._cycle and self._paused else 0
         return f"{status:x}"
 
     @line("config?")

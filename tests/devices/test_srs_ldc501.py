@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from devices.sources.srs_ldc501 import LDC501
 from qlab import roles
 from qlab.errors import InstrumentError, InterlockError, LimitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qlab.clock import SteppedClock
     from qlab.lab.build import Lab
 
 PUMP = """{class: devices.sources.srs_ldc501.LDC501, address: twin,
@@ -72,3 +74,39 @@ def test_a_power_cycle_leaves_it_dark_with_its_settings(table: Callable[..., Lab
     assert lab.twins["pump"].peek()["laser_on"] is False
     assert pump.current_limit_ma.fetch() == 100.0
     assert pump.current_ma.fetch() == 80.0
+
+
+def test_it_unlocks_the_interface_behind_an_empty_line(scripted: Callable, clock: SteppedClock) -> None:
+    link, port = scripted(
+        (b"*IDN?\n", b"Stanford Research Systems,LDC501,s/n1,ver2.00\n"),
+        (b"\n", b""),
+        (b"ULOC 1\n", b""),
+        (b"TOKN OFF\n", b""),
+        (b"*CLS\n", b""),
+        (b"LEXE?;LCME?\n", b"0;0\n"),
+    )
+    link.open()
+    pump = LDC501(name="pump", link=link, clock=clock)
+    pump.check_identity(link)
+    pump.prepare()
+    assert port.script == []
+
+
+def test_it_waits_15_ms_before_it_asks_for_errors(scripted: Callable, clock: SteppedClock) -> None:
+    link, _ = scripted((b"SILM 100.000\n", b""), (b"LEXE?;LCME?\n", b"0;0\n"))
+    link.open()
+    begun_s = clock.now_s()
+    LDC501(name="pump", link=link, clock=clock).tell("SILM 100.000")
+    assert clock.now_s() - begun_s >= 0.015
+
+
+@pytest.mark.parametrize(("model", "most_ma"), [("LDC500", 100.0), ("LDC501", 500.0), ("LDC502", 2000.0)])
+def test_the_current_goes_as_far_as_the_model(table: Callable[..., Lab], model: str, most_ma: float) -> None:
+    pump = table(pump=f"{{class: devices.sources.srs_ldc501.LDC501, address: twin, twin: {{model: {model}}}}}").devices[
+        "pump"
+    ]
+    pump.current_limit_ma.set(most_ma).wait(10)
+    pump.current_ma.set(most_ma).wait(10)
+    assert pump.current_ma.fetch() == most_ma
+    with pytest.raises(LimitError, match=f"0 to {most_ma:g} mA"):
+        pump.current_limit_ma.set(most_ma + 1)

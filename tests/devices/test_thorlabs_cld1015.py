@@ -175,3 +175,14 @@ def test_a_plan_that_fails_leaves_the_laser_off(table: Callable[..., Lab], engin
 
     assert seen == [1]
     assert pump.emission.fetch() == 0
+
+
+@pytest.mark.parametrize(
+    "identity", [b"Thorlabs,CLD1015,M00123456,1.7.0\n", b"THORLABS,ITC4020,E12345678,1.4.0/2.0.3/1.6.0\n"]
+)
+def test_the_mount_and_its_bench_top_kin_are_known(scripted: Callable, clock: SteppedClock, identity: bytes) -> None:
+    link, _ = scripted((b"*IDN?\n", identity))
+    link.open()
+    pump = CLD1015(name="pump", link=link, clock=clock)
+    pump.check_identity(link)
+    assert pump.identity_text == identity.decode().strip()

@@ -9,6 +9,7 @@ import pytest
 
 from devices.sources.thorlabs_tc200 import TC200
 from qlab.errors import BadReplyError, InstrumentError, LimitError, LinkTimeoutError
+from qlab.links.policy import LinkPolicy
 from qlab.twin.faults import WireFault
 
 if TYPE_CHECKING:
@@ -142,3 +143,42 @@ def test_one_wire_fault_never_makes_a_wrong_reading(table: Callable[..., Lab], k
     with contextlib.suppress(BadReplyError, InstrumentError):
         device.temperature_c.fetch()
     assert device.temperature_c.fetch() == 40.0
+
+
+@pytest.mark.parametrize(
+    ("status", "complaints"),
+    [
+        (b"11", []),  # heats
+        (b"13", []),  # cycles
+        (b"1d", []),  # whatever the sensor
+        (b"91", []),  # a paused cycle
+        (b"10", ["the heater is off"]),
+        (b"90", ["the heater is off"]),
+        (b"50", ["the temperature sensor is not connected"]),
+        (b"d1", ["the temperature sensor is not connected"]),
+    ],
+)
+def test_the_bits_of_the_status_byte_are_told_apart(
+    scripted: Callable, clock: SteppedClock, status: bytes, complaints: list[str]
+) -> None:
+    link, _ = scripted((b"stat?\r", b"stat?\r" + status + b" > "), terminator=b"> ", command_terminator=b"\r")
+    link.open()
+    device = TC200(name="oven", link=link, clock=clock, settings={"temperature_c": 40.0})
+    assert device.check_health() == complaints
+
+
+@pytest.mark.parametrize("said", [b"tset?\r30.0 Celsius\r> ", b"tset?\r30.0 C\r> ", b"tset?\r30.0 Celsius\r\r> "])
+def test_a_temperature_is_read_whatever_word_and_blank_line_is_behind_it(oven: Callable, said: bytes) -> None:
+    device, _ = oven((b"tset?\r", said))
+    assert device.temperature_c.fetch() == 30.0
+
+
+def test_a_set_may_be_answered_with_an_empty_line(oven: Callable) -> None:
+    device, port = oven((b"pmax=9.0\r", b"pmax=9.0\r\r> "), (b"pmax?\r", b"pmax?\r9.0\r> "))
+    device.tell("pmax=9.0")
+    assert device.max_power_w.fetch() == 9.0
+    assert port.script == []
+
+
+def test_an_answer_has_a_second() -> None:
+    assert LinkPolicy().timeout_s >= 1.0

@@ -113,3 +113,42 @@ def test_an_answer_of_the_wrong_type_is_a_bad_reply(scripted: Callable[..., obje
         laser.switch("laser1:dl:tc:fault")
     link.suspect = False
     assert laser.switch("laser1:dl:tc:fault") is False
+
+
+CALL = "(param-ref 'laser1:dl:cc:current-act)"
+
+
+@pytest.fixture
+def quiet(scripted: Callable[..., tuple], clock: SteppedClock) -> Callable[..., DLCpro]:
+    def make(sent: str, answer: bytes) -> DLCpro:
+        link, _ = scripted((sent.encode() + b"\n", answer), terminator=END, command_terminator=b"\n")
+        return DLCpro(name="laser", link=link, clock=clock)
+
+    return make
+
+
+@pytest.mark.parametrize("answer", [b"119.9\n> ", b"119.9\r\n> "])
+def test_a_prompt_may_stand_behind_a_carriage_return(quiet: Callable[..., DLCpro], answer: bytes) -> None:
+    assert quiet(CALL, answer).number("laser1:dl:cc:current-act") == 119.9
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"Error: -20 unavailable on your system\n> ", CALL.encode() + b"\r\nError: -20 unavailable on your system\r\n> "],
+)
+def test_an_error_stands_in_the_first_or_in_the_last_line(quiet: Callable[..., DLCpro], answer: bytes) -> None:
+    with pytest.raises(InstrumentError, match=r"refused a question.*Error: -20"):
+        quiet(CALL, answer).ask(CALL)
+
+
+@pytest.mark.parametrize("before", [b"", b"(param-set! 'echo #f)\r\n", b"a line\nanother\n"])
+def test_only_the_last_line_of_a_set_counts(quiet: Callable[..., DLCpro], before: bytes) -> None:
+    quiet("(param-set! 'echo #f)", before + b"0\n> ").put_parameter("echo", "#f")
+    with pytest.raises(InstrumentError, match=r"did not take a value.*-23"):
+        quiet("(param-set! 'echo #f)", before + b"-23\n> ").put_parameter("echo", "#f")
+
+
+def test_the_welcome_is_passed_over_up_to_the_prompt(table: Callable[..., Lab]) -> None:
+    laser = table(laser=LASER).devices["laser"]
+    assert laser.link.greeting == END
+    assert laser.identity_text == "DLC pro, DLC PRO_012345, 3.3.3"  # not the welcome

@@ -212,10 +212,17 @@ def test_a_fault_puts_the_laser_out_and_keeps_it_off_until_it_has_ended(
     assert wire.say(b"OUTP ON;:OUTP?\n", trip, b"SYST:ERR?\n") == b"1\n0\n" + NO_ERROR
 
 
-@pytest.mark.parametrize(("fault", "bit"), [("temperature_protection", 8), ("sensor_failure", 10)])
-def test_the_temperature_protections_keep_the_laser_off_too(
-    wire: Wire, laser: CLD1015Twin, fault: str, bit: int
-) -> None:
+@pytest.mark.parametrize(
+    ("fault", "bit"),
+    [
+        ("output_inhibit", 4),
+        ("power_limit", 5),
+        ("temperature_protection", 8),
+        ("sensor_failure", 10),
+        ("tec_compliance", 11),
+    ],
+)
+def test_the_other_protections_keep_the_laser_off_too(wire: Wire, laser: CLD1015Twin, fault: str, bit: int) -> None:
     laser.device_fault(fault)
     assert wire.say(b"OUTP 1\nOUTP?;:SYST:ERR?\nSTAT:MEAS:COND?\n") == b"0;" + CONFLICT + b"%d\n" % (1 << bit)
 

@@ -115,3 +115,30 @@ STREAM = b"".join(sent for sent, _ in SESSION)
 
 def test_any_split_on_the_wire_gives_the_same_bytes(wire: Wire, pieces: Callable[[bytes], list[bytes]]) -> None:
     assert wire.say(*pieces(STREAM)) == b"".join(expected for _, expected in SESSION)
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "low", "high", "above"),
+    [
+        (b"LCURRENT", b"LLIMIT 60", b"0", b"60", b"60.001"),
+        (b"HVOLT", b"HLIMIT 4", b"0", b"4", b"4.001"),
+        (b"PVOLT", b"PLIMIT 1", b"-1", b"1", b"1.001"),
+        *[(b"%cCONST%c" % (part, term), b"", b"0", b"10", b"10.001") for part in b"HP" for term in b"PID"],
+    ],
+)
+def test_a_range_ends_where_the_sheet_says(
+    wire: Wire, name: bytes, limit: bytes, low: bytes, high: bytes, above: bytes
+) -> None:
+    assert wire.say(limit + b";") == b""
+    for good in (low, high):
+        assert wire.say(b"%s %s;%s?;" % (name, good, name)) == b"%.3f\r\n" % float(good)
+    assert wire.say(
+        b"%s %s;%s %.3f;%s?;" % (name, above, name, float(low) - 1e-3, name)
+    ) == R + R + b"%.3f\r\n" % float(high)
+
+
+def test_the_target_follows_the_ramp(wire: Wire) -> None:
+    wire.talk(b"POWER 1;HRATE 0.5;HSETTEMP 42;HLOOP 1\n", wait_s=10.0)
+    assert wire.say(b"HTARGET?;HSETTEMP?\n") == b"27.000\r\n42.000\r\n"  # from the room's 22 degC
+    wire.talk(wait_s=40.0)
+    assert wire.say(b"HTARGET?\n") == b"42.000\r\n"

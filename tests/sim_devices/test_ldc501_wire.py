@@ -23,7 +23,7 @@ SESSION = [
     (b"SILM 40\nSILD?\n", b"40.000\n"),  # the limit drags the set current down
     (b"RNGE LOW\nRNGE?;SILM 251\nLEXE?\n", b"0\n1\n"),
     (b"RNGE HIGH\nRNGE?\n", b"1\n"),
-    (b"SMOD CP;SMOD?;SMOD CC;SMOD?\n", b"CP;CC\n"),
+    (b"SMOD CP;SMOD?;SMOD CC;SMOD?\n", b"1;0\n"),
     (b"SVLM 8.5;SVLM?\n", b"8.500\n"),
     (b"SVLM 0.05\nLEXE?\n", b"1\n"),
     (b"ILOC?;LDON?\n", b"1;0\n"),
@@ -43,7 +43,7 @@ SESSION = [
     (b"SYND 4\nLEXE?\n", b"1\n"),
     (b"SWPD 12;SWPD?;PWLM 20;PWLM?;RWPD?;SIPD 50;SIPD?\n", b"12.000;20.000;0.000;50.000\n"),
     (b"AILM ON;AILM?;APLP ON;APLP?;APLC ON;APLC?;ATOF?\n", b"1;1;1;1\n"),
-    (b"TMOD CC;TMOD?;TMOD CT;TCUR -1.5;TCUR?;TIRD?;TVRD?\n", b"CC;-1.500;0.000;0.000\n"),
+    (b"TMOD CC;TMOD?;TMOD CT;TCUR -1.5;TCUR?;TIRD?;TVRD?\n", b"0;-1.500;0.000;0.000\n"),
     (b"TRTH 10;TRTH?;TEMP?\n", b"10.000;25.000\n"),  # the thermistor at 25 degC
     (b"TRMN 5;TRMN?;TRMX 20;TRMX?\n", b"5.000;20.000\n"),
     (b"TMIN?;TMAX?\n", b"10.177;41.460\n"),  # 1/T = ln(R/R25)/B + 1/T25 with B = 3950 K
@@ -124,7 +124,7 @@ def test_an_open_interlock_puts_the_light_out_and_keeps_it_out(lit: Wire, twin: 
     [
         (b"AILM ON;SILM 85\n", 5),
         (b"APLC ON;PILM 240\n", 6),
-        (b"APLP ON;SIPD 200;PILM 199;SMOD CP\n", 6),
+        (b"APLP ON;SMOD CP;SIPD 200;PILM 199\n", 6),
     ],
 )
 def test_a_limit_that_is_armed_trips(lit: Wire, cause: bytes, bit: int) -> None:
@@ -141,7 +141,7 @@ def test_a_limit_that_is_not_armed_only_shows(lit: Wire) -> None:
 
 
 def test_constant_power_is_what_the_photodiode_shows_and_limits_hold_it_down(lit: Wire) -> None:
-    lit.talk(b"PDMW 1;SWPD 30;SMOD CP\n", wait_s=0.1)
+    lit.talk(b"PDMW 1;SMOD CP;SWPD 30\n", wait_s=0.1)
     assert lit.say(b"RWPD?;RIPD?\n") == b"30.000;150.000\n"
     lit.talk(b"PWLM 20\nSWPD 30\n", wait_s=0.1)
     assert lit.say(b"RWPD?\n") == b"20.000\n"
@@ -208,7 +208,7 @@ def test_a_message_longer_than_the_buffer_is_an_error(wire: Wire) -> None:
 
 def test_the_terminator_can_be_set_and_constant_power_regulates(lit: Wire, table: FakeBench) -> None:
     assert lit.say(b"TERM CRLF;SILD?\n") == b"85.000\r\n"
-    lit.talk(b"SIPD 100;SMOD CP\n", wait_s=0.1)
+    lit.talk(b"SMOD CP;SIPD 100\n", wait_s=0.1)
     assert table.knob("pump", "power_w").value(table.clock.now_ps()) == pytest.approx(0.02, rel=0.01)
 
 

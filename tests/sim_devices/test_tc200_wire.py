@@ -179,3 +179,10 @@ def test_random_bytes_neither_crash_nor_wedge_the_controller(bench: FakeBench, n
     wire.receive(noise)
     wire.receive(b"\r")
     assert wire.receive(b"id?\r") == b"id?\rTHORLABS TC200 VERSION 2.0\r> "
+
+
+def test_a_paused_cycle_is_the_status_bytes_highest_bit(wire: Wire, oven: TC200Twin) -> None:
+    oven.device_fault("cycle_paused")
+    assert wire.say(b"stat?\rmode=cycle\rstat?\r") == b"stat?\r10 > mode=cycle\r> stat?\r92 > "
+    oven.device_fault("cycle_paused", active=False)
+    assert wire.say(b"stat?\r") == b"stat?\r12 > "

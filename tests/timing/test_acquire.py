@@ -89,12 +89,13 @@ def test_noise_gives_no_lock(pairs: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("hundred", range(10))
 @pytest.mark.parametrize("pairs", [0.0, 0.001])
-def test_noise_gives_no_lock_in_a_thousand_runs(pairs: float) -> None:
+def test_noise_gives_no_lock_in_a_thousand_runs(pairs: float, hundred: int) -> None:
+    # The small shape of benchmarks/bench_timing.py at the default threshold; a hundred runs take 20 s.
     search = Search(max_offset_ps=2 * 10**9, span_s=1.0, frequency_steps=(1e-5,), candidates=4)
     locks = 0
-    for seed in range(1000):
+    for seed in range(100 * hundred, 100 * hundred + 100):
         a, b = tags_of_pairs(TwoClocks(10**8, 1e-6), seed=10_000 + seed, pairs=pairs, duration_s=1.1)
         locks += isinstance(acquire(a, b, search), ClockLock)
     assert locks == 0
