@@ -39,6 +39,9 @@ class Drawn:
         self._pieces, self._error_rate, self._bob, self._at = pieces, error_rate, bob, 0
         self.seconds = 0.0
 
+    def prepare(self) -> None:
+        """Nothing to set."""
+
     def start(self) -> None:
         """Begin."""
 

@@ -1,4 +1,4 @@
-"""Keys from entangled photons: both parties of a lab at work, the plan their hands."""
+"""Keys from photon pairs or weak pulses: both parties of a lab at work, the plan their hands."""
 
 import os
 from typing import TYPE_CHECKING
@@ -12,7 +12,9 @@ from plans.stubs import perform, perform_together, with_source_on
 if TYPE_CHECKING:
     from qlab.parties.together import PartiesTogether
 
-__all__ = ["qkd_bbm92", "qkd_decoy"]
+_S = ("s", "s_sigma", "s_low")
+
+__all__ = ["qkd_bbm92", "qkd_decoy", "qkd_e91"]
 
 
 def qkd_bbm92(
@@ -89,6 +91,45 @@ def qkd_decoy(
     """
     goal = _Goal(blocks, wanted_bits, max_duration_s)
     return (yield from _make_keys("qkd_decoy", parties, goal, recheck_s, max_suspensions, channel, md))
+
+
+def qkd_e91(
+    parties,
+    blocks: int = 1,
+    wanted_bits: int = 0,
+    max_duration_s: float = 3600.0,
+    recheck_s: float = 10.0,
+    max_suspensions: int = 5,
+    channel: str = "",
+    md: dict[str, object] | None = None,
+):
+    """Make keys with E91: the key's secrecy follows from the CHSH value S of the same block; rules as for `qkd_bbm92`.
+
+    Each party's random bits choose its setting before each piece: the plan turns the plates, and no document has the angles.
+    The length of the key holds against collective attacks, if the pairs that were detected stand for all: each statement
+    says so.  A block is refused unless S is at least what pairs with the tolerated error rate have.
+
+    Parameters
+    ----------
+    parties : KeyParties
+        Of the lab file's section `qkd`, with `protocol: e91`.
+    blocks : int
+        Blocks to make, where no number of bits is wanted.
+    wanted_bits : int
+        Make blocks until so many secret bits are left after authentication; 0: `blocks` of them.
+    max_duration_s : float
+        Lab seconds after which no further block is begun.
+    recheck_s : float
+        Too small an S suspends the plan; after so many seconds it looks again, with photons that it gives away.
+    max_suspensions : int
+        It gives up after so many in a row.
+    channel : str
+        How bad the channel between both is, such as latency_s=0.01,loss=0.05.
+    md : dict
+        Metadata.
+    """
+    goal = _Goal(blocks, wanted_bits, max_duration_s)
+    return (yield from _make_keys("qkd_e91", parties, goal, recheck_s, max_suspensions, channel, md))
 
 
 class _Goal:
@@ -273,11 +314,21 @@ class _Hands:
             if self.both.done:
                 return
             yield from bps.checkpoint()
+            yield from self._turn()
             yield from perform_together({tagger.name: tagger.trigger for tagger in self.taggers})
             alice, bob, *levels = (tagger.last_block for tagger in self.taggers)
             self.lit_s += min(alice.live_s, bob.live_s)
             self.both.feed(_with_levels(alice, levels), bob)
             yield from bps.checkpoint()
+
+    def _turn(self):
+        """Turn the plates of parties that choose their settings."""
+        mounts = (self._parties.alice_mount, self._parties.bob_mount)
+        wanted = [(m, t.position) for m, t in zip(mounts, self.both.tags, strict=True) if m is not None]
+        for mount, position in wanted:
+            yield from bps.abs_set(mount, position, group="settings")
+        if wanted:
+            yield from bps.wait(group="settings")
 
     def publish(self, statement, duration_s):
         """Emit an event of the stream `keys`: nothing in it is secret."""
@@ -298,6 +349,9 @@ class _Hands:
             "reason": statement.reason,
             "statement": str(statement),
         }
+        if self._parties.rules.protocol == "e91":
+            test = known.chsh if known else None
+            values |= {"s": test.s, "s_sigma": test.sigma, "s_low": test.low} if test else dict.fromkeys(_S, np.nan)
         yield from publish("keys", self._blocks, values, self._clock.now_s())
 
     def summarise(self, keys):
@@ -319,6 +373,10 @@ class _Hands:
             "total_net_bits": sum(statement.net_bits for statement in keys),
             "light_s": self.lit_s,
         }
+        if self._parties.rules.protocol == "e91":
+            tests = [k.chsh if k else None for k in known]
+            figures = [(t.s, t.sigma, t.low) if t else (np.nan,) * 3 for t in tests]
+            values |= dict(zip(_S, np.array(figures, dtype=float).T, strict=True))
         yield from publish("analysis", "keys", values, self._clock.now_s(), {"light_s": "s"})
 
     def say_suspended(self, rate, number):

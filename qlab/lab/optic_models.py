@@ -97,9 +97,12 @@ class EavesdropperModel(_Model):
     """Eve in the light's way."""
 
     kind: Literal["eavesdropper"]
-    attack: Literal["intercept_resend", "faked_states"] = "intercept_resend"
+    attack: Literal["intercept_resend", "faked_states", "after_gate", "time_shift"] = "intercept_resend"
     fraction: float = Field(0.0, ge=0, le=1, description="share of the photons, until somebody changes it")
     bases: Literal["both", "HV", "DA", "breidbart"] = Field("both", description="in which she measures")
+    shift_ps: float = Field(
+        2000.0, ge=0, description="of `time_shift`, earlier and later; of `after_gate`, by which her light comes later"
+    )
 
 
 class WeakSourceModel(_Model):

@@ -16,6 +16,7 @@ from qlab.lab.load import load_lab
 from qlab.parties.channel import PartyChannel, parse_place
 from qlab.parties.impairments import Impairments
 from qlab.parties.recordings import RecordedTags
+from qlab.parties.rules import positions_of
 from qlab.parties.session import PartySession, SessionResult
 from qlab.parties.taggers import TaggerTags
 from qlab.qkd.authentication import SLOT_BYTES
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qlab.lab.qkd_model import QkdModel
-    from qlab.qkd.aligning import Tags
+    from qlab.parties.taggers import TurningTags
     from qlab.qkd.authentication import Role
 
 __all__ = ["PartyOptions", "open_ledger", "preshare", "run_party"]
@@ -136,7 +137,7 @@ def run_party(
 
 
 def _serve(
-    role: Role, model: QkdModel, ledger: KeyLedger, tags: Tags, options: PartyOptions, say: Callable[[str], None]
+    role: Role, model: QkdModel, ledger: KeyLedger, tags: TurningTags, options: PartyOptions, say: Callable[[str], None]
 ) -> SessionResult:
     """Make blocks over the channel."""
     session = PartySession(role, model, ledger, tags, say=say, patience_s=options.patience_s)
@@ -184,7 +185,11 @@ def own_tagger(
             _finish(light.switch_on(), step)
         tagger = opened.devices[party.tagger]
         tagger.connect()
-        yield TaggerTags(tagger, model.piece_s, step)
+        mount = None
+        if party.choice is not None:
+            mount = opened.devices[party.choice.mount]
+            mount.connect()
+        yield TaggerTags(tagger, model.piece_s, step, mount, positions_of(model, party))
 
 
 def _finish(status: Any, step: Callable[[float], object] | None) -> None:

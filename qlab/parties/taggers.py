@@ -6,16 +6,22 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qlab.errors import PeerError
+from qlab.qkd.aligning import Tags
+from qlab.qkd.choosing import Turn
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from qlab.tags.stream import TagBlock
 
-__all__ = ["FedTags", "TaggerTags"]
+__all__ = ["FedTags", "TaggerTags", "TurningTags"]
 
 _STEP_S = 0.05
+
+
+class TurningTags(Tags, Turn, Protocol):
+    """Tags of a party whose analyser may be set before each piece."""
 
 
 class _Tagger(Protocol):
@@ -38,12 +44,23 @@ class TaggerTags:
         The tagger; how long an acquisition is.
     step:
         Lets stepped lab time pass, where this party is the one who does; takes seconds.
+    analyser, positions:
+        Of a party that chooses its settings: what is set, and to which position for each of them.
     """
 
-    def __init__(self, tagger: _Tagger, piece_s: float, step: Callable[[float], object] | None = None) -> None:
+    def __init__(
+        self,
+        tagger: _Tagger,
+        piece_s: float,
+        step: Callable[[float], object] | None = None,
+        analyser: Any = None,
+        positions: Sequence[float] = (),
+    ) -> None:
         self._tagger = tagger
         self._piece_s = piece_s
         self._step = step
+        self._analyser = analyser
+        self._positions = positions
         self._status: Any = None
         tagger.acquisition_s.set(piece_s).wait()
 
@@ -51,16 +68,23 @@ class TaggerTags:
         """Begin an acquisition."""
         self._status = self._tagger.trigger()
 
+    def turn(self, setting: int) -> None:
+        """Set the analyser, and wait until it stands."""
+        self._finish(self._analyser.set(self._positions[setting]))
+
     def finish(self) -> TagBlock | None:
         """Return the acquisition's tags when it has ended."""
+        self._finish(self._status)
+        return self._tagger.last_block
+
+    def _finish(self, status: Any) -> None:
         if self._step is not None:
-            while not self._status.done:
+            while not status.done:
                 # No faster than the wall: the peer begins a little earlier or later, and steps as well.
                 self._step(_STEP_S)
                 with contextlib.suppress(TimeoutError):
-                    self._status.wait(_STEP_S)
-        self._status.wait()
-        return self._tagger.last_block
+                    status.wait(_STEP_S)
+        status.wait()
 
 
 class FedTags:
@@ -70,18 +94,29 @@ class FedTags:
     ----------
     changed:
         Told when this party wants a piece, or gets one.
+    positions:
+        Of the plate before its detectors, for each of its settings; none where beam splitters choose.
 
     Attributes
     ----------
     wants:
         Whether this party waits for a piece.
+    position:
+        What its plate is to be set to before; None: it has none.
     """
 
-    def __init__(self, changed: threading.Condition) -> None:
+    def __init__(self, changed: threading.Condition, positions: Sequence[float] = ()) -> None:
         self._changed = changed
+        self._positions = positions
         self._block: TagBlock | None = None
         self._ended = False
         self.wants = False
+        self.position: float | None = None
+
+    def turn(self, setting: int) -> None:
+        """Say what the plate is to be set to before the next piece."""
+        with self._changed:
+            self.position = self._positions[setting]
 
     def start(self) -> None:
         """Ask for a piece."""

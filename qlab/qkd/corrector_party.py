@@ -19,18 +19,21 @@ from qlab.qkd.block_messages import (
     PieceReady,
     ReconcileOpen,
 )
+from qlab.qkd.chsh_sifting import SettingOffer, match_settings
 from qlab.qkd.conversation import HEAR, PARTS_LOG2, PeerGaveUpError, PeerWentOnError, Talk, long_work
 from qlab.qkd.estimating import complete_corrector, estimate_corrector
 from qlab.qkd.messages import decode
 from qlab.qkd.party import SiftTally, settle, take_settlement
 from qlab.qkd.reconciling import correct_frames
-from qlab.qkd.sifting import SiftAnswer, SiftOffer, answer_with_lags, offer, take
+from qlab.qkd.sifting import SiftAnswer, SiftOffer, match, offer, take
 from qlab.qkd.toeplitz import amplify
 from qlab.qkd.verification import KeyTag, matches_tag
 
 if TYPE_CHECKING:
+    from qlab.qkd.chsh_sifting import SettingAnswer
     from qlab.qkd.conversation import Conversation
     from qlab.qkd.party import Party, Receiver
+    from qlab.qkd.sifting import Match
 
 __all__ = ["corrector_block"]
 
@@ -91,6 +94,7 @@ def _open(party: Party, talk: Talk) -> Conversation[int]:
 def _collect(party: Party, talk: Talk, receiver: Receiver) -> Conversation[SiftTally]:
     tally = SiftTally.empty()
     while (yield from talk.hear(Piece)).more:
+        yield from long_work(receiver.prepare)
         receiver.start()
         yield from talk.say(PieceReady())
         found = yield from long_work(receiver.finish)
@@ -104,17 +108,24 @@ def _collect(party: Party, talk: Talk, receiver: Receiver) -> Conversation[SiftT
         if found is None:
             raise KeyRefusedError(_DARK)
         if party.policy.intensities is not None and isinstance(theirs[0], SiftAnswer):
-            tally.add(found, take(found, theirs[0]))
+            told = theirs[0]
+            tally.add(found, take(found, told), told.kept, np.frombuffer(told.thirds, dtype=np.uint8))
             continue
-        if not isinstance(theirs[0], SiftOffer):
-            msg = f"{type(theirs[0]).__name__} came where SiftOffer was expected; the block is given up"
+        wanted = SettingOffer if party.policy.chsh else SiftOffer
+        if not isinstance(theirs[0], wanted):
+            msg = f"{type(theirs[0]).__name__} came where an offer of detections was expected; the block is given up"
             raise PeerError(msg)
         offered = theirs[0]
         found = yield from long_work(partial(receiver.locate, found, offered.times))
-        reply, kept, lags_ps = answer_with_lags(found, offered, party.policy.window_ps)
-        receiver.follow(lags_ps)
-        yield from talk.say(reply)
-        tally.add(found, kept)
+        window_ps = party.policy.window_ps
+        matched: Match[SettingAnswer] | Match[SiftAnswer] = (
+            match_settings(found, offered, window_ps)
+            if isinstance(offered, SettingOffer)
+            else match(found, offered, window_ps)
+        )
+        receiver.follow(matched.lags_ps)
+        yield from talk.say(matched.reply)
+        tally.add(found, matched.kept, matched.which)
     return tally
 
 

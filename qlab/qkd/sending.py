@@ -46,6 +46,9 @@ class SentReceiver:
     levels: Mapping[int, int]
     window_ps: int
 
+    def prepare(self) -> None:
+        """Nothing needs to be set: the modulators choose, pulse by pulse."""
+
     def start(self) -> None:
         """Begin to record."""
         self.tags.start()

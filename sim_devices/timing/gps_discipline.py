@@ -19,6 +19,7 @@ __all__ = ["Discipline", "Stages"]
 
 FREE_S = 30 * 86400.0
 """A hold-over is followed for so long; then its frequency stands."""
+EFC_CENTRE_V, EFC_PER_V = 2.5, 1e-9  # [INF] control voltage, and the frequency that a volt of it turns
 PULLED_S = 30.0  # [INF] time constant with which the phase comes back to GPS
 
 
@@ -143,6 +144,11 @@ class Discipline:
             if self.antenna:
                 self._return(now)
         self.note()
+
+    def control_v(self) -> float:
+        """Return the voltage that holds the oscillator's frequency against its ageing; in hold-over it stands."""
+        until_ps = self.now_ps if self._lost_ps is None else self._lost_ps
+        return EFC_CENTRE_V - self._ageing_per_s * until_ps / PS_PER_S / EFC_PER_V
 
     def interval_s(self) -> float:
         """Return GPS minus internal 1 pps: noise while locked, the drift of the oscillator without satellites."""

@@ -17,7 +17,8 @@ from qlab.physics.knob import Step
 from qlab.twin.conversation import Dialogue
 from qlab.twin.framing import LineFramer
 from sim_devices.timing.prs10_loop import PulseLock, damping, natural_s
-from sim_devices.timing.prs10_registers import DEFAULTS, MONITORS, RANGES
+from sim_devices.timing.prs10_registers import DEFAULTS, MONITORS, RANGES, SYNTHESISER
+from sim_devices.timing.prs10_status import BAD_PARAMETER, BAD_SYNTAX, COLD, CONDITIONS, FAULTS, LOST_LOCK, WAS_RESET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +31,7 @@ __all__ = ["PRS10Twin"]
 COMMAND = re.compile(r"([A-Z]{2})\s*(!|\?|[-+0-9,.]*)(\d*)(\??)")
 COLD_CRYSTAL = 1e-8  # [INF] of a crystal that is not locked to the rubidium
 GOOD_PULSES_S = 256.0  # [V1] good pulses before the loop closes
-FAULTS = {"lamp_failing": (0, 4), "synthesiser_unlocked": (1, 0), "case_too_hot": (2, 7)}
-LOST_LOCK = ("lamp_failing", "case_too_hot")
+HOT_CASE_V = 0.85  # [INF] what AD10? tells of a case that is too hot
 
 
 class Parameters(BaseModel):
@@ -61,10 +61,12 @@ class PRS10Twin:
         self._pps = parameters.pps_input
         now = self._clock.now_ps()
         self._locks_ps = now if parameters.begins_warm else now + self._warm_up_ps()
-        self._latched = [0, 0, 0, 0, 0, 0x80]
+        self._latched = [0, 0, 0, 0, 0, WAS_RESET]
         self._loop: PulseLock | None = None
         self._tagged_ps = 0
         self._set = dict(DEFAULTS)
+        self._synthesiser = SYNTHESISER
+        self._latch()
         self._drive()
 
     @classmethod
@@ -81,11 +83,14 @@ class PRS10Twin:
         self._set = dict(DEFAULTS)
         self._loop = None
         self._locks_ps = self._clock.now_ps() + self._warm_up_ps()
-        self._latched = [0, 0, 0, 0, 0, 0x80]
+        self._latched = [0, 0, 0, 0, 0, WAS_RESET]
+        self._synthesiser = SYNTHESISER
+        self._latch()
         self._drive()
 
     def device_fault(self, name: str, *, active: bool = True) -> None:
         """Let the lamp fail, the synthesiser or the case go wrong, or lose the 1 pps; or mend it."""
+        self._latch()
         if name == "pps_lost":
             self._pps = not active and self._parameters.pps_input
             self._follow()
@@ -96,6 +101,7 @@ class PRS10Twin:
         else:
             msg = f"{self._name}: unknown device fault {name!r}; expected pps_lost or one of {', '.join(FAULTS)}"
             raise TwinError(msg)
+        self._latch()
         self._drive()
 
     def peek(self) -> dict[str, object]:
@@ -112,14 +118,14 @@ class PRS10Twin:
             self._carry_out(found[1], found[2] + found[3], asks=bool(found[4]) or found[2] == "?") if found else None
         )
         if found is None:
-            self._latched[5] |= 0x20
+            self._latched[5] |= BAD_SYNTAX
         if reply is not None:
             yield f"{reply}\r".encode("latin-1")
 
     def refuse(self, message: bytes, kind: str, text: str) -> bytes:
         """Say nothing: mistakes set bits."""
         del message, kind, text
-        self._latched[5] |= 0x20
+        self._latched[5] |= BAD_SYNTAX
         return b""
 
     def _carry_out(self, name: str, rest: str, *, asks: bool) -> str | None:
@@ -131,12 +137,16 @@ class PRS10Twin:
         elif name in RANGES and re.fullmatch(r"[-+]?\d{1,10}", rest):
             low, high = RANGES[name]
             if low <= int(rest) <= high:
+                self._latch()
                 self._set[name] = int(rest)
                 self._changed(name)
+                self._latch()
             else:
-                self._latched[5] |= 0x40
+                self._latched[5] |= BAD_PARAMETER
+        elif name == "SP" and re.fullmatch(r"\d{1,5},\d{1,5},\d{1,5}", rest):
+            self._synthesiser = rest
         else:
-            self._latched[5] |= 0x20 if name not in RANGES and name != "RS" else 0x40
+            self._latched[5] |= BAD_SYNTAX if name not in RANGES and name not in ("RS", "SP") else BAD_PARAMETER
         return None
 
     def _tell(self, name: str, rest: str) -> str | None:
@@ -148,6 +158,10 @@ class PRS10Twin:
             return str(int(self._locked))
         if name == "ST":
             return self._status()
+        if name == "SP":
+            return self._synthesiser
+        if name == "AD" and rest == "10" and "case_too_hot" in self._faults:
+            return f"{HOT_CASE_V:.3f}"
         if name == "AD" and rest.isdecimal() and int(rest) < 20:
             return f"{MONITORS.get(int(rest), 0.0):.3f}"
         if name == "SD" and rest.isdecimal() and int(rest) < 8:
@@ -164,7 +178,7 @@ class PRS10Twin:
             return str(self._offset_1e12())
         if name in RANGES:
             return str(self._set.get(name, 0))
-        self._latched[5] |= 0x20
+        self._latched[5] |= BAD_SYNTAX
         return None
 
     @property
@@ -181,25 +195,29 @@ class PRS10Twin:
 
     def _conditions(self) -> list[int]:
         """Return the six bytes as things are now."""
-        cold = self._clock.now_ps() < self._locks_ps
-        bytes_ = [0, 0, 0b0001_0101 if cold else 0, 0 if self._locked else 1, 0, 0]
+        found = [FAULTS[fault] for fault in self._faults]
+        if not self._locked:
+            found.append(CONDITIONS["loop_off"])
         if self._set["LO"] == 0:
-            bytes_[3] |= 0x02
-        for fault in self._faults:
-            byte, bit = FAULTS[fault]
-            bytes_[byte] |= 1 << bit
+            found.append(CONDITIONS["loop_disabled"])
         if self._set.get("PL", 0) == 0:
-            bytes_[4] |= 0x01
-        elif not self._pps:
-            bytes_[4] |= 0x80
+            found.append(CONDITIONS["pll_disabled"])
         else:
-            bytes_[4] |= 0x04 if self._slaved else 0x02
+            found.append(CONDITIONS["no_pps" if not self._pps else "pll_active" if self._slaved else "few_pulses"])
+        bytes_ = [0, 0, COLD if self._clock.now_ps() < self._locks_ps else 0, 0, 0, 0]
+        for byte, bit in found:
+            bytes_[byte] |= 1 << bit
         return bytes_
 
+    def _latch(self) -> None:
+        """Remember what is so until somebody reads it."""
+        self._latched = [a | b for a, b in zip(self._latched, self._conditions(), strict=True)]
+
     def _status(self) -> str:
-        now = [a | b for a, b in zip(self._latched, self._conditions(), strict=True)]
-        self._latched = [0] * 6
-        return ",".join(map(str, now))
+        self._latch()
+        found, self._latched = self._latched, [0] * 6
+        self._latch()  # what stays so is seen again
+        return ",".join(map(str, found))
 
     def _time_tag(self) -> str:
         """Return the last 1 pps tag in ns, -1 where none came since the last question."""

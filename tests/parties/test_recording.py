@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-NAMES = "equal-efficiencies no-cross-clicks simultaneous-dead-time no-blinding counted-leakage variable-length"
+NAMES = (
+    "basis-choice equal-efficiencies no-cross-clicks simultaneous-dead-time no-blinding counted-leakage variable-length"
+)
 ACCEPTED = f"qkd.accept=[{NAMES.replace(' ', ', ')}]"
 BAD = "latency_s=0.0002,jitter_s=0.001,loss=0.03,damage=0.02,break_every=80,seed=4"
 
@@ -78,7 +80,11 @@ def test_two_processes_make_a_key_of_real_photons_over_a_bad_channel(
     assert of_alice["key_bits"] == secret_bits(known["n_key"], phase, disclosed, 1e-10)
     open_ones = {item["name"]: item["held"] for item in of_alice["assumptions"]["items"]}
     assert open_ones["no-cross-clicks"] is False
-    assert open_ones["equal-efficiencies"] is None
+    # Nobody measured these detectors; what each party alone detected says that they are not alike.
+    assert open_ones["equal-efficiencies"] is False
+    told = [one["assumptions"]["items"] for one in (of_alice, of_bob)]
+    evidence = [next(i["evidence"] for i in items if i["name"] == "equal-efficiencies") for items in told]
+    assert all(text.startswith("not measured; this block: ") and "within chance" not in text for text in evidence)
     a, b = KeyLedger(tmp_path / "alice"), KeyLedger(tmp_path / "bob")
     assert a.blocks("usable") == b.blocks("usable") == [0]
     key = a.deliver(0)

@@ -77,14 +77,14 @@ def test_it_warms_up_and_then_locks(wire: Wire, clock_twin: PRS10Twin, table: Fa
     assert wire.say(b"LO?\r") == b"0\r"
 
 
-def test_a_good_1_pps_takes_over_after_256_pulses_and_leaves_no_error_of_time(wire: Wire, table: FakeBench) -> None:
+def test_a_good_1_pps_takes_over_after_256_pulses(wire: Wire, table: FakeBench) -> None:
     knob = table.knob("rb", "frequency")
     wire.say(b"ST?\rPT 0\rPL1\r")
-    assert wire.say(b"ST?\r") == b"0,0,0,0,2,0\r"
+    assert wire.say(b"ST?\rST?\r") == b"0,0,0,0,3,0\r0,0,0,0,2,0\r"  # it had been disabled
     closes_ps = table.clock.now_ps() + 256 * 10**12  # a little later than it does
     assert knob.value(closes_ps - 10**12) == pytest.approx(50e-12)
     wire.talk(wait_s=257.0)
-    assert wire.say(b"ST?\r") == b"0,0,0,0,4,0\r"
+    assert wire.say(b"ST?\rST?\r") == b"0,0,0,0,6,0\r0,0,0,0,4,0\r"
     # PT 0 is 256 s, tau_n = sqrt(256,000) s; critically damped: y = y0 (1 - t / tau) exp(-t / tau), x = y0 t exp(-t / tau).
     tau_s = 256_000.0**0.5
     for share in (0.5, 1.0, 2.0, 5.0):
@@ -140,7 +140,71 @@ def test_the_frequency_of_the_loop_is_the_slope_of_its_time(zeta: float) -> None
 def test_a_lost_1_pps_shows(wire: Wire, clock_twin: PRS10Twin) -> None:
     wire.say(b"ST?\rPL1\r")
     clock_twin.device_fault("pps_lost")
-    assert wire.say(b"ST?\rTT?\r") == b"0,0,0,0,128,0\r-1\r"
+    assert wire.say(b"ST?\rST?\rTT?\r") == b"0,0,0,0,131,0\r0,0,0,0,128,0\r-1\r"
+
+
+SHEET_BITS = {
+    1: "supply_low supply_high heater_supply_low heater_supply_high lamp_failing lamp_bright gate_low gate_high",
+    2: "synthesiser_unlocked varactor_low varactor_high vco_low vco_high agc_low agc_high synthesiser_parameter",
+    3: "lamp_cold lamp_hot crystal_cold crystal_hot cell_cold cell_hot case_cold case_too_hot",
+    4: "- - efc_high efc_low calibration_high calibration_low",
+    5: "- - - bad_pulses pps_interval pll_restarted pps_saturated",
+    6: "lamp_restarted watchdog bad_interrupt eeprom_written eeprom_corrupt",
+}
+EACH_BIT = [(n, bit, name) for n, row in SHEET_BITS.items() for bit, name in enumerate(row.split()) if name != "-"]
+
+
+@pytest.mark.parametrize(("number", "bit", "fault"), EACH_BIT)
+def test_each_bit_is_latched_until_it_is_read(
+    wire: Wire, clock_twin: PRS10Twin, number: int, bit: int, fault: str
+) -> None:
+    wire.say(b"ST?\r")
+    clock_twin.device_fault(fault)
+    clock_twin.device_fault(fault, active=False)  # it came and went between two questions
+    first, second = (list(map(int, wire.say(b"ST?\r").split(b","))) for _ in range(2))
+    assert first[number - 1] >> bit & 1
+    assert not second[number - 1] >> bit & 1
+    assert second[4] == 1
+
+
+def test_what_a_restart_and_a_warm_up_set_is_latched_too(wire: Wire, clock_twin: PRS10Twin) -> None:
+    clock_twin.reset_power()
+    wire.talk(wait_s=500.0)
+    assert wire.say(b"LO?\rST?\rST?\r") == b"1\r0,0,21,1,1,128\r0,0,0,0,1,0\r"
+    wire.say(b"LO0\rLO1\r")
+    assert wire.say(b"ST?\rST?\r") == b"0,0,0,3,1,0\r0,0,0,0,1,0\r"
+    wire.say(b"RS 1\rXY?\rGA 99\r")
+    assert wire.say(b"ST?\r") == b"0,0,21,1,1,224\r"
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [("SF", -2000, 2000), ("GA", 0, 10), ("MS", 0, 1), ("PL", 0, 1), ("PT", 0, 14), ("PF", 0, 4), ("LM", 0, 3),
+     ("VB", 0, 1), ("LO", 0, 1)],
+)  # fmt: skip
+def test_ranges_reach_to_their_edges(wire: Wire, name: str, low: int, high: int) -> None:
+    for value in (low, high):
+        wire.say(f"{name}{value}\r".encode())
+        if name != "LO":
+            assert wire.say(f"{name}?\r".encode()) == f"{value}\r".encode()
+    wire.say(b"ST?\r")
+    for value in (low - 1, high + 1):
+        assert wire.say(f"{name} {value}\r".encode()) == b""  # silence, and a bit
+        assert int(wire.say(b"ST?\r").rsplit(b",", 1)[1]) == 64
+
+
+def test_what_else_the_sheet_has(wire: Wire, clock_twin: PRS10Twin) -> None:
+    for n in range(20):
+        assert float(wire.say(f"AD{n}?\r".encode())) >= 0.0
+    assert wire.say(b"AD20?\r") == b""
+    assert all(wire.say(f"SD{n}?\r".encode()) == b"128\r" for n in range(8))
+    assert wire.say(b"DS?\r") == b"0,55\r"
+    assert wire.say(b"MR?\r") == b"2000\r"
+    wire.say(b"MO 3000\rSS 1500\rPH 5\rTS 8000\rTO -5\rPP 500\rPS 3\rPI 7\rSP 7000,5,2\r")
+    assert wire.say(b"MO?\rSS?\rPH?\rTS?\rTO?\rPP?\rPS?\rPI?\r") == b"3000\r1500\r5\r8000\r-5\r500\r3\r7\r"
+    assert wire.say(b"SP?\r") == b"7000,5,2\r"
+    clock_twin.device_fault("case_too_hot")
+    assert wire.say(b"AD10?\r") == b"0.850\r"
 
 
 @pytest.mark.parametrize(
