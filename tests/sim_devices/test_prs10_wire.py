@@ -77,7 +77,7 @@ def test_it_warms_up_and_then_locks(wire: Wire, clock_twin: PRS10Twin, table: Fa
     assert wire.say(b"LO?\r") == b"0\r"
 
 
-def test_a_good_1_pps_takes_over_after_256_pulses_and_leaves_no_error_of_time(wire: Wire, table: FakeBench) -> None:
+def test_a_good_1_pps_takes_over_after_256_pulses(wire: Wire, table: FakeBench) -> None:
     knob = table.knob("rb", "frequency")
     wire.say(b"ST?\rPT 0\rPL1\r")
     assert wire.say(b"ST?\rST?\r") == b"0,0,0,0,3,0\r0,0,0,0,2,0\r"  # it had been disabled
