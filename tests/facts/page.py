@@ -8,6 +8,7 @@ __all__ = ["PAGE", "SHEETS", "page"]
 
 PAGE = ROOT / "docs" / "verified-facts.md"
 SHEETS = {
+    "00_index_and_conventions": "all with IEEE 488.2",
     "01_sfifteen_epps": "S-Fifteen EPPS",
     "02_srs_ldc501": "SRS LDC501",
     "03_thorlabs_cld1015": "Thorlabs CLD1015",

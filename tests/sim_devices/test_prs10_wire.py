@@ -77,7 +77,7 @@ def test_it_warms_up_and_then_locks(wire: Wire, clock_twin: PRS10Twin, table: Fa
     assert wire.say(b"LO?\r") == b"0\r"
 
 
-def test_a_good_1_pps_takes_over_after_256_pulses_and_leaves_no_error_of_time(wire: Wire, table: FakeBench) -> None:
+def test_a_good_1_pps_takes_over_after_256_pulses(wire: Wire, table: FakeBench) -> None:
     knob = table.knob("rb", "frequency")
     wire.say(b"ST?\rPT 0\rPL1\r")
     assert wire.say(b"ST?\rST?\r") == b"0,0,0,0,3,0\r0,0,0,0,2,0\r"  # it had been disabled
@@ -141,6 +141,11 @@ def test_a_lost_1_pps_shows(wire: Wire, clock_twin: PRS10Twin) -> None:
     wire.say(b"ST?\rPL1\r")
     clock_twin.device_fault("pps_lost")
     assert wire.say(b"ST?\rST?\rTT?\r") == b"0,0,0,0,131,0\r0,0,0,0,128,0\r-1\r"
+    clock_twin.device_fault("pps_lost", active=False)
+    wire.say(b"PL0\rPL1\rST?\r")
+    wire.talk(wait_s=300.0)
+    clock_twin.device_fault("pps_lost")
+    assert wire.say(b"ST?\r") == b"0,0,0,0,134,0\r"  # it was active meanwhile, although nobody asked
 
 
 SHEET_BITS = {
@@ -194,6 +199,7 @@ def test_ranges_reach_to_their_edges(wire: Wire, name: str, low: int, high: int)
 
 
 def test_what_else_the_sheet_has(wire: Wire, clock_twin: PRS10Twin) -> None:
+    assert wire.say(b"VB?\r") == b"0\r"  # terse after power-on
     for n in range(20):
         assert float(wire.say(f"AD{n}?\r".encode())) >= 0.0
     assert wire.say(b"AD20?\r") == b""

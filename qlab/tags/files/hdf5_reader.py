@@ -89,12 +89,14 @@ class TagReader:
     @property
     def resolution_ps(self) -> int:
         """Bin of the tagger."""
-        return int(self._file.attrs["resolution_ps"])
+        with self._ours("its resolution cannot be read"):
+            return int(self._file.attrs["resolution_ps"])
 
     @property
     def metadata(self) -> dict[str, object]:
         """What the writer was given."""
-        return cast("dict[str, object]", json.loads(self._file.attrs["metadata"]))
+        with self._ours("its metadata cannot be read as JSON"):
+            return dict(json.loads(self._file.attrs["metadata"]))
 
     def acquisitions(self) -> list[tuple[int, int, int, int, int]]:
         """Return (start_ps, stop_ps, row_start, row_stop, missed) of each complete acquisition.
