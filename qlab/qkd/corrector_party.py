@@ -18,13 +18,13 @@ from qlab.qkd.block_messages import (
     KeyTerms,
     Piece,
     PieceReady,
-    ReconcileOpen,
 )
 from qlab.qkd.chsh_sifting import SettingOffer, match_settings
 from qlab.qkd.conversation import HEAR, PARTS_LOG2, PeerGaveUpError, PeerWentOnError, Talk, long_work
 from qlab.qkd.estimating import complete_corrector, estimate_corrector
 from qlab.qkd.messages import decode
 from qlab.qkd.party import SiftTally, settle, take_settlement
+from qlab.qkd.reconcile_messages import ReconcileOpen
 from qlab.qkd.reconciling import correct_frames
 from qlab.qkd.sifting import ENOUGH_TO_FOLLOW, SiftAnswer, SiftOffer, match, offer, take
 from qlab.qkd.toeplitz import amplify

@@ -13,7 +13,7 @@
     Piece(0), TestBits                         ->
                                                <-   ErrorCount
     ReconcileOpen                              ->
-    ... Cascade, or LdpcSyndrome -> and <- LdpcDone ...
+    ... Cascade, or LdpcSyndrome -> and <- FrameDone ...
     KeyTag                                     ->
                                                <-   KeyMatch
     KeyTerms, tag                              ->   its key is pending
@@ -40,12 +40,12 @@ from qlab.qkd.block_messages import (
     KeyTerms,
     Piece,
     PieceReady,
-    ReconcileOpen,
 )
 from qlab.qkd.chsh_sifting import SettingAnswer, offer_settings, take_settings
 from qlab.qkd.conversation import PeerGaveUpError, Talk, long_work
 from qlab.qkd.estimating import complete_reference, estimate_reference
 from qlab.qkd.party import SiftTally, settle, take_settlement
+from qlab.qkd.reconcile_messages import ReconcileOpen
 from qlab.qkd.reconciling import answer_frames
 from qlab.qkd.sifting import SiftAnswer, SiftOffer, match, offer, take
 from qlab.qkd.toeplitz import amplify
