@@ -39,6 +39,9 @@ class Drawn:
         self._pieces, self._error_rate, self._bob, self._at = pieces, error_rate, bob, 0
         self.seconds = 0.0
 
+    def prepare(self) -> None:
+        """Nothing to set."""
+
     def start(self) -> None:
         """Begin."""
 
@@ -64,7 +67,7 @@ class Drawn:
         del theirs_ps
         return found
 
-    def follow(self, lags_ps: object) -> None:
+    def follow(self, lag_ps: float) -> None:
         """Take note of no drift."""
 
 

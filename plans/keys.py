@@ -1,4 +1,4 @@
-"""Keys from entangled photons: both parties of a lab at work, the plan their hands."""
+"""Keys from photon pairs or weak pulses: both parties of a lab at work, the plan their hands."""
 
 import os
 from typing import TYPE_CHECKING
@@ -12,7 +12,9 @@ from plans.stubs import perform, perform_together, with_source_on
 if TYPE_CHECKING:
     from qlab.parties.together import PartiesTogether
 
-__all__ = ["qkd_bbm92", "qkd_decoy"]
+_S = ("s", "s_sigma", "s_low")
+
+__all__ = ["qkd_bbm92", "qkd_decoy", "qkd_e91"]
 
 
 def qkd_bbm92(
@@ -66,7 +68,8 @@ def qkd_decoy(
 ):
     """Make keys with BB84, weak coherent pulses and two decoy states; parameters and rules as for `qkd_bbm92`.
 
-    Alice's taggers record what her modulators were told; nothing is aligned, since pulses come when they are sent.
+    Alice's taggers record what her modulators were told.  The alignment finds by how much clicks come later than pulses, near
+    the lab file's `delay_ps` and short of half of the pulses' period; what it becomes later is followed.
 
     Parameters
     ----------
@@ -79,7 +82,7 @@ def qkd_decoy(
     max_duration_s : float
         Lab seconds after which no further block is begun.
     recheck_s : float
-        Too many errors suspend the plan for so many seconds.
+        Too many errors suspend the plan; after so many seconds it looks again, with pulses that it gives away.
     max_suspensions : int
         It gives up after so many in a row.
     channel : str
@@ -89,6 +92,45 @@ def qkd_decoy(
     """
     goal = _Goal(blocks, wanted_bits, max_duration_s)
     return (yield from _make_keys("qkd_decoy", parties, goal, recheck_s, max_suspensions, channel, md))
+
+
+def qkd_e91(
+    parties,
+    blocks: int = 1,
+    wanted_bits: int = 0,
+    max_duration_s: float = 3600.0,
+    recheck_s: float = 10.0,
+    max_suspensions: int = 5,
+    channel: str = "",
+    md: dict[str, object] | None = None,
+):
+    """Make keys with E91: the key's secrecy follows from the CHSH value S of the same block; rules as for `qkd_bbm92`.
+
+    Each party's random bits choose its setting before each piece: the plan turns the plates, and no document has the angles.
+    The length of the key holds against collective attacks, if the pairs that were detected stand for all: each statement
+    says so.  A block is refused unless S is at least what pairs with the tolerated error rate have.
+
+    Parameters
+    ----------
+    parties : KeyParties
+        Of the lab file's section `qkd`, with `protocol: e91`.
+    blocks : int
+        Blocks to make, where no number of bits is wanted.
+    wanted_bits : int
+        Make blocks until so many secret bits are left after authentication; 0: `blocks` of them.
+    max_duration_s : float
+        Lab seconds after which no further block is begun.
+    recheck_s : float
+        Too small an S suspends the plan; after so many seconds it looks again, with photons that it gives away.
+    max_suspensions : int
+        It gives up after so many in a row.
+    channel : str
+        How bad the channel between both is, such as latency_s=0.01,loss=0.05.
+    md : dict
+        Metadata.
+    """
+    goal = _Goal(blocks, wanted_bits, max_duration_s)
+    return (yield from _make_keys("qkd_e91", parties, goal, recheck_s, max_suspensions, channel, md))
 
 
 class _Goal:
@@ -137,11 +179,8 @@ def _make_keys(name, parties, goal, recheck_s, max_suspensions, channel, md):
         report = yield from hands.align()
         keys = []
         while goal.open(made, bits, clock.now_s() - begun_s):
-            if (
-                report is not None
-                and max(report.key_error_rate, report.test_error_rate) > parties.rules.tolerance + 0.02
-            ):
-                rate = max(report.key_error_rate, report.test_error_rate)
+            rate = max(report.key_error_rate, report.test_error_rate)
+            if rate > parties.rules.tolerance + 0.02:
                 suspended = yield from _suspend(name, hands, suspended, max_suspensions, rate, recheck_s)
                 report = yield from hands.align()
                 continue
@@ -254,9 +293,7 @@ class _Hands:
         return self._both
 
     def align(self):
-        """Align both; returns the report, None where there is nothing to align."""
-        if self._parties.rules.protocol == "decoy":
-            return None
+        """Align both with photons that they give away; returns the report."""
         self.both.align()
         yield from self._serve()
         return self.both.report()
@@ -273,11 +310,21 @@ class _Hands:
             if self.both.done:
                 return
             yield from bps.checkpoint()
+            yield from self._turn()
             yield from perform_together({tagger.name: tagger.trigger for tagger in self.taggers})
             alice, bob, *levels = (tagger.last_block for tagger in self.taggers)
             self.lit_s += min(alice.live_s, bob.live_s)
             self.both.feed(_with_levels(alice, levels), bob)
             yield from bps.checkpoint()
+
+    def _turn(self):
+        """Turn the plates of parties that choose their settings."""
+        mounts = (self._parties.alice_mount, self._parties.bob_mount)
+        wanted = [(m, t.position) for m, t in zip(mounts, self.both.tags, strict=True) if m is not None]
+        for mount, position in wanted:
+            yield from bps.abs_set(mount, position, group="settings")
+        if wanted:
+            yield from bps.wait(group="settings")
 
     def publish(self, statement, duration_s):
         """Emit an event of the stream `keys`: nothing in it is secret."""
@@ -291,13 +338,16 @@ class _Hands:
             "n_key": known.n_key if known else 0,
             "n_test": known.n_test if known else 0,
             "test_error_rate": known.test_error_rate if known else statement.excess_error_rate or np.nan,
-            "key_error_rate": statement.corrected_bits / known.n_key if known else np.nan,
+            "key_error_rate": statement.corrected_bits / known.n_key if known and statement.key_bits else np.nan,
             "phase_error": known.phase_error if known else np.nan,
             "disclosed_bits": sum(statement.disclosed.values()),
             "duration_s": duration_s,
             "reason": statement.reason,
             "statement": str(statement),
         }
+        if self._parties.rules.protocol == "e91":
+            test = known.chsh if known else None
+            values |= {"s": test.s, "s_sigma": test.sigma, "s_low": test.low} if test else dict.fromkeys(_S, np.nan)
         yield from publish("keys", self._blocks, values, self._clock.now_s())
 
     def summarise(self, keys):
@@ -309,7 +359,8 @@ class _Hands:
             "bits": np.array([statement.key_bits for statement in keys], dtype=np.int64),
             "net_bits": np.array([statement.net_bits for statement in keys], dtype=np.int64),
             "key_error_rate": np.array(
-                [s.corrected_bits / k.n_key if k else np.nan for s, k in zip(keys, known, strict=True)], dtype=float
+                [s.corrected_bits / k.n_key if k and s.key_bits else np.nan for s, k in zip(keys, known, strict=True)],
+                dtype=float,
             ),
             "test_error_rate": np.array(
                 [k.test_error_rate if k else s.excess_error_rate or np.nan for s, k in zip(keys, known, strict=True)],
@@ -319,6 +370,10 @@ class _Hands:
             "total_net_bits": sum(statement.net_bits for statement in keys),
             "light_s": self.lit_s,
         }
+        if self._parties.rules.protocol == "e91":
+            tests = [k.chsh if k else None for k in known]
+            figures = [(t.s, t.sigma, t.low) if t else (np.nan,) * 3 for t in tests]
+            values |= dict(zip(_S, np.array(figures, dtype=float).T, strict=True))
         yield from publish("analysis", "keys", values, self._clock.now_s(), {"light_s": "s"})
 
     def say_suspended(self, rate, number):

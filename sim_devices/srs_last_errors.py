@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from qlab.twin.framing import LineFramer
 from qlab.twin.scpi import ScpiTwin, query
+from qlab.twin.scpi_values import NumberError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ __all__ = ["SrsLastErrors"]
 
 LAST_COMMAND_ERRORS: Mapping[int, int] = {-113: 2, -109: 5, -108: 6, -103: 7, -104: 9, -363: 8, -224: 14, -222: 0}
 """[V1] SRS's common table: 2 undefined, 5 missing, 6 extra, 7 null parameter, 8 too long, 9 bad float, 14 unknown token."""
-ILLEGAL = 1
+ILLEGAL, BAD_INTEGER = 1, 10  # [V1]
 
 
 class SrsLastErrors(ScpiTwin):
@@ -45,7 +46,8 @@ class SrsLastErrors(ScpiTwin):
             self.last_execution_error = self.out_of_range
             self.last_command_error = LAST_COMMAND_ERRORS.get(error.code, 0)
         else:
-            self.last_command_error = LAST_COMMAND_ERRORS.get(error.code, ILLEGAL)
+            whole = isinstance(error, NumberError) and error.what == "whole"
+            self.last_command_error = BAD_INTEGER if whole else LAST_COMMAND_ERRORS.get(error.code, ILLEGAL)
 
     @query("LCME?")
     def _command_error(self) -> int:

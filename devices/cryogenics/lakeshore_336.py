@@ -12,6 +12,7 @@ from ophyd import Component as Cpt
 
 from devices.base import Instrument, InstrumentSettings
 from devices.signals import QuerySignal, parse_float, parse_int
+from qlab.clock import PS_PER_S
 from qlab.errors import InstrumentError
 
 if TYPE_CHECKING:
@@ -22,9 +23,11 @@ __all__ = ["LakeShore336"]
 INPUTS = "ABCD"
 EXECUTION_ERROR, COMMAND_ERROR = 1 << 4, 1 << 5
 READING = {0: "is invalid", 4: "is under range", 5: "is over range", 6: "shows zero", 7: "is open"}
-"""Bits of RDGST?."""
+"""[V2] Bits of RDGST?."""
 HEATERS = {1: "is open", 2: "is shorted"}
 CLOSED_LOOP = 1
+SERIAL_GAP_PS = 50 * PS_PER_S // 1000
+"""[V2] What a serial line needs between two commands."""
 SETTLED_READINGS, POLL_S, SETTLING_TIMEOUT_S = 3, 5.0, 6 * 3600.0
 TOLERANCE = 0.01
 """Share of the set point within which a stage counts as settled."""
@@ -40,7 +43,13 @@ class LakeShore336(Instrument):
     identity = r"^LSCI,MODEL336"
     twin = "sim_devices.cryogenics.lakeshore_336.LakeShore336Twin"
     wire = "tcp"
-    link_options = {"terminator": b"\r\n", "command_terminator": b"\n"}
+    usual_addresses = ("TCPIP0::HOST::7777::SOCKET", "GPIB0::12::INSTR", "ASRL/dev/ttyUSB0::INSTR")
+    link_options = {
+        "baud": 57600,
+        "line": {"data_bits": 7, "parity": "O"},
+        "terminator": b"\r\n",
+        "command_terminator": b"\n",
+    }
 
     class Settings(InstrumentSettings):
         """What the lab file may set."""
@@ -76,16 +85,31 @@ class LakeShore336(Instrument):
         kind="config",
     )
 
+    _spoke_ps = -SERIAL_GAP_PS
+
+    def ask(self, command: str, *, delay_s: float = 0.0, timeout_s: float | None = None) -> str:
+        """Return the reply to a query."""
+        self._pause()
+        return super().ask(command, delay_s=delay_s, timeout_s=timeout_s)
+
     def tell(self, command: str) -> None:
         """Send a set and ask whether it was understood."""
         with self.link.transaction() as link:
+            self._pause()
             link.tell(f"*CLS;{command}")
+            self._pause()
             bits = parse_int(link.ask("*ESR?", retry=False))
         if bits & (EXECUTION_ERROR | COMMAND_ERROR):
             what = (
                 "the controller refused a command" if bits & EXECUTION_ERROR else "the controller knows no such command"
             )
             raise InstrumentError(what, device=self.name, command=command, found=f"*ESR {bits}")
+
+    def _pause(self) -> None:
+        """Let a serial line rest between two commands."""
+        if self.link.address.upper().startswith(("ASRL", "/", "COM")):
+            self.clock.wait_until(self._spoke_ps + SERIAL_GAP_PS)
+            self._spoke_ps = self.clock.now_ps()
 
     def temperature_k(self, which: str = "A") -> QuerySignal:
         """Return the signal of a stage's temperature."""

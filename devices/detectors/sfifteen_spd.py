@@ -25,6 +25,8 @@ BIAS_LIMIT_V = 250.0
 """[INF] The range is not published."""
 THRESHOLD_LIMIT_V = 5.0
 """[INF] Nor is that of the discriminator."""
+SET_C, COUNTING_MS = (-60.0, 30.0), (1, 65535)
+"""[INF] Nor what it may be cooled to, and how long it may count."""
 COLD_WITHIN_K = 2.0
 
 
@@ -76,7 +78,7 @@ class SPD(Instrument):
         command="settemp {:g}",
         units="degC",
         precision=2,
-        limits=(-60.0, 30.0),
+        limits=SET_C,
         verify=0.011,
         kind="config",
     )
@@ -97,7 +99,7 @@ class SPD(Instrument):
         parse=parse_int,
         initial=1000,
         units="ms",
-        limits=(1, 65535),
+        limits=COUNTING_MS,
         verify=0,
         kind="config",
     )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from ophyd import Component as Cpt
 from ophyd import Device, Kind
 
-from devices.signals import SoftSignal
+from devices.detectors.sim900_errors import LINE_BITS, MAINFRAME, SIM928
+from devices.signals import SoftSignal, parse_int
 from qlab.errors import BadReplyError, InstrumentError
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ class BiasSlot(Device):
         self.wanted_ua = bias_ua
         self.fetch()
         if abs(self.bias_ua.get() - bias_ua) > STEP_UA:
-            what, found = f"slot {self.number} did not take a bias", f"{self.bias_ua.get():.3f} uA"
+            why = ", ".join(self.complaints()) or "it does not say why"
+            what, found = f"slot {self.number} did not take a bias: {why}", f"{self.bias_ua.get():.3f} uA"
             raise InstrumentError(what, device=self.mainframe.name, found=found, expected=f"{bias_ua:.3f} uA")
 
     def set(self, bias_ua: float) -> WorkerStatus:
@@ -138,6 +140,17 @@ class BiasSlot(Device):
             return [f"{words} in slot {self.number}" for bit, words in TROUBLES.items() if bits & bit]
         self.fetch()
         return [f"the nanowire on slot {self.number} has latched"] if self.latched else []
+
+    def complaints(self) -> list[str]:
+        """Return what source and mainframe have found wrong since they were asked last; blocks for the wire."""
+        found = []
+        if not self.sees_voltage:
+            found = [words.get(int(self._number(query)), "") for query, words in SIM928.items()]
+            line = int(self._number("CESR?"))
+            found += [words for bit, words in enumerate(LINE_BITS) if line >> bit & 1]
+        for query, words in MAINFRAME.items():
+            found.append(words.get(self.mainframe.link.ask_value(query, parse_int), ""))
+        return [words for words in found if words]
 
     def ask(self, query: str) -> str:
         """Return the module's reply."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from devices.base import Instrument
 from devices.polarisation.apt_link import INFO, STATUS, AptDialogue
-from devices.polarisation.apt_status import HOMED, HOMING, MOVING, troubles
+from devices.polarisation.apt_status import HOMED, HOMING, MOVING, describe, troubles
 from qlab.errors import BadReplyError, InstrumentError, LinkClosedError, LinkTimeoutError
 from qlab.links.lock import ClockLock
 
@@ -27,7 +27,7 @@ class AptInstrument(Instrument):
     """A controller; serial over USB, 115200 baud, messages without check sum."""
 
     wire = "serial"
-    link_options = {"baud": 115200, "terminator": b""}
+    link_options = {"baud": 115200, "terminator": b"", "line": {"rtscts": True}}
     model: ClassVar[str] = ""
     status_request: ClassVar[int] = 0x0490
     """0x0480 for steppers."""
@@ -89,7 +89,7 @@ class AptInstrument(Instrument):
         _, bits = self._watch(channel, MOVING | HOMING, HOME_TIMEOUT_S)
         if not bits & HOMED:
             what = "a motor did not find its zero"
-            raise InstrumentError(what, device=self.name, command="0443", found=f"{bits:08X}")
+            raise InstrumentError(what, device=self.name, command="0443", found=describe(bits))
 
     def halt(self) -> None:
         """Stop all motors with a ramp."""
@@ -104,9 +104,9 @@ class AptInstrument(Instrument):
             counts, bits = self.motor_status(channel)
             if trouble := troubles(bits):
                 what, hint = " and ".join(trouble), "look whether something blocks it, then home it"
-                raise InstrumentError(what, device=self.name, found=f"status {bits:08X}", hint=hint)
+                raise InstrumentError(what, device=self.name, found=describe(bits), hint=hint)
             if not bits & moving:
                 return counts, bits
             if self.clock.now_s() > deadline_s:
                 what = f"a motor still moves after {timeout_s:g} s"
-                raise InstrumentError(what, device=self.name, found=f"{counts} counts, status {bits:08X}")
+                raise InstrumentError(what, device=self.name, found=f"{counts} counts, {describe(bits)}")

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["K10CR1", "KDC101"]
 
+COUNTER_END = 1 << 31
+"""[V2] The counter wraps here; 43 turns of a K10CR1."""
+
 
 class K10CR1(AptInstrument):
     """The stepper mount, 10 degrees a second; role `qlab.roles.Rotator`."""
@@ -76,6 +79,8 @@ class K10CR1(AptInstrument):
                 here = 0
             turn = 360.0 * self.counts_per_deg
             way = ((angle_deg + self.settings.offset_deg) * self.counts_per_deg - here + turn / 2) % turn - turn / 2
+            if not -COUNTER_END <= here + round(way) < COUNTER_END:
+                way -= math.copysign(turn, way)  # the counter would wrap, and no longer tell the angle
             self._arrived(self.move_to(1, here + round(way)))
 
     def home(self) -> WorkerStatus:

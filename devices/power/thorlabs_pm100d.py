@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ophyd import Component as Cpt
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PM100D"]
 
+KIN = ("USB0::0x1313::0x8072::SERIAL::INSTR", "USB0::0x1313::0x8076::SERIAL::INSTR")
+"""[INF] PM100USB and PM101."""
 SCPI_NAN = 9.9e37
 """[INF] An over-range reading is 9.91E+37, SCPI's not-a-number."""
 ZERO_TIMEOUT_S = 30.0
@@ -33,6 +35,12 @@ class PM100D(ScpiInstrument):
     identity = r"^Thorlabs,PM10\d"
     twin = "sim_devices.power.thorlabs_pm100d.PM100DTwin"
     wire = "tcp"
+    usual_addresses: ClassVar[tuple[str, ...]] = (
+        "USB0::0x1313::0x8078::SERIAL::INSTR",
+        *KIN,
+        "ASRL/dev/ttyUSB0::INSTR",
+    )
+    link_options = {"baud": 115200}
 
     class Settings(InstrumentSettings):
         """What the lab file may set."""

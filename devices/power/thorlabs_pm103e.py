@@ -22,7 +22,7 @@ __all__ = ["PM103E"]
 HEADER = Struct("<BBH")
 FIRST, NEXT = 0xCA, 0xCB
 SEGMENT = 1440 - HEADER.size
-"""[V1] Segments, as the vendor's examples have them."""
+"""[V1] Header, first bytes and most bytes of a segment, as the vendor's examples have them."""
 
 
 class PM103E(PM100D):
@@ -31,6 +31,8 @@ class PM103E(PM100D):
     identity = r"^Thorlabs,PM(103E|5020)"
     twin = "sim_devices.power.thorlabs_pm103e.PM103ETwin"
     wire = "tcp"
+    usual_addresses = ()
+    link_options = {}
 
     def query_identity(self, link: Link) -> str:
         """Return the reply to `*IDN?`."""

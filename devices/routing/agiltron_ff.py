@@ -23,7 +23,9 @@ __all__ = ["AgiltronFF"]
 
 FRAME = 4
 ASK, SWITCH = bytes.fromhex("01110000"), bytes.fromhex("011200")
-TIMEOUT_S = 0.5
+"""[V1] Bytes of a frame, and what stands in them; the channel follows the switch command."""
+BAUD, TIMEOUT_S = 9600, 0.5
+"""[V1] The line is 8N1 without flow control."""
 SETTLING_S = 0.01
 """[INF] 0.5 to 10 ms."""
 
@@ -47,7 +49,7 @@ class AgiltronFF(Instrument):
     identity = r"^01 11 00 0[1-8]$"
     twin = "sim_devices.routing.agiltron_ff.AgiltronFFTwin"
     wire = "serial"
-    link_options = {"baud": 9600, "terminator": b""}
+    link_options = {"baud": BAUD, "terminator": b""}
 
     class Settings(InstrumentSettings):
         """What the lab file may set."""

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DD100"]
 
-HOME_S, TRAVEL_S = 35.0, 10.0
-"""[V2] Homing takes up to 30 s; [INF] full travel 1 to 2 s."""
+HOME_S = 35.0
+"""[V2] Homing takes up to 30 s."""
+TRAVEL_S = 10.0
+"""[INF] Full travel takes 1 to 2 s."""
 STEP_DB = 0.05
 """How far the attenuation read back may be from the one that was set; it stops on whole steps."""
 

@@ -31,7 +31,7 @@ SETTLING_S = 0.03
 """[INF] Beam steering takes 10 to 25 ms."""
 SIZE = re.compile(r"-(\d+)x(\d+)-")
 MOST_MONITORS = 256
-"""Ports of one power query."""
+"""[V1] Ports of one power query."""
 
 
 def _map(text: str) -> NDArray[np.int64]:
@@ -55,7 +55,8 @@ class PolatisOXC(ScpiInstrument):
 
     identity = r"^Polatis,.*-\d+x\d+-"
     twin = "sim_devices.routing.polatis_oxc.PolatisTwin"
-    link_options = {"terminator": b"\r\n", "command_terminator": b"\n"}
+    usual_addresses = ("TCPIP0::HOST::5025::SOCKET", "ASRL/dev/ttyUSB0::INSTR")
+    link_options = {"baud": 38400, "terminator": b"\r\n", "command_terminator": b"\n"}
 
     class Settings(InstrumentSettings):
         """What the lab file may set."""

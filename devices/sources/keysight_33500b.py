@@ -36,6 +36,7 @@ class Keysight33500B(ScpiInstrument):
     identity = r"^(Agilent Technologies|Keysight Technologies),33[56]\d\d[AB]"
     twin = "sim_devices.sources.keysight_33500b.Keysight33500BTwin"
     wire = "tcp"
+    usual_addresses = ("TCPIP0::HOST::5025::SOCKET",)
 
     output_1 = Cpt(AwgOutput, "", number=1)
     output_2 = Cpt(AwgOutput, "", number=2)

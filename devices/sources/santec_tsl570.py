@@ -30,6 +30,7 @@ class TSL570(Laser, ScpiInstrument):
     identity = r"^SANTEC,TSL-5\d0"
     twin = "sim_devices.sources.santec_tsl570.TSL570Twin"
     wire = "tcp"
+    usual_addresses = ("TCPIP0::HOST::5000::SOCKET",)
     link_options = {"terminator": b"\r", "command_terminator": b"\r"}
 
     class Settings(InstrumentSettings):

@@ -14,6 +14,7 @@ from ophyd import Component as Cpt
 from devices.base import Instrument, InstrumentSettings
 from devices.part import Part
 from devices.signals import QuerySignal, parse_float, parse_int
+from devices.sources.dg645_errors import words_for
 from qlab.errors import InstrumentError
 
 if TYPE_CHECKING:
@@ -25,22 +26,8 @@ CHANNEL = {"T0": 0, "T1": 1, "A": 2, "B": 3, "C": 4, "D": 5, "E": 6, "F": 7, "G"
 STEP_S = 5e-12
 SINGLE_SHOT = 5
 """[V2] The trigger source after `*RST`: it waits for a command."""
-ERRORS = {
-    10: "illegal value",
-    11: "illegal mode",
-    12: "illegal delay",
-    13: "a link that leads back to itself",
-    14: "nothing is stored there",
-    15: "not allowed now",
-    110: "illegal command",
-    111: "unknown command",
-    115: "too many parameters",
-    116: "a parameter is missing",
-    118: "not a number",
-    254: "too many errors",
-}
 PROBLEMS = {1: "triggers come faster than the delays allow, and are missed", 6: "the 10 MHz reference is lost"}
-"""Bits of INSR?."""
+"""[V2] Bits of INSR?."""
 
 
 class _DelaySignal(QuerySignal):
@@ -133,7 +120,7 @@ class DG645(Instrument):
         query="BURP?",
         command="BURP {:.12g}",
         units="s",
-        limits=(1e-7, 2000.0),
+        limits=(1e-7, 2000.0 - 1e-8),
         verify=STEP_S,
         kind="config",
     )
@@ -171,7 +158,7 @@ class DG645(Instrument):
             link.tell(command)
             code = parse_int(link.ask("LERR?", retry=False))
         if code:
-            what = f"the generator refused a command: {ERRORS.get(code, 'see its manual')}"
+            what = f"the generator refused a command: {words_for(code)}"
             raise InstrumentError(what, device=self.name, command=command, found=f"error {code}")
 
     def fire(self) -> WorkerStatus:

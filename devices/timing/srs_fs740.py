@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FS740"]
 
-STATES = {
+STATES = {  # [V2] the words
     "POW": "it warms up",
     "SEAR": "it searches for satellites",
     "STAB": "it stabilises",
@@ -29,6 +29,8 @@ STATES = {
     "UNL": "it is not locked",
 }
 POLL_S = 5.0
+GATES_S = (0.01, 1000.0)
+"""[V1] Of a measured frequency."""
 
 
 def _word(text: str) -> str:
@@ -41,7 +43,8 @@ class FS740(ScpiInstrument):
     identity = r"^Stanford Research Systems,FS740"
     twin = "sim_devices.timing.srs_fs740.FS740Twin"
     wire = "tcp"
-    link_options = {"terminator": b"\r\n", "command_terminator": b"\n"}
+    usual_addresses = ("TCPIP0::HOST::5025::SOCKET", "ASRL/dev/ttyUSB0::INSTR")
+    link_options = {"baud": 115200, "terminator": b"\r\n", "command_terminator": b"\n"}
     warm_up_s: ClassVar[float] = 900.0
     lock_timeout_s: ClassVar[float] = 3600.0
 
@@ -70,7 +73,7 @@ class FS740(ScpiInstrument):
         query="SENS:FREQ:GATE?",
         command="SENS:FREQ:GATE {:g}",
         units="s",
-        limits=(0.01, 1000.0),
+        limits=GATES_S,
         initial=1.0,
         verify=1e-3,
         kind="config",

@@ -12,6 +12,7 @@ from ophyd import Component as Cpt
 
 from devices.base import Instrument, InstrumentSettings
 from devices.signals import QuerySignal, parse_float, parse_int
+from devices.timing.prs10_status import PARAMETER, STATUS_BITS, SYNTAX, troubles
 from qlab.errors import BadReplyError, InstrumentError
 
 if TYPE_CHECKING:
@@ -20,19 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PRS10"]
 
-PROBLEMS = (
-    {0: "the supply is too low", 1: "the supply is too high", 4: "the lamp is too dark", 5: "the lamp is too bright"},
-    {0: "the synthesiser is unlocked", 7: "the synthesiser has a bad parameter"},
-    {0: "the lamp is cold", 1: "the lamp is too hot", 2: "the crystal is cold", 3: "the crystal is too hot",
-     4: "the cell is cold", 5: "the cell is too hot", 6: "the case is cold", 7: "the case is too hot"},
-    {0: "the frequency is not locked", 2: "the frequency control is at its upper end", 3: "at its lower end"},
-    {3: "more than 256 bad pulses of the 1 pps", 4: "the 1 pps comes at wrong intervals", 6: "the 1 pps control is saturated",
-     7: "there is no 1 pps"},
-    {1: "the watchdog has restarted it", 4: "its memory is corrupt"},
-)  # fmt: skip
-"""What the bits of the six status bytes complain of."""
-SYNTAX, PARAMETER = 1 << 5, 1 << 6
 POLL_S = 5.0
+STEERING_1E12 = (-2000, 2000)
+"""[V1] What `SF` takes, in steps of 1e-12."""
 
 
 class PRS10(Instrument):
@@ -41,7 +32,7 @@ class PRS10(Instrument):
     identity = r"^PRS10"
     twin = "sim_devices.timing.srs_prs10.PRS10Twin"
     wire = "serial"
-    link_options = {"baud": 9600, "terminator": b"\r", "command_terminator": b"\r"}
+    link_options = {"baud": 9600, "line": {"xonxoff": True}, "terminator": b"\r", "command_terminator": b"\r"}
     line_break = b"\r"
     warm_up_s = 480.0
     lock_timeout_s: ClassVar[float] = 900.0
@@ -62,7 +53,7 @@ class PRS10(Instrument):
         parse=parse_int,
         initial=0,
         units="1e-12",
-        limits=(-2000, 2000),
+        limits=STEERING_1E12,
         verify=0,
         kind="config",
     )
@@ -130,13 +121,7 @@ class PRS10(Instrument):
     def check_health(self) -> list[str]:
         """Return what the status complains of."""
         self._status()
-        found = self._status()
-        return [
-            words
-            for byte, table in zip(found, PROBLEMS, strict=True)
-            for bit, words in table.items()
-            if byte >> bit & 1
-        ]
+        return troubles(self._status())
 
     def _wait_for_lock(self) -> None:
         deadline_s = self.clock.now_s() + self.lock_timeout_s
@@ -149,8 +134,8 @@ class PRS10(Instrument):
     def _status(self) -> list[int]:
         def parse(text: str) -> list[int]:
             numbers = [int(number) for number in text.split(",")]
-            if len(numbers) != len(PROBLEMS):
-                msg = f"expected {len(PROBLEMS)} bytes"
+            if len(numbers) != len(STATUS_BITS):
+                msg = f"expected {len(STATUS_BITS)} bytes"
                 raise ValueError(msg)
             return numbers
 

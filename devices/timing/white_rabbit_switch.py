@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WhiteRabbitSwitch"]
 
-BASE = "1.3.6.1.4.1.96.100"
+BASE = "1.3.6.1.4.1.96.100"  # [V2]
 DESCRIPTION = "1.3.6.1.2.1.1.1.0"
 MAIN_STATUS = f"{BASE}.6.1.1.0"
 ROW = "1"
@@ -46,6 +46,7 @@ OBJECTS = {
     "bad_offsets": f"{BASE}.7.5.1.21.{ROW}",
     "bad_round_trips": f"{BASE}.7.5.1.22.{ROW}",
 }
+"""[V1] As WR-SWITCH-MIB numbers them."""
 WORDS = {0: "not known", 1: "ok", 2: "error", 3: "warning", 4: "warning", 5: "a bug of the switch", 6: "ok"}
 """[INF] What the status numbers mean."""
 WELL, TRACKING = (1, 6), 2
@@ -64,6 +65,7 @@ class WhiteRabbitSwitch(Instrument):
     identity = r"^White Rabbit switch, "
     twin = "sim_devices.timing.white_rabbit_switch.WhiteRabbitSwitchTwin"
     wire = "udp"
+    usual_addresses = ("udp://HOST:161",)
     warm_up_s = 30.0
     lock_timeout_s: ClassVar[float] = 300.0
 

@@ -6,6 +6,7 @@ import math
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol
 
+from qlab.lab.fibre_events import fibre_schedule
 from qlab.lab.models import BranchModel
 from qlab.lab.optic_models import (
     AttenuatorModel,
@@ -23,7 +24,7 @@ from qlab.lab.optic_models import (
 )
 from qlab.physics.ambient import Ambient
 from qlab.physics.arm import Attenuator, BeamSplitter, PolarisingSplitter, WavePlate
-from qlab.physics.eavesdropper import FakedStates, InterceptResend
+from qlab.physics.eavesdropper import AfterGate, FakedStates, InterceptResend, TimeShift
 from qlab.physics.fibre import Fibre
 from qlab.physics.jones import random_rotation
 from qlab.physics.keys import Brownian
@@ -141,8 +142,12 @@ class ArmBuilder:
 
     def _eavesdropper(self, name: str, optic: EavesdropperModel, then: Arm) -> Arm:
         fraction = self._knob(name, "fraction", optic.fraction)
-        kind = FakedStates if optic.attack == "faked_states" else InterceptResend
-        return kind(then, fraction, _BASES_DEG[optic.bases])
+        bases_deg = _BASES_DEG[optic.bases]
+        if optic.attack == "time_shift":
+            return TimeShift(then, fraction, optic.shift_ps)
+        if optic.attack == "after_gate":
+            return AfterGate(then, fraction, bases_deg, later_ps=optic.shift_ps)
+        return (FakedStates if optic.attack == "faked_states" else InterceptResend)(then, fraction, bases_deg)
 
     def _turned(
         self, optic: WavePlateModel | VariableAttenuatorModel | PaddlesModel | SqueezersModel, then: Arm
@@ -181,6 +186,7 @@ class ArmBuilder:
             back=back,
             extra_ps=self._knob(name, "extra_ps.back" if back else "extra_ps.forth"),
             extra_db=self._knob(name, "extra_db"),
+            schedule=fibre_schedule(optic.events, back=back),
         )
         if optic.rotation_seed is not None:
             fibre.turn = random_rotation(optic.rotation_seed)

@@ -106,9 +106,7 @@ def parameters_of(twin: object) -> type[BaseModel] | None:
 
 def find_class(name: str, group: str) -> object:
     """Return a class by dotted name or entry point; raises `LabFileError` saying what is missing and what is near."""
-    entries = {entry.name: entry for entry in metadata.entry_points(group=group)}
-    if name in entries:
-        name = entries[name].value.replace(":", ".")
+    name = _entry_points(group, tuple(sys.path)).get(name, name)
     module, _, attribute = name.rpartition(".")
     if not module or not all(part.isidentifier() for part in name.split(".")):
         msg = f"{name!r} is neither a dotted class name nor an entry point of {group}; {_hint(name, group)}"
@@ -129,6 +127,13 @@ def find_class(name: str, group: str) -> object:
         msg = f"module {module} has no class {attribute!r}; {near}"
         raise LabFileError(msg)
     return getattr(found, attribute)
+
+
+@lru_cache(maxsize=8)
+def _entry_points(group: str, path: tuple[str, ...]) -> dict[str, str]:
+    """Return dotted names by entry point; read once, as looking through all installed packages takes a tenth of a second."""
+    del path  # what the answer depends on
+    return {entry.name: entry.value.replace(":", ".") for entry in metadata.entry_points(group=group)}
 
 
 def look_beside(lab_file: Path) -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from qlab.lab.optic_models import NAME
 
-__all__ = ["FactsModel", "IntensityModel", "PartyModel", "QkdModel"]
+__all__ = ["ChoiceModel", "FactsModel", "IntensityModel", "PartyModel", "QkdModel", "SettingModel"]
 
 
 class _Model(BaseModel):
@@ -26,6 +26,26 @@ class FactsModel(_Model):
         None, description="whether a click makes all its detectors blind, or clicks while any was blind were dropped"
     )
     blinding_watched: bool | None = Field(None, description="whether bias or light is watched for bright light")
+    gate_ps: int | None = Field(None, ge=0, description="for how long its detectors' gates are open; 0: never shut")
+
+
+class SettingModel(_Model):
+    """One setting of an analyser that chooses the basis."""
+
+    position_deg: float = Field(description="of the mount")
+    share: float = Field(gt=0, le=1, description="probability with which it is chosen; together 1")
+
+
+class ChoiceModel(_Model):
+    """Active basis choice: random bits of this party turn a plate before one pair of detectors, a piece at a time."""
+
+    mount: str = Field(description="the instrument that turns the plate")
+    ports: Annotated[list[Annotated[int, Field(ge=1, le=256)]], Field(min_length=2, max_length=2)] = Field(
+        description="the tagger's inputs behind the two ports: bit 0, bit 1"
+    )
+    settings: dict[Literal["HV", "DA", "a0", "a1", "a2", "b1", "b2"], SettingModel] = Field(
+        description="HV and DA; of `e91` a0, a1, a2 of Alice, b1, b2 of Bob"
+    )
 
 
 class PartyModel(_Model):
@@ -33,8 +53,9 @@ class PartyModel(_Model):
 
     tagger: str
     inputs: dict[Literal["H", "V", "D", "A"], Annotated[int, Field(ge=1, le=256)]] = Field(
-        min_length=4, description="the tagger's input of each detector, from 1"
+        {}, description="the tagger's input of each detector, from 1, where beam splitters choose the basis"
     )
+    choice: ChoiceModel | None = Field(None, description="where this party chooses it, instead of `inputs`")
     facts: FactsModel = FactsModel()
     delay_ps: int = Field(0, description="by which its clicks are later than what was sent; of Bob, with decoy states")
     level_tagger: str | None = Field(None, description="of Alice: records the intensity modulator's drives")
@@ -53,7 +74,7 @@ class IntensityModel(_Model):
 class QkdModel(_Model):
     """Two parties that make keys: Alice opens blocks and listens, Bob calls and corrects."""
 
-    protocol: Literal["bbm92", "decoy"] = "bbm92"
+    protocol: Literal["bbm92", "decoy", "e91"] = "bbm92"
     alice: PartyModel
     bob: PartyModel
     address: Annotated[str, StringConstraints(pattern=r"^.+:[0-9]+$")] = Field(
@@ -72,8 +93,11 @@ class QkdModel(_Model):
     peak_width_ps: int = Field(2000, gt=0, description="about the width of a coincidence peak")
     key_bits: int = Field(200_000, ge=1, description="a block is complete with so many sifted bits of the key basis")
     test_bits: int = Field(20_000, ge=1, description="and so many of the test basis")
+    most_pieces: int = Field(
+        10_000, ge=1, description="a block that is not complete after so many pieces is given up: is there light?"
+    )
     tolerance: float = Field(
-        0.04, ge=0, lt=0.5, description="error rate of the test basis up to which a block is taken"
+        0.04, ge=0, lt=0.5, description="error rate of the test basis up to which a block is taken; of `e91` as S says"
     )
     expected_error_rate: float = Field(0.03, gt=0, lt=0.5, description="of the key basis, for the first block")
     intensities: dict[Annotated[str, StringConstraints(pattern=NAME)], IntensityModel] = Field(

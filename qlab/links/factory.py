@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from qlab.errors import BadRequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from qlab.clock import Clock, Peer
     from qlab.links.link import Link
     from qlab.links.policy import LinkPolicy
@@ -50,7 +53,7 @@ def open_link(
     greeting: bytes = b"",
     backend: str = "@py",
     baud: int = 115200,
-    **line: Any,
+    line: Mapping[str, Any] = MappingProxyType({}),
 ) -> Link:
     """Make the link for an address; it opens at its first use, or by `Link.open`.
 
@@ -64,8 +67,8 @@ def open_link(
         For VISA.
     baud:
         For serial ports, by pyserial or by VISA.
-    **line:
-        More settings of a serial port, as for `qlab.links.serial.SerialLink`.
+    line:
+        More settings of the instrument's serial port, as for `qlab.links.serial.SerialLink`; of no account elsewhere.
     """
     common: dict[str, Any] = {
         "name": name,
@@ -78,13 +81,10 @@ def open_link(
         "greeting": greeting,
     }
     kind = kind_of_address(address)
-    if line and kind != "serial":
-        msg = f"{name}: {', '.join(sorted(line))} cannot be set at {address!r}; expected a serial port for these"
-        raise BadRequestError(msg)
     if kind == "visa":
         from qlab.links.visa import VisaLink
 
-        return VisaLink(address, backend=backend, baud=baud, **common)
+        return VisaLink(address, backend=backend, baud=baud, line=line, **common)
     if kind == "serial":
         from qlab.links.serial import SerialLink
 

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import select
 import socket
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from qlab.links.link import Link
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pyvisa import ResourceManager
     from pyvisa.resources import MessageBasedResource
 
@@ -39,12 +42,24 @@ class VisaLink(Link):
     backend:
         What `pyvisa.ResourceManager` is told: "@py", "@ivi" or the path of a vendor's library.
     baud:
-        For serial ports; 8 data bits, no parity, one stop bit.
+        For serial ports.
+    line:
+        Their other settings, named as for `qlab.links.serial.SerialLink`; by default 8 data bits, no parity, one stop bit,
+        no flow control.
     """
 
-    def __init__(self, address: str, *, backend: str = "@py", baud: int = 115200, **common: Any) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        backend: str = "@py",
+        baud: int = 115200,
+        line: Mapping[str, Any] = MappingProxyType({}),
+        **common: Any,
+    ) -> None:
         super().__init__(address, **common)
         self.baud = baud
+        self.line = line
         self._backend = backend
         self._manager: ResourceManager | None = None
         self._session: MessageBasedResource | None = None
@@ -77,11 +92,26 @@ class VisaLink(Link):
         session.chunk_size = CHUNK
         if self._is_serial:
             session.baud_rate = self.baud
+            self._set_line(session, pyvisa.constants)
             session.end_input = pyvisa.constants.SerialTermination.none
         elif self._is_stream:
             self._adopt(getattr(_inner(session), "interface", None), wait_ms)
         elif self.openings:
             session.clear()  # the standard's way to make an instrument forget what it was about to say
+
+    def _set_line(self, session: Any, constants: Any) -> None:
+        """Set what is not as usual."""
+        words = {"N": constants.Parity.none, "E": constants.Parity.even, "O": constants.Parity.odd}
+        flow = {"rtscts": constants.ControlFlow.rts_cts, "xonxoff": constants.ControlFlow.xon_xoff}
+        for key, value in self.line.items():
+            if key == "parity":
+                session.parity = words[value]
+            elif key == "stop_bits":
+                session.stop_bits = constants.StopBits(round(10 * value))
+            elif key == "data_bits":
+                session.data_bits = value
+            elif value:
+                session.flow_control = flow[key]
 
     def _adopt(self, inner: object, wait_ms: int) -> None:
         if not isinstance(inner, socket.socket):

@@ -85,6 +85,8 @@ class PartyChannel:
         self._tasks: list[asyncio.Task[None]] = []
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._stale = False  # the peer was started again: what is said now would answer its former self
         self.connections = 0
         """How often the parties were connected."""
 
@@ -108,6 +110,7 @@ class PartyChannel:
             await self.flush()
         if self._server is not None:
             self._server.close()
+        self._closed = True
         for task in (*self._tasks, *self._serving):
             task.cancel()
         await asyncio.gather(*self._tasks, *self._serving, return_exceptions=True)
@@ -115,8 +118,18 @@ class PartyChannel:
             self._writer.transport.abort()
         await asyncio.sleep(0)  # for the transports to let go of their sockets
 
+    def begin(self) -> None:
+        """Begin a conversation with the peer as it is now; that it was started again before is no concern of this one."""
+        self._stale = False
+        heard = [self._heard.get_nowait() for _ in range(self._heard.qsize())]
+        for one in heard:
+            if not isinstance(one, PeerRestartedError):
+                self._heard.put_nowait(one)
+
     async def say(self, message: bytes) -> None:
-        """Send a message, in its turn."""
+        """Send a message, in its turn; not in a conversation whose peer was started again, who would not understand it."""
+        if self._stale:
+            return
         self.link.send(message)
         self._wake.set()
         if self._writer is not None and self._writer.transport.get_write_buffer_size() > _BUFFER:
@@ -134,7 +147,8 @@ class PartyChannel:
             Nothing came for `patience_s`.
         """
         try:
-            heard = await asyncio.wait_for(self._heard.get(), patience_s)
+            async with asyncio.timeout(patience_s):
+                heard = await self._heard.get()
         except TimeoutError:
             msg = f"the peer said nothing for {patience_s:g} s; is it running, and is the channel up?"
             raise PeerError(msg) from None
@@ -194,6 +208,9 @@ class PartyChannel:
         link, before = self.link, self.link.sessions
         messages = link.receive(frame, asyncio.get_running_loop().time())
         if link.sessions > before >= 1:
+            self._stale = True
+            while not self._heard.empty():
+                self._heard.get_nowait()  # said by its former self
             self._heard.put_nowait(PeerRestartedError("the peer was started again; the block is given up"))
         for message in messages:
             self._heard.put_nowait(message)
@@ -202,7 +219,8 @@ class PartyChannel:
     async def _pump(self) -> None:
         """Send what is due, whenever something happens."""
         loop = asyncio.get_running_loop()
-        while True:
+        # Python 3.11's `wait_for` swallows a cancellation that comes together with the event.
+        while not self._closed:
             self._wake.clear()
             if self._writer is not None:
                 for frame in self.link.outgoing(loop.time()):

@@ -8,7 +8,7 @@ import os
 import ssl
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from qlab.errors import BadRequestError, LabFileError
 from qlab.lab.build import open_lab
@@ -16,24 +16,23 @@ from qlab.lab.load import load_lab
 from qlab.parties.channel import PartyChannel, parse_place
 from qlab.parties.impairments import Impairments
 from qlab.parties.recordings import RecordedTags
+from qlab.parties.rules import positions_of
 from qlab.parties.session import PartySession, SessionResult
 from qlab.parties.taggers import TaggerTags
 from qlab.qkd.authentication import SLOT_BYTES
 from qlab.qkd.frames import CHANNEL_KEY_BYTES
 from qlab.qkd.ledger import KeyLedger
-from qlab.twin.control_client import ControlClient
+from qlab.twin.served_clock import ServedClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from qlab.lab.qkd_model import QkdModel
-    from qlab.qkd.aligning import Tags
+    from qlab.parties.taggers import TurningTags
     from qlab.qkd.authentication import Role
 
 __all__ = ["PartyOptions", "open_ledger", "preshare", "run_party"]
-
-_STEP_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class PartyOptions:
     channel:
         Impairments, as `Impairments.parse` reads them.
     control:
-        Port of the control channel of served twins whose time this party steps.
+        Port of the control channel of served twins, whose stepped time passes while both parties wait for it.
     tls:
         Certificate, its key, and the authority that signed the peer's, as PEM files.
     """
@@ -131,12 +130,12 @@ def run_party(
         for echo in tags.echoes:
             say(f"input {echo.channel + 1} echoes after {echo.lag_ps} ps; {echo.count} echoes removed")
         return _serve(role, model, ledger, tags, options, say)
-    with own_tagger(lab, overrides, side, options.control) as tagger:
+    with own_tagger(lab, overrides, side, options.control, options.patience_s) as tagger:
         return _serve(role, model, ledger, tagger, options, say)
 
 
 def _serve(
-    role: Role, model: QkdModel, ledger: KeyLedger, tags: Tags, options: PartyOptions, say: Callable[[str], None]
+    role: Role, model: QkdModel, ledger: KeyLedger, tags: TurningTags, options: PartyOptions, say: Callable[[str], None]
 ) -> SessionResult:
     """Make blocks over the channel."""
     session = PartySession(role, model, ledger, tags, say=say, patience_s=options.patience_s)
@@ -155,7 +154,11 @@ def _serve(
 
 @contextmanager
 def own_tagger(
-    lab: str, overrides: Sequence[str], side: Literal["alice", "bob"], control: int | None
+    lab: str,
+    overrides: Sequence[str],
+    side: Literal["alice", "bob"],
+    control: int | None,
+    patience_s: float = 60.0,
 ) -> Iterator[TaggerTags]:
     """Connect this party's tagger, and for Alice the source of photons, which is switched on; nothing of the peer's.
 
@@ -165,7 +168,8 @@ def own_tagger(
         The lab's twins would live in this process alone, where the peer cannot meet them.
     """
     with ExitStack() as ends:
-        opened = ends.enter_context(open_lab(lab, overrides=overrides, connect=False))
+        clock = ServedClock(control, side, timeout_s=patience_s) if control is not None else None
+        opened = ends.enter_context(open_lab(lab, overrides=overrides, clock=clock, connect=False))
         model = opened.file.qkd
         if model is None or opened.host is not None:
             msg = (
@@ -173,25 +177,19 @@ def own_tagger(
                 "qlab twin serve LAB --write served.yaml, then qlab qkd ... served.yaml; or name a recording: --tags FILE"
             )
             raise BadRequestError(msg)
-        step = None
-        if control is not None:
-            step = ends.enter_context(ControlClient("127.0.0.1", control)).step
         party = model.alice if side == "alice" else model.bob
         if side == "alice" and model.source is not None:
             light = opened.devices[model.source]
             light.connect()
             ends.callback(light.guard, light.make_safe)
-            _finish(light.switch_on(), step)
+            light.switch_on().wait()
         tagger = opened.devices[party.tagger]
         tagger.connect()
-        yield TaggerTags(tagger, model.piece_s, step)
-
-
-def _finish(status: Any, step: Callable[[float], object] | None) -> None:
-    """Wait for something that takes lab time, which this party steps where nobody else does."""
-    while step is not None and not status.done:
-        step(_STEP_S)
-    status.wait()
+        mount = None
+        if party.choice is not None:
+            mount = opened.devices[party.choice.mount]
+            mount.connect()
+        yield TaggerTags(tagger, model.piece_s, clock, mount, positions_of(model, party))
 
 
 def tls_context(role: Role, files: tuple[Path, Path, Path]) -> ssl.SSLContext:

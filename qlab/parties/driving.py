@@ -38,6 +38,7 @@ async def hold_conversation(talk: Conversation[T], channel: PartyChannel, patien
         except StopIteration as stop:
             return HEAR, stop
 
+    channel.begin()
     wanted, end = go_on(lambda: next(talk))
     while end is None:
         if wanted is HEAR:

@@ -40,6 +40,11 @@ class RecordedTags:
         self._piece_ps = round(piece_s * 1e12)
         self._at = 0
 
+    def turn(self, setting: int) -> None:
+        """Refuse: nobody can choose any more how recorded photons were measured."""
+        msg = f"setting {setting} of an analyser is asked of a recording: expected 'inputs', not 'choice', in the lab file"
+        raise BadRequestError(msg)
+
     def start(self) -> None:
         """Begin; a recording is there already."""
 

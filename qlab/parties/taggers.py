@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qlab.errors import PeerError
+from qlab.qkd.aligning import Tags
+from qlab.qkd.choosing import Turn
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from qlab.tags.stream import TagBlock
 
-__all__ = ["FedTags", "TaggerTags"]
+__all__ = ["FedTags", "TaggerTags", "TurningTags"]
 
-_STEP_S = 0.05
+
+class TurningTags(Tags, Turn, Protocol):
+    """Tags of a party whose analyser may be set before each piece."""
+
+
+class _Shared(Protocol):
+    """What is asked of a clock that both parties step (`qlab.twin.served_clock.ServedClock`)."""
+
+    def join(self) -> None:
+        """Let time pass only while all parties wait."""
+        ...
+
+    def part(self) -> None:
+        """Do so no longer."""
+        ...
 
 
 class _Tagger(Protocol):
@@ -36,30 +51,44 @@ class TaggerTags:
     ----------
     tagger, piece_s:
         The tagger; how long an acquisition is.
-    step:
-        Lets stepped lab time pass, where this party is the one who does; takes seconds.
+    clock:
+        The time of a served world that this party and its peer step together; None: time runs by itself.
+    mount, positions:
+        Of a party that chooses its settings: what turns the plate, and to which position for each of them.
     """
 
-    def __init__(self, tagger: _Tagger, piece_s: float, step: Callable[[float], object] | None = None) -> None:
+    def __init__(
+        self,
+        tagger: _Tagger,
+        piece_s: float,
+        clock: _Shared | None = None,
+        mount: Any = None,
+        positions: Sequence[float] = (),
+    ) -> None:
         self._tagger = tagger
-        self._piece_s = piece_s
-        self._step = step
+        self._clock = clock
+        self._mount = mount
+        self._positions = positions
         self._status: Any = None
         tagger.acquisition_s.set(piece_s).wait()
 
+    def turn(self, setting: int) -> None:
+        """Turn the plate, and wait until it stands."""
+        self._mount.set(self._positions[setting]).wait()
+
     def start(self) -> None:
         """Begin an acquisition."""
+        if self._clock is not None:
+            self._clock.join()
         self._status = self._tagger.trigger()
 
     def finish(self) -> TagBlock | None:
         """Return the acquisition's tags when it has ended."""
-        if self._step is not None:
-            while not self._status.done:
-                # No faster than the wall: the peer begins a little earlier or later, and steps as well.
-                self._step(_STEP_S)
-                with contextlib.suppress(TimeoutError):
-                    self._status.wait(_STEP_S)
-        self._status.wait()
+        try:
+            self._status.wait()
+        finally:
+            if self._clock is not None:
+                self._clock.part()
         return self._tagger.last_block
 
 
@@ -70,18 +99,29 @@ class FedTags:
     ----------
     changed:
         Told when this party wants a piece, or gets one.
+    positions:
+        Of the plate before its detectors, for each of its settings; none where beam splitters choose.
 
     Attributes
     ----------
     wants:
         Whether this party waits for a piece.
+    position:
+        What its plate is to be set to before; None: it has none.
     """
 
-    def __init__(self, changed: threading.Condition) -> None:
+    def __init__(self, changed: threading.Condition, positions: Sequence[float] = ()) -> None:
         self._changed = changed
+        self._positions = positions
         self._block: TagBlock | None = None
         self._ended = False
         self.wants = False
+        self.position: float | None = None
+
+    def turn(self, setting: int) -> None:
+        """Say what the plate is to be set to before the next piece."""
+        with self._changed:
+            self.position = self._positions[setting]
 
     def start(self) -> None:
         """Ask for a piece."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from qlab.errors import PeerError, QlabError
 from qlab.parties.channel import PartyChannel
+from qlab.parties.rules import positions_of
 from qlab.parties.session import PartySession
 from qlab.parties.taggers import FedTags
 
@@ -44,7 +45,10 @@ class PartiesTogether:
         self, model: QkdModel, alice: KeyLedger, bob: KeyLedger, impairments: Impairments | None = None
     ) -> None:
         self._changed = threading.Condition()
-        self.tags = (FedTags(self._changed), FedTags(self._changed))
+        self.tags = (
+            FedTags(self._changed, positions_of(model, model.alice)),
+            FedTags(self._changed, positions_of(model, model.bob)),
+        )
         self._sessions = (
             PartySession("reference", model, alice, self.tags[0]),
             PartySession("corrector", model, bob, self.tags[1]),

@@ -52,6 +52,8 @@ class Outcome:
         Delay per nanometre of wavelength.
     jones:
         What arrives, as a Jones matrix of the whole way, shape (2, 2).
+    bright:
+        Light so strong that a gate does not keep it from making a click.
     """
 
     port: Port
@@ -59,6 +61,12 @@ class Outcome:
     delay_ps: int
     dispersion_ps_per_nm: float
     jones: Matrix
+    bright: bool = field(default=False, kw_only=True)
+
+    @property
+    def arrives_at(self) -> int:
+        """The detector's number; for bright light its bitwise complement, by which the world knows it."""
+        return ~self.port.detector_id if self.bright else self.port.detector_id
 
 
 class Arm(Protocol):

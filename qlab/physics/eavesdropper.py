@@ -8,6 +8,12 @@ detectors that she has blinded.  Such a detector clicks, as surely as it is effi
 else not at all: only in her basis.  Where several would click (behind a splitter that favours the other basis) she sends
 nothing.
 
+*After the gate* (C. Wiechers et al., New J. Phys. 13, 013043 (2011)): a gated detector needs no blinding.  Eve's bright
+pulse comes when the gate has closed, and the avalanche diode, below its breakdown, is a classical receiver with a threshold.
+
+*Time shift* (B. Qi, C.-H. F. Fung, H.-K. Lo, X. Ma, Quantum Inf. Comput. 7, 73 (2007)): Eve measures nothing.  She lets
+light arrive earlier or later, when one detector of a basis is more efficient than the other, and guesses the bit from that.
+
 *Photon-number splitting* (G. Brassard, N. Luetkenhaus, T. Mor, B. Sanders, PRL 85, 1330 (2000)): of a weak pulse with
 several photons Eve keeps one and sends the others over a line without loss; single photons she blocks.
 """
@@ -28,7 +34,7 @@ if TYPE_CHECKING:
     from qlab.physics.arm import Arm, Matrix
     from qlab.physics.knob import Knob
 
-__all__ = ["FakedStates", "InterceptResend", "PhotonNumberSplitting"]
+__all__ = ["AfterGate", "FakedStates", "InterceptResend", "PhotonNumberSplitting", "TimeShift"]
 
 
 @dataclass(slots=True)
@@ -85,9 +91,13 @@ class FakedStates(InterceptResend):
     ----------
     threshold:
         A detector clicks that gets more than so much of the light that the best lit one gets.
+    later_ps, past_gates:
+        By how much her pulses come later than the photons would have, and whether closed gates click as well.
     """
 
     threshold: float = 0.75
+    later_ps: float = 0.0
+    past_gates: bool = False
 
     def _resent(self, found: Matrix, amplitude: float, t_ps: int, before: Path) -> Iterator[Outcome]:
         lit = list(self.then.outcomes(t_ps, Path(found, before.delay_ps, before.dispersion_ps_per_nm)))
@@ -98,7 +108,53 @@ class FakedStates(InterceptResend):
         if len(bright) == 1:  # else several detectors would click, and Eve sends nothing
             (one,) = bright
             # Bright light makes up for all losses behind Eve.
-            yield Outcome(one.port, jones.conj().T @ jones, one.delay_ps, one.dispersion_ps_per_nm, jones)
+            delay_ps = one.delay_ps + round(self.later_ps)
+            yield Outcome(
+                one.port, jones.conj().T @ jones, delay_ps, one.dispersion_ps_per_nm, jones, bright=self.past_gates
+            )
+
+
+@dataclass(slots=True)
+class AfterGate(FakedStates):
+    """Eve measures a share of the photons and sends bright pulses that come when gates have closed."""
+
+    past_gates: bool = True
+
+
+@dataclass(slots=True)
+class TimeShift:
+    """Eve lets a share of the photons arrive earlier, and as many later; their polarisation stays.
+
+    Parameters
+    ----------
+    fraction:
+        Knob of the share, 0 to 1.
+    by_ps:
+        Of either shift.
+    """
+
+    then: Arm
+    fraction: Knob
+    by_ps: float
+
+    def outcomes(self, t_ps: int, before: Path) -> Iterator[Outcome]:
+        """Yield what becomes of a photon that is left alone, of an early and of a late one."""
+        fraction = min(max(self.fraction.value(t_ps), 0.0), 1.0)
+        for share, shift_ps in ((1.0 - fraction, 0.0), (fraction / 2.0, -self.by_ps), (fraction / 2.0, self.by_ps)):
+            if share > 0.0:
+                jones = math.sqrt(share) * before.jones
+                yield from self.then.outcomes(
+                    t_ps, Path(jones, before.delay_ps + shift_ps, before.dispersion_ps_per_nm)
+                )
+
+    def knobs(self) -> Iterator[Knob]:
+        """Yield the share's knob and those behind."""
+        yield self.fraction
+        yield from self.then.knobs()
+
+    def drifts(self) -> bool:
+        """Return whether something behind changes by itself."""
+        return self.then.drifts()
 
 
 @dataclass(frozen=True, slots=True)

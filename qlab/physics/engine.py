@@ -80,13 +80,16 @@ class PortTable:
     jitter_ps:
         By 16 bits, int32, shape (65536,).
     shift_ps:
-        Dispersion by 16 bits of detuning, or None.
+        Dispersion by 16 bits of detuning that both photons of a pair share, or None.
+    own_ps:
+        What dispersion adds by 16 bits of detuning that the partner knows nothing of, or None.
     """
 
     side: int
     delay_ps: int
     jitter_ps: NDArray[np.int32]
     shift_ps: NDArray[np.int64] | None
+    own_ps: NDArray[np.int64] | None = None
 
 
 class Engine(Protocol):
@@ -106,7 +109,8 @@ class Engine(Protocol):
     ) -> list[Times]:
         """Return each port's arrivals, not sorted, for events at `t` with 64 random bits each.
 
-        The upper 32 bits choose the outcome, the lowest 16 are the signal's jitter, the next 16 the idler's.
+        The upper 32 bits choose the outcome, the lowest 16 are the signal's jitter, the next 16 the idler's.  Of the detuning
+        the lowest 16 are what the pair shares, the next 16 what is the idler's own.
         """
         ...
 
@@ -148,7 +152,11 @@ class NumpyEngine:
             if port.delay_ps:
                 arrived += port.delay_ps
             if port.shift_ps is not None and detuning is not None:
-                arrived += port.shift_ps.take((detuning.take(chosen) & np.uint64(0xFFFF)).view(np.int64))
+                colour = detuning.take(chosen)
+                arrived += port.shift_ps.take((colour & np.uint64(0xFFFF)).view(np.int64))
+                if port.own_ps is not None:
+                    colour >>= np.uint64(16)
+                    arrived += port.own_ps.take((colour & np.uint64(0xFFFF)).view(np.int64))
             result.append(arrived)
         return result
 

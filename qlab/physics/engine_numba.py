@@ -43,6 +43,7 @@ class NumbaEngine:
         result = []
         for n, port in enumerate(ports):
             shift = _NOTHING if port.shift_ps is None or detuning is None else port.shift_ps
+            own = _NOTHING if port.own_ps is None or detuning is None else port.own_ps
             words = _NO_WORDS if detuning is None else detuning
             arrived = np.empty(int(counts[n]), dtype=np.int64)
             _gather(
@@ -55,6 +56,7 @@ class NumbaEngine:
                 port.delay_ps,
                 port.jitter_ps,
                 shift,
+                own,
                 arrived,
             )
             result.append(arrived)
@@ -112,7 +114,7 @@ def _decide(bits, table, undecided, bounds, of_outcome, ports):  # type: ignore[
 
 
 @njit(cache=True, nogil=True)
-def _gather(t, bits, detuning, masks, bit, side, delay_ps, jitter_ps, shift_ps, out):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _gather(t, bits, detuning, masks, bit, side, delay_ps, jitter_ps, shift_ps, own_ps, out):  # type: ignore[no-untyped-def]  # pragma: no cover
     # Two loops: whether an event ends at this port is a coin toss, which a branch would mispredict half the time.
     chosen = np.empty(t.size + 1, dtype=np.uint32)  # a signed index would be tested for counting from the end
     n = np.int64(0)
@@ -126,6 +128,8 @@ def _gather(t, bits, detuning, masks, bit, side, delay_ps, jitter_ps, shift_ps, 
         arrived = t[i] + jitter_ps[(bits[i] >> lane) & low] + delay_ps
         if shift_ps.size:
             arrived += shift_ps[detuning[i] & low]
+        if own_ps.size:
+            arrived += own_ps[(detuning[i] >> np.uint64(16)) & low]
         out[k] = arrived
 
 

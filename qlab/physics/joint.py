@@ -18,7 +18,7 @@ from qlab.errors import WorldError
 from qlab.physics.detector import FWHM_PER_SIGMA, jitter_table
 from qlab.physics.keys import KeyedStream
 from qlab.physics.knob import CELL_PS
-from qlab.physics.line import Scratch, poisson_blocks, raw_words, segments, shift_table
+from qlab.physics.line import Scratch, colour_tables, poisson_blocks, raw_words, segments
 from qlab.physics.meeting import leaves
 from qlab.physics.sight import Emitter, pattern_probabilities, sights
 from qlab.physics.squeezed import bell_mixture
@@ -117,8 +117,11 @@ class _Drawing:
         Points a pulse of the Poisson process of pulses with clicks.
     bounds, masks:
         Upper bounds of the words of 64 bits that mean a pattern, the rarest first, and its clicks by bits; shape (n,).
-    shifts_ps:
-        Dispersion of each click by 16 bits, or None.
+    shifts_ps, owns_ps:
+        Dispersion of each click by 16 bits that it shares with the other photon of its pair, and by 16 bits of its own, or
+        None.
+    pairs:
+        The source whose photon each click is.
     """
 
     events: float
@@ -128,6 +131,20 @@ class _Drawing:
     delays_ps: tuple[int, ...]
     jitters_ps: tuple[NDArray[np.int32], ...]
     shifts_ps: tuple[Times | None, ...]
+    owns_ps: tuple[Times | None, ...]
+    pairs: tuple[int, ...]
+
+    @property
+    def words(self) -> int:
+        """Words a pulse: the pattern, the moment, each click's jitter and dispersion, and the detunings of many sources."""
+        return 2 + len(self.detectors) + max(max(self.pairs) - 2, 0)
+
+    def colour_bits(self, click: int) -> tuple[int, np.uint64]:
+        """Return where the detuning is that a click shares: the first three sources' are in what the moment leaves over."""
+        pair = self.pairs[click]
+        if pair < 3:
+            return 1, np.uint64(16 * (1 + pair))
+        return len(self.detectors) + pair - 1, np.uint64(0)
 
 
 class JointDrawer:
@@ -163,8 +180,7 @@ class JointDrawer:
             first, cut = grid.first(start), grid.first(stop) - grid.first(start)
             rng, before = self._stream.at(cell, start - cell * CELL_PS), -1
             for points in poisson_blocks(rng, drawing.events * 1e12, 0, grid.reach(start, horizon), self._scratch):
-                # Enough words for the pattern, the moment, and for each click its jitter and dispersion.
-                words = raw_words(rng, points.size * (2 + len(drawing.detectors))).reshape(points.size, -1)
+                words = raw_words(rng, points.size * drawing.words).reshape(points.size, -1)
                 new = np.diff(points, prepend=before) > 0
                 before = int(points[-1])
                 new &= points < cut
@@ -189,7 +205,12 @@ class JointDrawer:
             arrived += drawing.jitters_ps[n].take((own & _WORD).view(np.int64))
             shift_ps = drawing.shifts_ps[n]
             if shift_ps is not None:
-                arrived += shift_ps.take((own >> np.uint64(48)).view(np.int64))
+                column, bits = drawing.colour_bits(n)
+                shared = words[:, column].take(chosen) >> bits
+                arrived += shift_ps.take((shared & _WORD).view(np.int64))
+                own_ps = drawing.owns_ps[n]
+                if own_ps is not None:
+                    arrived += own_ps.take((own >> np.uint64(48)).view(np.int64))
             result.setdefault(detector_id, []).append(arrived)
 
     def _drawing(self, t_ps: int, grid: Grid | ClockedGrid) -> _Drawing | None:
@@ -221,6 +242,7 @@ class JointDrawer:
         for mask in order[:-1]:
             so_far += float(probabilities[mask])
             bounds.append(min(int(so_far / total * 2.0**64), 2**64 - 1))
+        shifts = [_shifts(sight, line.sources[sight.photon // 2]) for sight in seen]
         return _Drawing(
             -math.log1p(-min(total, 1.0 - 1e-15)),
             np.array(bounds, np.uint64),
@@ -228,10 +250,14 @@ class JointDrawer:
             tuple(sight.detector_id for sight in seen),
             tuple(sight.delay_ps for sight in seen),
             tuple(detectors[sight.detector_id].jitter_ps(t_ps) for sight in seen),
-            tuple(_shift(sight) for sight in seen),
+            tuple(shift for shift, _ in shifts),
+            tuple(own for _, own in shifts),
+            tuple(sight.photon // 2 for sight in seen),
         )
 
 
-def _shift(sight: Sight) -> Times | None:
+def _shifts(sight: Sight, line: PulsedPairLine) -> tuple[Times | None, Times | None]:
     sigma_ps = sight.bandwidth_nm / FWHM_PER_SIGMA * sight.dispersion_ps_per_nm
-    return shift_table(sigma_ps, sight.delay_ps) if sigma_ps else None
+    if not sigma_ps:
+        return None, None
+    return colour_tables(sight.photon % 2, sigma_ps, line.anticorrelation, sight.delay_ps)

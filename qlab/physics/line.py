@@ -8,6 +8,7 @@ exact for a continuously pumped source whose coherence time is far below the win
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -41,6 +42,7 @@ __all__ = [
     "PairLine",
     "Scratch",
     "categories",
+    "colour_tables",
     "poisson_blocks",
     "poisson_times",
     "raw_words",
@@ -64,7 +66,7 @@ class Drawer(Protocol):
     knobs: list[Knob]
 
     def arrivals(self, cell: int) -> dict[int, list[NDArray[np.int64]]]:
-        """Return for each detector the arrivals of the photons emitted in one cell, not sorted."""
+        """Return for each detector the arrivals of the photons emitted in one cell, not sorted; see `Outcome.arrives_at`."""
         ...
 
 
@@ -94,6 +96,11 @@ class PairLine:
     def drawer(self, detectors: Mapping[int, Detector], seed: int, engine: Engine) -> Drawer:
         """Return what draws this line's arrivals."""
         return LineDrawer(self, detectors, seed, engine)
+
+    @property
+    def anticorrelation(self) -> float:
+        """How far the idler's detuning follows the signal's, 0 to 1: wholly, as the pump is monochromatic."""
+        return 1.0
 
     def knobs(self, detectors: Mapping[int, Detector]) -> list[Knob]:
         """Return everything that the rates depend on."""
@@ -281,14 +288,14 @@ class LineDrawer:
         found = categories(self._line, self._detectors, t_ps)
         if not found:
             return None
-        numbers: dict[tuple[int, int], int] = {}
+        numbers: dict[tuple[int, int, int, bool], int] = {}
         outcomes: list[tuple[int, Outcome]] = []
         masks = []
         for category in found:
             mask = 0
             for side, outcome in enumerate((category.signal, category.idler)):
                 if outcome is not None:
-                    place = (side, id(outcome.port))
+                    place = (side, id(outcome.port), outcome.delay_ps, outcome.bright)
                     if place not in numbers:
                         numbers[place] = len(outcomes)
                         outcomes.append((side, outcome))
@@ -299,19 +306,39 @@ class LineDrawer:
             raise WorldError(msg)
         weights = [category.probability for category in found]
         ports = tuple(self._port(side, outcome, t_ps) for side, outcome in outcomes)
-        detectors = tuple(outcome.port.detector_id for _, outcome in outcomes)
+        detectors = tuple(outcome.arrives_at for _, outcome in outcomes)
         return _Drawing(sum(weights), OutcomeTable.build(weights, masks), ports, detectors)
 
     def _port(self, side: int, outcome: Outcome, t_ps: int) -> PortTable:
         source = self._line.source
-        shift = None
+        shift = own = None
         if outcome.dispersion_ps_per_nm:
-            # Energy conservation: the idler's detuning is the signal's with the other sign (equal wavelengths), so that
-            # opposite dispersion cancels (Franson, PRA 45, 3126, 1992).
-            sign = 1.0 if side == 0 else -((source.idler_nm / source.signal_nm) ** 2)
             sigma_nm = source.bandwidth_nm / FWHM_PER_SIGMA
-            shift = shift_table(sign * sigma_nm * outcome.dispersion_ps_per_nm, outcome.delay_ps)
-        return PortTable(side, outcome.delay_ps, self._detectors[outcome.port.detector_id].jitter_ps(t_ps), shift)
+            if side:
+                sigma_nm *= (source.idler_nm / source.signal_nm) ** 2
+            shift, own = colour_tables(
+                side, sigma_nm * outcome.dispersion_ps_per_nm, self._line.anticorrelation, outcome.delay_ps
+            )
+        jitter_ps = self._detectors[outcome.port.detector_id].jitter_ps(t_ps)
+        return PortTable(side, outcome.delay_ps, jitter_ps, shift, own)
+
+
+def colour_tables(
+    side: int, ps_per_sigma: float, anticorrelation: float, delay_ps: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+    """Return by how much dispersion delays a photon, by 16 bits that the pair shares and 16 bits of the idler's own, or None.
+
+    Energy conservation: the idler's detuning is the signal's with the other sign (equal wavelengths), so that opposite
+    dispersion cancels (Franson, PRA 45, 3126, 1992), as far as the pump's own bandwidth allows.
+    """
+    if side == 0:
+        return shift_table(ps_per_sigma, delay_ps), None
+    common = -anticorrelation * ps_per_sigma
+    shift = shift_table(common, delay_ps)
+    if anticorrelation >= 1.0:
+        return shift, None
+    spare_ps = max(delay_ps - math.ceil(abs(common) * _OUTERMOST), 0)
+    return shift, shift_table(math.sqrt(1.0 - anticorrelation**2) * ps_per_sigma, spare_ps)
 
 
 def shift_table(ps_per_sigma: float, delay_ps: int) -> NDArray[np.int64]:

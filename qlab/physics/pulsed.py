@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from qlab.physics.knob import Knob
     from qlab.physics.pulses import PulseTrain
 
-__all__ = ["PulsedDrawer", "PulsedPairLine", "cluster_bounds"]
+__all__ = ["PulsedDrawer", "PulsedPairLine", "cluster_bounds", "colour_anticorrelation"]
 
 
 @dataclass(slots=True)
@@ -48,7 +48,8 @@ class PulsedPairLine(PairLine):
     train:
         A pump pulse leaves at each leading edge.
     modes:
-        The Schmidt number K, not necessarily a whole one; infinite for Poisson statistics.
+        The Schmidt number K, not necessarily a whole one; infinite for Poisson statistics.  It also says how far the
+        detunings of a pair's photons are anticorrelated.
     pulse_fwhm_ps:
         Length of the pump pulse: when in it the pairs are made.
     """
@@ -62,6 +63,11 @@ class PulsedPairLine(PairLine):
         if not self.modes > 0.0:
             msg = f"a pulsed source has {self.modes} modes; expected more than 0, or infinity for Poisson statistics"
             raise WorldError(msg)
+
+    @property
+    def anticorrelation(self) -> float:
+        """How far the idler's detuning follows the signal's, for the double-Gaussian spectrum of this Schmidt number."""
+        return colour_anticorrelation(self.modes)
 
     def drawer(self, detectors: Mapping[int, Detector], seed: int, engine: Engine) -> PulsedDrawer:
         """Return what draws this line's arrivals."""
@@ -117,6 +123,15 @@ class PulsedDrawer(LineDrawer):
                 if k.size < n:
                     break
         return result
+
+
+def colour_anticorrelation(schmidt: float) -> float:
+    """Return -rho of the intensity of a double-Gaussian joint spectrum, K = 1 / sqrt(1 - rho^2), signal against idler.
+
+    Its amplitude is Mehler's kernel, Sum t^k h_k(x) h_k(y), of rho = 2 t / (1 + t^2) and K = (1 + t^2) / (1 - t^2) (Law,
+    Walmsley, Eberly, PRL 84, 5304, 2000; Grice, U'Ren, Walmsley, PRA 64, 063815, 2001).
+    """
+    return math.sqrt(1.0 - 1.0 / max(schmidt, 1.0) ** 2)
 
 
 @lru_cache(maxsize=64)

@@ -57,8 +57,10 @@ class Sight:
         M, of the modes of all photons, efficiency included; shape (modes, modes).
     delay_ps:
         When it clicks.
-    dispersion_ps_per_nm, wavelength_nm, bandwidth_nm:
+    dispersion_ps_per_nm, bandwidth_nm:
         What smears it.
+    photon:
+        The (first) one that it sees: signal and idler of the first source, of the second, ...
     """
 
     detector_id: int
@@ -66,6 +68,7 @@ class Sight:
     delay_ps: int
     dispersion_ps_per_nm: float
     bandwidth_nm: float
+    photon: int
 
 
 def sights(leaves: Sequence[Leaf], packets: Sequence[WavePacket], efficiencies: Mapping[int, float]) -> list[Sight]:
@@ -96,8 +99,8 @@ def sights(leaves: Sequence[Leaf], packets: Sequence[WavePacket], efficiencies: 
             if key in found:
                 effect += found[key].effect
             dispersion = leaf.dispersion_ps_per_nm + leaf.entries[chosen[0]].dispersion_ps_per_nm
-            bandwidth_nm = packets[leaf.parts[chosen[0]].photon].bandwidth_nm
-            found[key] = Sight(leaf.detector_id, effect, delay_ps, dispersion, bandwidth_nm)
+            photon = leaf.parts[chosen[0]].photon
+            found[key] = Sight(leaf.detector_id, effect, delay_ps, dispersion, packets[photon].bandwidth_nm, photon)
     if len(found) > MOST_SIGHTS:
         msg = (
             f"sources that interfere are seen by detectors at {len(found)} times after a pulse; at most {MOST_SIGHTS} are "
@@ -147,16 +150,17 @@ def pattern_probabilities(emitters: Sequence[Emitter], seen: Sequence[Sight]) ->
         first.append(a)
         second.append(b)
     i, j = np.concatenate(first), np.concatenate(second)
-    masks = np.arange(1 << len(seen))
-    chosen = ((masks[:, None] >> np.arange(len(seen))) & 1).astype(np.float64)
 
     def added(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Matrix:
-        each = np.array([s.effect[np.ix_(rows, columns)] for s in seen]).reshape(len(seen), -1)
-        return np.asarray((chosen @ each).reshape(-1, rows.size, columns.size))
+        """Return the sum of the effects of each set of sights: twice as many sets with each sight."""
+        sums: Matrix = np.zeros((1 << len(seen), rows.size, columns.size), np.complex128)
+        for k, sight in enumerate(seen):
+            np.add(sums[: 1 << k], sight.effect[np.ix_(rows, columns)], out=sums[1 << k : 2 << k])
+        return sums
 
-    cross = added(i, j)
-    arguments = (added(i, i), added(j, j), cross if np.abs(cross).max() > 0.0 else None)
-    none = np.zeros(masks.size)
+    meet = any(np.abs(sight.effect[np.ix_(i, j)]).max() > 0.0 for sight in seen)
+    arguments = (added(i, i), added(j, j), added(i, j) if meet else None)
+    none = np.zeros(1 << len(seen))
     for labels in itertools.product(*(emitter.mixture for emitter in emitters)):
         pairs = np.zeros((i.size, j.size), np.complex128)
         at = 0

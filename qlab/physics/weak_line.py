@@ -170,6 +170,6 @@ class WeakDrawer:
         masks = [1 << n for n in range(len(outcomes))]
         dark = [1.0] * len(outcomes)  # a choice of which nothing is seen: every detection is thinned away
         tables = tuple(OutcomeTable.build(row.tolist() if row.sum() > 0.0 else dark, masks) for row in means)
-        ids = tuple(o.port.detector_id for o in outcomes)
+        ids = tuple(o.arrives_at for o in outcomes)
         ports = tuple(PortTable(0, o.delay_ps, detectors[o.port.detector_id].jitter_ps(t_ps), None) for o in outcomes)
         return _Drawing(brightest, limits, tables, ports, ids)

@@ -194,6 +194,9 @@ class World:
             inside = t[:split]
             if detector.gate is not None:
                 inside = inside[detector.gate.is_open(inside)]
+            bright = [arrived[~i] for arrived in (*early, *now) if ~i in arrived]  # no gate keeps it out
+            if bright:
+                inside = np.sort(np.concatenate([inside, *bright]), kind="stable")
             law = detector.law(detector.afterpulse_probability.value(begin), self._afterpulse_keys[i])
             last_ps = known.last_ps if known is not None else FAR_PAST_PS
             detectors.append(Candidates(inside, detector.dead_time_ps, last_ps, law))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from qlab.qkd.messages import F64, U8, U32, U64, BitString, Blob, Message, Times, register
+from qlab.qkd.messages import U8, U32, U64, BitString, Blob, Message, Times, register
 
 __all__ = [
     "BlockOpen",
@@ -17,7 +17,6 @@ __all__ = [
     "LevelErrors",
     "Piece",
     "PieceReady",
-    "ReconcileOpen",
     "SentLevels",
     "Settlement",
     "TestBits",
@@ -98,16 +97,6 @@ class LevelErrors(Message):
 
     kind: ClassVar[int] = 14
     errors: Times
-
-
-@register
-@dataclass(frozen=True, slots=True, eq=False)
-class ReconcileOpen(Message):
-    """Cascade with this expected error rate and seed of permutations."""
-
-    kind: ClassVar[int] = 15
-    error_rate: F64
-    seed: U64
 
 
 @register

@@ -2,12 +2,12 @@
 
     corrector                                   reference
     CascadeOpen(pass)          ->
-                               <-               CascadeParities: blocks of the pass
+                               <-               FrameParities: blocks of the pass
     CascadeSearch(pass, nodes) ->                                                    }
-                               <-               CascadeParities: left half of each   }  while any block
+                               <-               FrameParities: left half of each   }  while any block
     CascadeTurn(right or left) ->                                                    }  of any pass is odd
-                               <-               CascadeParities: left half of each   }
-    CascadeDone
+                               <-               FrameParities: left half of each   }
+    FrameDone
 
 Known nodes of a pass split the key into *minimal nodes*: those whose halves are not known yet.  `odd` are the minimal nodes
 in which the keys differ in an odd number of bits; each holds an error that no other one of the pass holds, so all may be
@@ -28,7 +28,8 @@ from qlab.errors import BadRequestError, KeyRefusedError, PeerError
 from qlab.qkd.bits import Bits, SecretBits
 from qlab.qkd.cascade_engine import CascadeEngine, Nodes, cascade_engine
 from qlab.qkd.cascade_schedule import permutation
-from qlab.qkd.messages import U8, U32, BitString, Indices, Message, register
+from qlab.qkd.messages import U8, BitString, Indices, Message, register
+from qlab.qkd.reconcile_messages import FrameDone, FrameParities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,9 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CascadeCorrector",
-    "CascadeDone",
     "CascadeOpen",
-    "CascadeParities",
     "CascadeReference",
     "CascadeSearch",
     "CascadeTurn",
@@ -72,29 +71,6 @@ class CascadeTurn(Message):
 
     kind: ClassVar[int] = 18
     right: BitString
-
-
-@register
-@dataclass(frozen=True, slots=True, eq=False)
-class CascadeParities(Message):
-    """Parities of the reference's key, in the order they were asked for."""
-
-    kind: ClassVar[int] = 19
-    bits: BitString
-
-    @property
-    def secret_bits(self) -> int:
-        """As many as there are parities."""
-        return self.bits.size
-
-
-@register
-@dataclass(frozen=True, slots=True, eq=False)
-class CascadeDone(Message):
-    """All passes are done; `corrected` bits were flipped."""
-
-    kind: ClassVar[int] = 20
-    corrected: U32
 
 
 @dataclass(slots=True)
@@ -167,6 +143,9 @@ class CascadeReference(_Party):
         self._active: Nodes = np.zeros(0, dtype=np.int64)
         self.done = False
 
+    def start(self) -> None:
+        """Say nothing: the corrector begins."""
+
     def receive(self, message: Message) -> Message | None:
         """Answer one message of the corrector.
 
@@ -190,7 +169,7 @@ class CascadeReference(_Party):
                 self._active = 2 * self._active + right
                 self._active = self._active[self._active < self._bits.size]
                 return self._disclose_left()
-            case CascadeDone():
+            case FrameDone():
                 self.done = True
                 return None
         msg = f"Cascade: {type(message).__name__} makes no sense in pass {len(self._passes)} of {len(self._schedule.passes)}"
@@ -205,21 +184,21 @@ class CascadeReference(_Party):
             msg = "Cascade: asked to search nodes that are not known, were searched before, or are out of order"
             raise PeerError(msg)
 
-    def _disclose_left(self) -> CascadeParities:
+    def _disclose_left(self) -> FrameParities:
         if self._search is None or not self._active.size:
             msg = "Cascade: asked to go on with a search that has ended"
             raise PeerError(msg)
         self._search.split[self._active] = True
         return self._disclose(self._search.tree[2 * self._active])
 
-    def _disclose(self, parities: Bits) -> CascadeParities:
+    def _disclose(self, parities: Bits) -> FrameParities:
         self.disclosed_bits += parities.size
         if self.disclosed_bits > self._limit:
             msg = (
                 f"Cascade would disclose more than {self._limit} of {self._schedule.n_bits} bits: too many errors here"
             )
             raise KeyRefusedError(msg)
-        return CascadeParities(parities)
+        return FrameParities(parities)
 
 
 class CascadeCorrector(_Party):
@@ -262,7 +241,7 @@ class CascadeCorrector(_Party):
         return self._ask(CascadeOpen(0))
 
     def receive(self, message: Message) -> Message | None:
-        """Take parities, and return the next question; after `CascadeDone` there is none.
+        """Take parities, and return the next question; after `FrameDone` there is none.
 
         Raises
         ------
@@ -271,7 +250,7 @@ class CascadeCorrector(_Party):
         KeyRefusedError
             There were `most_rounds` questions.
         """
-        if not isinstance(message, CascadeParities) or self.done:
+        if not isinstance(message, FrameParities) or self.done:
             msg = f"Cascade: {type(message).__name__} came where parities were expected"
             raise PeerError(msg)
         self.disclosed_bits += message.bits.size
@@ -308,7 +287,7 @@ class CascadeCorrector(_Party):
         if len(self._passes) < len(self._schedule.passes):
             return self._ask(CascadeOpen(len(self._passes)))
         self.done = True
-        return CascadeDone(self.corrected_bits)
+        return FrameDone(self.corrected_bits)
 
     def _descend(self, parities: Bits) -> Message:
         """Go on in the half that holds the error; of leaves, correct."""

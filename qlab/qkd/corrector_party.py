@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,20 +18,23 @@ from qlab.qkd.block_messages import (
     KeyTerms,
     Piece,
     PieceReady,
-    ReconcileOpen,
 )
+from qlab.qkd.chsh_sifting import SettingOffer, match_settings
 from qlab.qkd.conversation import HEAR, PARTS_LOG2, PeerGaveUpError, PeerWentOnError, Talk, long_work
 from qlab.qkd.estimating import complete_corrector, estimate_corrector
 from qlab.qkd.messages import decode
 from qlab.qkd.party import SiftTally, settle, take_settlement
+from qlab.qkd.reconcile_messages import ReconcileOpen
 from qlab.qkd.reconciling import correct_frames
-from qlab.qkd.sifting import SiftAnswer, SiftOffer, answer_with_lags, offer, take
+from qlab.qkd.sifting import ENOUGH_TO_FOLLOW, SiftAnswer, SiftOffer, match, offer, take
 from qlab.qkd.toeplitz import amplify
 from qlab.qkd.verification import KeyTag, matches_tag
 
 if TYPE_CHECKING:
+    from qlab.qkd.chsh_sifting import SettingAnswer
     from qlab.qkd.conversation import Conversation
     from qlab.qkd.party import Party, Receiver
+    from qlab.qkd.sifting import Match
 
 __all__ = ["corrector_block"]
 
@@ -46,19 +50,20 @@ def corrector_block(party: Party, receiver: Receiver) -> Conversation[BlockState
         As there.
     """
     party.require_slots()
+    party.known = party.stated = None
     talk = yield from _await_opening(party)
     block = -1
     try:
         block = yield from _open(party, talk)
         return (yield from _make_key(party, talk, receiver, block))
     except PeerGaveUpError as error:
-        return BlockStatement.refused(block, error, talk)
+        return BlockStatement.refused(block, error, talk, party.known, party.stated)
     except PeerWentOnError as error:
         party.heard_early = error.data
-        return BlockStatement.refused(block, error, talk)
+        return BlockStatement.refused(block, error, talk, party.known, party.stated)
     except KeyRefusedError as error:
         yield from talk.say(GiveUp(str(error).encode()))
-        return BlockStatement.refused(block, error, talk)
+        return BlockStatement.refused(block, error, talk, party.known, party.stated)
     except (PeerError, LedgerError) as error:
         yield from talk.say(GiveUp(str(error).encode()))
         raise
@@ -91,6 +96,7 @@ def _open(party: Party, talk: Talk) -> Conversation[int]:
 def _collect(party: Party, talk: Talk, receiver: Receiver) -> Conversation[SiftTally]:
     tally = SiftTally.empty()
     while (yield from talk.hear(Piece)).more:
+        yield from long_work(receiver.prepare)
         receiver.start()
         yield from talk.say(PieceReady())
         found = yield from long_work(receiver.finish)
@@ -104,17 +110,27 @@ def _collect(party: Party, talk: Talk, receiver: Receiver) -> Conversation[SiftT
         if found is None:
             raise KeyRefusedError(_DARK)
         if party.policy.intensities is not None and isinstance(theirs[0], SiftAnswer):
-            tally.add(found, take(found, theirs[0]))
+            told = theirs[0]
+            if math.isfinite(told.lag_ps):
+                receiver.follow(told.lag_ps)
+            tally.add(found, take(found, told), told.kept, np.frombuffer(told.thirds, dtype=np.uint8))
             continue
-        if not isinstance(theirs[0], SiftOffer):
-            msg = f"{type(theirs[0]).__name__} came where SiftOffer was expected; the block is given up"
+        wanted = SettingOffer if party.policy.chsh else SiftOffer
+        if not isinstance(theirs[0], wanted):
+            msg = f"{type(theirs[0]).__name__} came where an offer of detections was expected; the block is given up"
             raise PeerError(msg)
         offered = theirs[0]
         found = yield from long_work(partial(receiver.locate, found, offered.times))
-        reply, kept, lags_ps = answer_with_lags(found, offered, party.policy.window_ps)
-        receiver.follow(lags_ps)
-        yield from talk.say(reply)
-        tally.add(found, kept)
+        window_ps = party.policy.window_ps
+        matched: Match[SettingAnswer] | Match[SiftAnswer] = (
+            match_settings(found, offered, window_ps)
+            if isinstance(offered, SettingOffer)
+            else match(found, offered, window_ps)
+        )
+        if matched.lags_ps.size >= ENOUGH_TO_FOLLOW:
+            receiver.follow(float(np.median(matched.lags_ps)))
+        yield from talk.say(matched.reply)
+        tally.add(found, matched.kept, matched.which)
     return tally
 
 
@@ -124,6 +140,7 @@ def _make_key(party: Party, talk: Talk, receiver: Receiver, block: int) -> Conve
     raw = tally.sifted.key
     known, levels = yield from estimate_corrector(talk, policy, tally.sifted, policy.expected_error_rate)
     assumptions = party.assumptions(tally, known)
+    party.known, party.stated = known, assumptions
     assumptions.require()
 
     terms = yield from talk.hear(ReconcileOpen)

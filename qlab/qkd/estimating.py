@@ -3,7 +3,7 @@
     reference                                       corrector
     SentLevels (decoy states)                  ->
     TestBits                                   ->
-                                               <-   ErrorCount, or LevelErrors with decoy states
+                                               <-   ErrorCount; LevelErrors with decoy states, ChshCounts with E91
     ... reconciliation, verification ...
                                                <-   LevelErrors of the key basis (one decoy state)
 
@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qlab.errors import PeerError
-from qlab.qkd.accounting import estimate, estimate_decoy
+from qlab.qkd.accounting import estimate, estimate_chsh, estimate_decoy
 from qlab.qkd.block_messages import ErrorCount, LevelErrors, SentLevels, TestBits
+from qlab.qkd.chsh_sifting import ChshCounts, rounds_of
 from qlab.qkd.decoy import DecoyCounts
 
 if TYPE_CHECKING:
@@ -41,6 +42,14 @@ def estimate_reference(
 
     `error_rate` is the guess for the key basis.
     """
+    if policy.chsh:
+        yield from talk.say(TestBits(sifted.test.reveal()))
+        rounds = rounds_of(sifted)
+        equal = (yield from talk.hear(ChshCounts)).equal
+        if equal.size != rounds.size or (equal < 0).any() or (equal > rounds).any():
+            msg = f"the peer counts {equal.tolist()} equal outcomes of {rounds.tolist()}; the block is given up"
+            raise PeerError(msg)
+        return estimate_chsh(policy, len(sifted.key), rounds.tolist(), equal.tolist())
     if policy.intensities is None:
         yield from talk.say(TestBits(sifted.test.reveal()))
         count = yield from talk.hear(ErrorCount)
@@ -75,6 +84,11 @@ def estimate_corrector(
         msg = f"the peer compares {theirs.size} test bits, here are {len(sifted.test)}; the block is given up"
         raise PeerError(msg)
     wrong = (theirs ^ sifted.test.reveal()).astype(np.bool_)
+    if policy.chsh:
+        rounds = rounds_of(sifted)
+        agree = np.bincount(sifted.cells[~wrong], minlength=4).astype(np.int64)
+        yield from talk.say(ChshCounts(agree))
+        return estimate_chsh(policy, len(sifted.key), rounds.tolist(), agree.tolist()), key_levels
     if policy.intensities is None:
         errors = int(np.count_nonzero(wrong))
         yield from talk.say(ErrorCount(errors))

@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 __all__ = ["COLUMNS", "LdpcFrame", "QuasiCyclicCode", "frame_for", "make_code", "planned_efficiency"]
 
 COLUMNS = 96
-ROWS = tuple(range(8, 65, 4))
+ROWS = (8, 10, 12, 14, *range(16, 65, 4))
 SMALLEST_Z = 128
 LARGEST_RATE = 0.11
-_PLANNED_RATES = (0.01, 0.02, 0.03, 0.05, 0.08)
-_PLANNED = (1.45, 1.24, 1.22, 1.20, 1.19)
+_PLANNED_RATES = (0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.08)
+_PLANNED = (1.40, 1.30, 1.24, 1.22, 1.22, 1.21, 1.20, 1.19)
 LARGEST_BITS = 1 << 20
 
 
@@ -105,7 +105,7 @@ def _degrees(rows: int) -> list[int]:
 
 def _profile(rows: int) -> tuple[int, int]:
     """Return the high degree, and how many columns have it."""
-    return min(rows, 12), round(float(np.interp(rows, (16, 24, 48, 64), (24, 20, 12, 10))))
+    return min(rows, 12), round(float(np.interp(rows, (8, 10, 16, 24, 48, 64), (34, 28, 24, 20, 12, 10))))
 
 
 @lru_cache(maxsize=32)

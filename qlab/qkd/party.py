@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -10,8 +10,11 @@ import numpy as np
 from qlab.errors import KeyRefusedError, LedgerError, PeerError
 from qlab.qkd.assumptions import DeviceFacts, bbm92_assumptions, decoy_assumptions
 from qlab.qkd.authentication import Authenticator
+from qlab.qkd.balance import Balance
 from qlab.qkd.bits import SecretBits
 from qlab.qkd.block_messages import Settlement
+from qlab.qkd.chsh_assumptions import e91_assumptions
+from qlab.qkd.chsh_sifting import rounds_of
 from qlab.qkd.sifting import Sifted
 
 if TYPE_CHECKING:
@@ -36,6 +39,10 @@ LEAST_SLOTS = 6
 class Receiver(Protocol):
     """Where a party's detections come from: a tagger, or a recording."""
 
+    def prepare(self) -> None:
+        """Get ready for a piece: an analyser is set as this party's random bits say; takes a while."""
+        ...
+
     def start(self) -> None:
         """Begin to detect; returns at once."""
         ...
@@ -48,8 +55,8 @@ class Receiver(Protocol):
         """Return a piece on the peer's clock, now that the times of its detections are known."""
         ...
 
-    def follow(self, lags_ps: NDArray[np.int64]) -> None:
-        """Take how much later than the peer's this party's detections of the last piece came, pair by pair."""
+    def follow(self, lag_ps: float) -> None:
+        """Take how much later than expected this party's detections of the last piece came, in the median."""
         ...
 
 
@@ -60,6 +67,9 @@ class SiftTally:
     sifted: Sifted
     detections: int = 0
     cross_clicks: int = 0
+    paired: int = 0
+    """Detections that coincide with one of the peer's in settings of use."""
+    balance: Balance = field(default_factory=Balance)
 
     @classmethod
     def empty(cls) -> SiftTally:
@@ -67,11 +77,21 @@ class SiftTally:
         nothing = SecretBits(np.zeros(0, dtype=np.uint8))
         return cls(Sifted(nothing, nothing))
 
-    def add(self, found: Detections, kept: Sifted) -> None:
-        """Take a piece."""
+    def add(
+        self, found: Detections, kept: Sifted, which: NDArray[np.int64], third: NDArray[np.uint8] | None = None
+    ) -> None:
+        """Take a piece, and which of its detections are kept; `third` says where in the window they are, if that is known."""
         self.sifted = self.sifted + kept
         self.detections += found.t_ps.size
         self.cross_clicks += found.cross_clicks
+        self.paired += which.size
+        self.balance.add(found, which, third)
+
+    def enough(self, policy: QkdPolicy) -> bool:
+        """Return whether the block is complete; a CHSH test wants an eighth of its rounds in each pair of settings."""
+        if len(self.sifted.key) < policy.key_bits or len(self.sifted.test) < policy.test_bits:
+            return False
+        return not policy.chsh or bool(8 * rounds_of(self.sifted).min() >= policy.test_bits)
 
 
 class Party:
@@ -107,6 +127,9 @@ class Party:
         self.authenticator = Authenticator(ledger, role)
         self.exchange = 0
         self.error_rate = policy.expected_error_rate
+        self.known: EstimatedBlock | None = None
+        self.stated: Assumptions | None = None
+        """What is known of the block under way, and on what its key would rest."""
         self.heard_early: bytes | None = None
         """The first message of the next block, where it came before this one was given up."""
 
@@ -145,8 +168,16 @@ class Party:
 
     def assumptions(self, tally: SiftTally, block: EstimatedBlock) -> Assumptions:
         """Return what the proof takes for granted, with the cross clicks of this block."""
-        facts = replace(self.facts, cross_clicks=tally.cross_clicks / max(tally.detections + tally.cross_clicks, 1))
+        facts = replace(
+            self.facts,
+            cross_clicks=tally.cross_clicks / max(tally.detections + tally.cross_clicks, 1),
+            imbalance=tally.balance.worst(),
+            window_ps=self.policy.window_ps,
+        )
         sizes = block.n_key, block.n_test
+        if self.policy.chsh:
+            paired = tally.paired / max(tally.detections, 1)
+            return e91_assumptions(facts, *sizes, self.policy.target.eps_sec, paired, self.policy.accepted)
         if self.policy.intensities is None:
             return bbm92_assumptions(facts, *sizes, self.policy.accepted)
         return decoy_assumptions(facts, *sizes, self.policy.accepted, sender=self.role == "reference")

@@ -8,11 +8,12 @@
     Piece                                      ->   }
                                                <-   PieceReady             }  until there are enough
     (both detect)  SiftOffer                   ->                          }
-                                               <-   SiftAnswer             }   (with decoy states the other way)
+                                               <-   SiftAnswer             }   (with decoy states the other way,
+                                                                                with E91 SettingOffer and SettingAnswer)
     Piece(0), TestBits                         ->
                                                <-   ErrorCount
     ReconcileOpen                              ->
-    ... Cascade, or LdpcSyndrome -> and <- LdpcDone ...
+    ... Cascade, or LdpcSyndrome -> and <- FrameDone ...
     KeyTag                                     ->
                                                <-   KeyMatch
     KeyTerms, tag                              ->   its key is pending
@@ -39,13 +40,14 @@ from qlab.qkd.block_messages import (
     KeyTerms,
     Piece,
     PieceReady,
-    ReconcileOpen,
 )
+from qlab.qkd.chsh_sifting import SettingAnswer, offer_settings, take_settings
 from qlab.qkd.conversation import PeerGaveUpError, Talk, long_work
 from qlab.qkd.estimating import complete_reference, estimate_reference
 from qlab.qkd.party import SiftTally, settle, take_settlement
+from qlab.qkd.reconcile_messages import ReconcileOpen
 from qlab.qkd.reconciling import answer_frames
-from qlab.qkd.sifting import SiftAnswer, SiftOffer, answer, offer, take
+from qlab.qkd.sifting import SiftAnswer, SiftOffer, match, offer, take
 from qlab.qkd.toeplitz import amplify
 from qlab.qkd.verification import make_tag
 
@@ -67,6 +69,7 @@ def reference_block(party: Party, receiver: Receiver) -> Conversation[BlockState
         The ledger does not allow it.
     """
     party.require_slots()
+    party.known = party.stated = None
     party.exchange += 1
     talk = Talk(party.exchange, party.authenticator)
     block = -1
@@ -74,10 +77,10 @@ def reference_block(party: Party, receiver: Receiver) -> Conversation[BlockState
         block = yield from _open(party, talk)
         return (yield from _make_key(party, talk, receiver, block))
     except PeerGaveUpError as error:
-        return BlockStatement.refused(block, error, talk)
+        return BlockStatement.refused(block, error, talk, party.known, party.stated)
     except KeyRefusedError as error:
         yield from talk.say(GiveUp(str(error).encode()))
-        return BlockStatement.refused(block, error, talk)
+        return BlockStatement.refused(block, error, talk, party.known, party.stated)
     except (PeerError, LedgerError) as error:
         yield from talk.say(GiveUp(str(error).encode()))
         raise
@@ -95,8 +98,17 @@ def _open(party: Party, talk: Talk) -> Conversation[int]:
 
 
 def _collect(party: Party, talk: Talk, receiver: Receiver) -> Conversation[SiftTally]:
-    tally, policy = SiftTally.empty(), party.policy
-    while len(tally.sifted.key) < policy.key_bits or len(tally.sifted.test) < policy.test_bits:
+    tally, policy, pieces = SiftTally.empty(), party.policy, 0
+    while not tally.enough(policy):
+        if pieces == policy.most_pieces:
+            sizes = len(tally.sifted.key), len(tally.sifted.test)
+            msg = (
+                f"no key: {sizes[0]} bits of the key and {sizes[1]} of the test after {pieces} pieces, {policy.key_bits} and "
+                f"{policy.test_bits} are wanted: is there light, are clocks and delays right?"
+            )
+            raise KeyRefusedError(msg)
+        pieces += 1
+        yield from long_work(receiver.prepare)
         yield from talk.say(Piece(1))
         yield from talk.hear(PieceReady)
         receiver.start()
@@ -106,12 +118,17 @@ def _collect(party: Party, talk: Talk, receiver: Receiver) -> Conversation[SiftT
         if found is None:
             break
         if seen is not None:
-            reply, kept = answer(found, seen, policy.window_ps)
-            yield from talk.say(reply)
-            tally.add(found, kept)
+            matched = match(found, seen, policy.window_ps, tell_times=True)
+            yield from talk.say(matched.reply)
+            tally.add(found, matched.kept, matched.which)
+        elif policy.chsh:
+            yield from talk.say(offer_settings(found))
+            told = yield from talk.hear(SettingAnswer)
+            tally.add(found, take_settings(found, told), told.kept)
         else:
             yield from talk.say(offer(found))
-            tally.add(found, take(found, (yield from talk.hear(SiftAnswer))))
+            heard = yield from talk.hear(SiftAnswer)
+            tally.add(found, take(found, heard), heard.kept)
     yield from talk.say(Piece(0))
     return tally
 
@@ -122,6 +139,7 @@ def _make_key(party: Party, talk: Talk, receiver: Receiver, block: int) -> Conve
     raw = tally.sifted.key
     known = yield from estimate_reference(talk, policy, tally.sifted, party.error_rate)
     assumptions = party.assumptions(tally, known)
+    party.known, party.stated = known, assumptions
     assumptions.require()
 
     terms = ReconcileOpen(party.error_rate, int.from_bytes(party.entropy(7), "big"))

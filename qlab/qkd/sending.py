@@ -46,6 +46,9 @@ class SentReceiver:
     levels: Mapping[int, int]
     window_ps: int
 
+    def prepare(self) -> None:
+        """Nothing needs to be set: the modulators choose, pulse by pulse."""
+
     def start(self) -> None:
         """Begin to record."""
         self.tags.start()
@@ -70,5 +73,5 @@ class SentReceiver:
         del theirs_ps
         return found
 
-    def follow(self, lags_ps: NDArray[np.int64]) -> None:
+    def follow(self, lag_ps: float) -> None:
         """Take note of nothing: the corrector follows."""

@@ -10,14 +10,16 @@ those of the test basis are compared openly.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 
 from qlab.errors import BadRequestError, PeerError
-from qlab.qkd.bits import Bits, SecretBits
-from qlab.qkd.messages import BitString, Indices, Message, Times, register
+from qlab.qkd.balance import ALONE, thirds
+from qlab.qkd.bits import SecretBits
+from qlab.qkd.messages import F64, BitString, Blob, Indices, Message, Times, register
 from qlab.tags.one_to_one import one_to_one_pairs
 
 if TYPE_CHECKING:
@@ -28,25 +30,40 @@ if TYPE_CHECKING:
     from qlab.tags.stream import TagBlock
 
 __all__ = [
+    "ENOUGH_TO_FOLLOW",
     "Detections",
+    "Match",
     "Outcome",
     "SiftAnswer",
     "SiftOffer",
     "Sifted",
     "answer",
-    "answer_with_lags",
     "detections",
+    "match",
     "offer",
     "take",
 ]
 
 
+A = TypeVar("A", bound=Message)
+ENOUGH_TO_FOLLOW = 50
+"""Of fewer pairs the median lag tells less than clocks and fibres move."""
+_SETTINGS = ("key", "test", "third")
+_HIGHEST = np.array([max(flags.bit_length() - 1, 0) // 2 for flags in range(64)], dtype=np.uint8)
+"""The highest setting of which a flag is set; flags are 1 << (2 * setting + bit)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a detector's click means."""
+    """What a detector's click means; `third` is a setting that E91 has beside those of key and test."""
 
-    basis: Literal["key", "test"]
+    basis: Literal["key", "test", "third"]
     bit: Literal[0, 1]
+
+    @property
+    def setting(self) -> int:
+        """The basis as a number: 0 is that of the key."""
+        return _SETTINGS.index(self.basis)
 
 
 @register
@@ -62,21 +79,27 @@ class SiftOffer(Message):
 @register
 @dataclass(frozen=True, slots=True, eq=False)
 class SiftAnswer(Message):
-    """Which of the offered detections are kept, rising."""
+    """Which of the offered detections are kept, rising.
+
+    Of pulses, `thirds` tells of each offered detection where in the window it lies (`qlab.qkd.balance`), a byte each, and
+    `lag_ps` by how much all came later than they should, in the median; NaN where that is not known.
+    """
 
     kind: ClassVar[int] = 9
     kept: Indices
+    thirds: Blob = b""
+    lag_ps: F64 = math.nan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """What one party detected: times, bases and secret outcomes, each of shape (n,).
+    """What one party detected: times, settings (0 is the key basis) and secret outcomes, each of shape (n,).
 
     `double_clicks` were given a random bit, `cross_clicks` (both bases at once) were dropped.
     """
 
     t_ps: NDArray[np.int64]
-    test_basis: Bits
+    settings: NDArray[np.uint8]
     bits: SecretBits
     double_clicks: int
     cross_clicks: int
@@ -86,12 +109,13 @@ class Detections:
 
 @dataclass(frozen=True, slots=True)
 class Sifted:
-    """What one party keeps: the raw key, and the bits that are going to be compared."""
+    """What one party keeps: the raw key, and the bits that are going to be compared; `cells` are those of a CHSH test."""
 
     key: SecretBits
     test: SecretBits
     key_levels: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, dtype=np.uint8))
     test_levels: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, dtype=np.uint8))
+    cells: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, dtype=np.uint8))
 
     def __add__(self, other: Sifted) -> Sifted:
         """Return both, one after the other: a block may be collected in pieces."""
@@ -100,7 +124,28 @@ class Sifted:
             _joined(self.test, other.test),
             np.concatenate([self.key_levels, other.key_levels]),
             np.concatenate([self.test_levels, other.test_levels]),
+            np.concatenate([self.cells, other.cells]),
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Match(Generic[A]):
+    """What came of the peer's offer.
+
+    Attributes
+    ----------
+    reply, kept:
+        The answer to it, and what this party keeps.
+    which:
+        Its detections that are kept, by index.
+    lags_ps:
+        By how much its detections came later than the peer's, of all pairs, int64.
+    """
+
+    reply: A
+    kept: Sifted
+    which: NDArray[np.int64]
+    lags_ps: NDArray[np.int64]
 
 
 def detections(
@@ -137,7 +182,7 @@ def detections(
     clicks = block.select(outcomes)
     flags = np.zeros(256, dtype=np.uint8)
     for channel, outcome in outcomes.items():
-        flags[channel] = 1 << (2 * (outcome.basis == "test") + outcome.bit)
+        flags[channel] = 1 << (2 * outcome.setting + outcome.bit)
     starts = np.flatnonzero(np.diff(clicks.t, prepend=np.iinfo(np.int64).min // 2) > merge_ps)
     if not starts.size:
         return Detections(clicks.t[:0], flags[:0], SecretBits(flags[:0]), 0, 0)
@@ -147,16 +192,17 @@ def detections(
         rested = np.ones(starts.size, dtype=np.bool_)
         rested[1:] = clicks.t[starts[1:]] - clicks.t[starts[1:] - 1] > blind_ps
         starts, seen = starts[rested], seen[rested]
-    in_key, in_test = seen & 3, seen >> 2
-    cross = (in_key > 0) & (in_test > 0)
-    which = np.where(in_test > 0, in_test, in_key)[~cross]
+    setting = _HIGHEST[seen]
+    cross = seen >> (2 * setting) << (2 * setting) != seen
+    setting = setting[~cross]
+    which = seen[~cross] >> (2 * setting)
     double = which == 3
     n_double = int(np.count_nonzero(double))
     bits = (which >> 1).astype(np.uint8)
     bits[double] = np.unpackbits(np.frombuffer(entropy((n_double + 7) // 8), dtype=np.uint8))[:n_double]
     return Detections(
         clicks.t[starts][~cross],
-        (in_test[~cross] > 0).astype(np.uint8),
+        setting,
         SecretBits(bits),
         n_double,
         int(np.count_nonzero(cross)),
@@ -165,13 +211,11 @@ def detections(
 
 def offer(mine: Detections) -> SiftOffer:
     """Return the reference's message."""
-    return SiftOffer(mine.t_ps, mine.test_basis)
+    return SiftOffer(mine.t_ps, mine.settings)
 
 
 def answer(mine: Detections, theirs: SiftOffer, window_ps: int) -> tuple[SiftAnswer, Sifted]:
-    """Return the corrector's message and what it keeps.
-
-    `answer_with_lags` also returns by how much its detections of all pairs came later, int64 ps.
+    """Return the corrector's message and what it keeps; `match` tells more.
 
     Parameters
     ----------
@@ -185,13 +229,15 @@ def answer(mine: Detections, theirs: SiftOffer, window_ps: int) -> tuple[SiftAns
     PeerError
         Times do not rise, or there is not one basis for each.
     """
-    return answer_with_lags(mine, theirs, window_ps)[:2]
+    found = match(mine, theirs, window_ps)
+    return found.reply, found.kept
 
 
-def answer_with_lags(
-    mine: Detections, theirs: SiftOffer, window_ps: int
-) -> tuple[SiftAnswer, Sifted, NDArray[np.int64]]:
-    """Return the corrector's message, what it keeps, and its lags; as `answer`."""
+def match(mine: Detections, theirs: SiftOffer, window_ps: int, *, tell_times: bool = False) -> Match[SiftAnswer]:
+    """Find out which detections both saw in the same basis; parameters and errors as for `answer`.
+
+    `tell_times`: whether the peer is told where in the window its detections lie.
+    """
     if window_ps < 0:
         msg = f"coincidence window of {window_ps} ps: expected at least 0"
         raise BadRequestError(msg)
@@ -199,8 +245,15 @@ def answer_with_lags(
         msg = f"sifting: {theirs.times.size} times, {theirs.test_basis.size} bases: expected one basis a time, times rising"
         raise PeerError(msg)
     i, j = one_to_one_pairs(theirs.times, mine.t_ps, window_ps // 2)
-    same = theirs.test_basis[i] == mine.test_basis[j]
-    return SiftAnswer(i[same]), _split(mine, j[same]), mine.t_ps[j] - theirs.times[i]
+    same = theirs.test_basis[i] == mine.settings[j]
+    lags_ps = mine.t_ps[j] - theirs.times[i]
+    reply = SiftAnswer(i[same])
+    if tell_times:
+        of_theirs = np.full(theirs.times.size, ALONE, dtype=np.uint8)
+        of_theirs[i] = thirds(-lags_ps, window_ps)
+        lag_ps = float(np.median(-lags_ps)) if lags_ps.size >= ENOUGH_TO_FOLLOW else math.nan
+        reply = SiftAnswer(i[same], of_theirs.tobytes(), lag_ps)
+    return Match(reply, _split(mine, j[same]), j[same], lags_ps)
 
 
 def take(mine: Detections, theirs: SiftAnswer) -> Sifted:
@@ -219,7 +272,7 @@ def take(mine: Detections, theirs: SiftAnswer) -> Sifted:
 
 
 def _split(mine: Detections, kept: NDArray[np.int64]) -> Sifted:
-    bits, test = mine.bits.reveal()[kept], mine.test_basis[kept] == 1
+    bits, test = mine.bits.reveal()[kept], mine.settings[kept] == 1
     if mine.levels is None:
         return Sifted(SecretBits(bits[~test]), SecretBits(bits[test]))
     levels = mine.levels[kept]

@@ -4,44 +4,40 @@ The m x n matrix has the entries T[i, j] = seed[i - j + n - 1]; with n + m - 1 u
 CRYPTO '94), so that the leftover hash lemma holds with 2^-(1/2)(H_min - m).  The seed is public, but it must be as long as
 that and be drawn after the quantum phase.
 
-*Blocks.*  Input and output are cut in pieces of b = L/2 bits; a piece of the matrix depends on the difference of its row and
-column alone, so each piece of the seed is transformed once, products add up in the spectrum, and each output piece is
-transformed back once.  Memory is about 2 spectra a piece of output.
+*Blocks.*  Up to 2^26 bits of key and output together are one product of polynomials (`qlab.qkd.negacyclic`); beyond that
+input and output are cut, and the products of one piece of output add up before it is transformed back: memory does not grow.
 
-*Exactness.*  The sums are integers up to n.  A float64 FFT convolution of vectors x, y of length L = 2^k is off by at most
-|x| |y| ((1 + u)^(6k) (1 + u sqrt 5)^(3k + 1) - 1), u = 2^-53, twiddles correct to u (R. Brent, C. Percival, P. Zimmermann,
-Math. Comp. 76, 1469 (2007)).  With 0/1 vectors |x| |y| <= L / sqrt 2; `error_bound` sums that over the pieces, and a hash
-whose bound is not below 1/4 is refused.  Against broken machines and libraries each result is also checked: every sum must
-be within 1/4 of an integer, and some rows, spread over the output, are computed again as integers.
+*Exactness.*  The sums are integers up to n.  `error_bound` says how far rounding can take them, and a hash whose bound is not
+below 1/4 is refused.  Against broken machines and libraries each result is also checked: every sum must be within 1/4 of an
+integer, and some rows, spread over the output, are computed again as integers.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qlab.errors import BadRequestError, KeyRefusedError
 from qlab.qkd.bits import Bits, SecretBits
+from qlab.qkd.negacyclic import NegacyclicProduct, relative_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
 __all__ = ["amplify", "error_bound", "toeplitz_product"]
 
 _CHECKED_ROWS = 4
-_SMALLEST_LOG2, _LARGEST_LOG2 = 8, 22
+_SMALLEST_LOG2, _LARGEST_LOG2 = 4, 26
 
 
-def error_bound(n: int, length: int) -> float:
-    """Return the largest error of a sum over `n` input bits, in transforms of `length`, a power of two."""
-    k, u = length.bit_length() - 1, 2.0**-53
-    relative = math.expm1(6 * k * math.log1p(u) + (3 * k + 1) * math.log1p(u * math.sqrt(5.0)))
-    return -(-n // (length // 2)) * length / math.sqrt(2.0) * relative
+def error_bound(n: int, m: int, length: int) -> float:
+    """Return the largest error of a sum over `n` input bits for `m` output bits, in products of `length`, a power of two."""
+    _, width = _cuts(m, length)
+    terms = -(-n // width)
+    # A piece of the key has at most `width` ones, one of the seed at most `length`.
+    return terms * math.sqrt(min(width, n)) * math.sqrt(length) * relative_error(length, terms)
 
 
 def amplify(key: SecretBits, seed: Bits, m: int) -> SecretBits:
@@ -67,7 +63,7 @@ def amplify(key: SecretBits, seed: Bits, m: int) -> SecretBits:
 
 
 def toeplitz_product(seed: Bits, x: Bits, m: int, length: int | None = None) -> Bits:
-    """Return T x over GF(2), shape (m,), with T[i, j] = seed[i - j + n - 1]; transforms of `length` (a power of two)."""
+    """Return T x over GF(2), shape (m,), with T[i, j] = seed[i - j + n - 1]; products of `length` (a power of two)."""
     n = x.size
     if not 1 <= m <= n or seed.size != n + m - 1:
         msg = (
@@ -75,52 +71,42 @@ def toeplitz_product(seed: Bits, x: Bits, m: int, length: int | None = None) -> 
         )
         raise BadRequestError(msg)
     if length is None:
-        length = 1 << min(max((n + m).bit_length() - 3, _SMALLEST_LOG2), _LARGEST_LOG2)
-    if error_bound(n, length) >= 0.25:
-        msg = f"Toeplitz hash of {n} bits in transforms of {length}: rounding could reach a bit; hash a shorter key"
+        length = 1 << min(max((n + m - 2).bit_length(), _SMALLEST_LOG2), _LARGEST_LOG2)
+    if error_bound(n, m, length) >= 0.25:
+        msg = f"Toeplitz hash of {n} bits in products of {length}: rounding could reach a bit; hash a shorter key"
         raise BadRequestError(msg)
     out = np.concatenate(list(_pieces(seed, x, m, length)))
     _check_rows(seed, x, out)
     return out
 
 
+def _cuts(m: int, length: int) -> tuple[int, int]:
+    """Return how many rows and columns a piece of the matrix has: together at most one more than `length`."""
+    height = -(-m // -(-m // (length // 2)))
+    return height, length - height + 1
+
+
 def _pieces(seed: Bits, x: Bits, m: int, length: int) -> Iterator[Bits]:
     """Yield the output piece by piece.
 
-    Row i = I b + i', column j = J b + j': the piece at I - J uses seed[(I - J) b + n - b ... + 2b - 2], to be convolved with
-    the column piece; the sums that belong to the rows stand at b - 1 ... 2b - 2 and do not wrap in a transform of 2b.
+    Rows from i0 and columns from j0: with i = i0 + i', j = j0 + j' the product of seed[i0 - j0 + n - width ...] and x[j0 ...]
+    has the sum of row i' at width - 1 + i'.  What wraps at `length` ends below width - 1.
     """
-    half, n = length // 2, x.size
-    rows, columns = -(-m // half), -(-n // half)
-    window = np.empty(length)
-    totals = np.zeros((rows, half + 1), dtype=np.complex128)
-
-    def spectrum(diagonal: int) -> NDArray[np.complex128]:
-        begin = diagonal * half + n - half
-        low, high = max(begin, 0), min(begin + length - 1, seed.size)
-        window[:] = 0.0
-        if high > low:
-            window[low - begin : high - begin] = seed[low:high]
-        return np.fft.rfft(window)
-
-    # Spectra of the pieces at I - J for I = 0 ... rows - 1; the next column needs one new one.
-    spectra = deque(spectrum(diagonal) for diagonal in range(rows))
-    product = np.empty(half + 1, dtype=np.complex128)
-    for column in range(columns):
-        if column:
-            spectra.pop()
-            spectra.appendleft(spectrum(-column))
-        part = np.fft.rfft(x[column * half : (column + 1) * half].astype(np.float64), length)
-        for row in range(rows):
-            np.multiply(spectra[row], part, out=product)
-            totals[row] += product
-    for row in range(rows):
-        sums = np.fft.irfft(totals[row], length)[half - 1 : half - 1 + min(half, m - row * half)]
-        whole = np.rint(sums)
-        if not (np.abs(sums - whole) < 0.25).all():
+    n = x.size
+    height, width = _cuts(m, length)
+    product = NegacyclicProduct(length)
+    for top in range(0, m, height):
+        for left in range(0, n, width):
+            begin = top - left + n - width
+            window = np.zeros(length, dtype=np.uint8)
+            known = seed[max(begin, 0) : begin + length]
+            window[max(-begin, 0) :][: known.size] = known
+            product.add(window, x[left : left + width])
+        sums, off = product.parities()
+        if not off < 0.25:
             msg = "privacy amplification: a sum is not an integer; this machine computes wrongly, the block is given up"
             raise KeyRefusedError(msg)
-        yield (whole.astype(np.int64) & 1).astype(np.uint8)
+        yield sums[width - 1 : width - 1 + min(height, m - top)]
 
 
 def _check_rows(seed: Bits, x: Bits, out: Bits) -> None:

@@ -10,11 +10,18 @@ if TYPE_CHECKING:
 
     from ophyd.status import Status
 
-    from qlab.lab.qkd_model import QkdModel
     from qlab.roles.detection import TimeTagger
     from qlab.roles.light import PhotonSource
+    from qlab.roles.polarisation import Rotator
 
-__all__ = ["DistillationResult", "EntangledHalf", "KeyParties", "RepeaterModule", "SwapResult"]
+__all__ = [
+    "DistillationResult",
+    "EntangledHalf",
+    "KeyParties",
+    "KeyRules",
+    "RepeaterModule",
+    "SwapResult",
+]
 
 
 @runtime_checkable
@@ -109,18 +116,40 @@ class SwapResult(Protocol):
         ...
 
 
+class KeyRules(Protocol):
+    """The rules of both parties, as far as a plan acts on them; the parties themselves know the others."""
+
+    @property
+    def protocol(self) -> str:
+        """`bbm92`, `e91` or `decoy`."""
+        ...
+
+    @property
+    def piece_s(self) -> float:
+        """Photons are taken in pieces of this length."""
+        ...
+
+    @property
+    def tolerance(self) -> float:
+        """Error rate up to which a block is taken."""
+        ...
+
+
 @runtime_checkable
 class KeyParties(Protocol):
     """Two parties of a lab that make keys: the lab file's section `qkd` with the devices that it names.
 
     `alice_tagger`, `bob_tagger` and `level_tagger` are `TimeTagger`s, the last or None; `light` is a `PhotonSource` or None;
-    `rules` is the section, `folder` where both ledgers are.
+    `alice_mount` and `bob_mount` turn the plates of parties that choose their settings, or are None; `rules` is the section,
+    `folder` where both ledgers are.
     """
 
     name: str
-    rules: QkdModel
+    rules: KeyRules
     alice_tagger: TimeTagger
     bob_tagger: TimeTagger
     light: PhotonSource | None
     folder: Path
     level_tagger: TimeTagger | None
+    alice_mount: Rotator | None
+    bob_mount: Rotator | None

@@ -31,8 +31,8 @@ class _Connection(asyncio.Protocol):
         self.lost = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin the conversation, unless the twin went away while the client was knocking."""
-        if not isinstance(transport, asyncio.Transport) or not self._mount.reachable:
+        """Begin the conversation, unless the twin went away while the client was knocking, or serves another."""
+        if not isinstance(transport, asyncio.Transport) or not self._mount.reachable or self._mount.taken:
             transport.close()
             return
         self.transport = transport
@@ -75,6 +75,14 @@ class TcpMount(Mount):
     def url(self) -> str:
         """What pyserial opens."""
         return f"socket://{LOOPBACK}:{self.port}"
+
+    @property
+    def taken(self) -> bool:
+        """Whether the instrument serves one client at a time (`one_client` of its twin) and has one."""
+        there = (client.transport for client in self.clients)
+        return bool(getattr(self.twin, "one_client", False)) and any(
+            t is not None and not t.is_closing() for t in there
+        )
 
     def make_address(self) -> str:
         """Return the VISA address."""

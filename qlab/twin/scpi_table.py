@@ -12,7 +12,7 @@ from qlab.errors import TwinError
 from qlab.twin.conversation import Later
 from qlab.twin.scpi_status import ScpiError
 from qlab.twin.scpi_tree import Header
-from qlab.twin.scpi_values import Kind, parse_bool, parse_choice, parse_limited, to_text
+from qlab.twin.scpi_values import Kind, parse_bool, parse_choice, parse_limited, parse_whole, to_text
 
 if TYPE_CHECKING:
     from qlab.twin.scpi import ScpiTwin
@@ -153,9 +153,9 @@ class Parameter(Generic[T]):
         if isinstance(default, str):
             return parse_choice(text, self.choices) if self.choices else text
         low, high = twin.limits_of(self.name) or self.limits or (-math.inf, math.inf)
-        value = parse_limited(text, low, high, default, self.units)
         if isinstance(default, float):
-            return float(value)
+            return float(parse_limited(text, low, high, default, self.units))
+        value = parse_whole(text, low, high, default, self.units)
         if not math.isfinite(value):
             raise ScpiError(-222)
         return round(value)

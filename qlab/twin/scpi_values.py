@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Kind",
+    "NumberError",
     "block",
     "boolean",
     "choice",
@@ -31,6 +32,7 @@ __all__ = [
     "parse_choice",
     "parse_limited",
     "parse_number",
+    "parse_whole",
     "short_form",
     "string",
     "to_text",
@@ -39,6 +41,9 @@ __all__ = [
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+LARGEST_WHOLE = 2**32
+"""What does not fit into 32 bits is told apart from what is out of a range."""
 
 _DECIMAL = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:\s*E\s*[-+]?\d+)?)\s*([A-Z%/]*[A-Z0-9%/]*)", re.ASCII)
 _RADIX = {"H": 16, "Q": 8, "B": 2}
@@ -57,6 +62,23 @@ class Kind(Generic[T_co]):
 
     parse: Callable[[str], T_co]
     missing: Callable[[], T_co] | None = None
+
+
+class NumberError(ScpiError):
+    """A mistake in a number, for instruments that tell more of it than SCPI does.
+
+    Parameters
+    ----------
+    code:
+        SCPI's.
+    what:
+        "radix" for bad digits behind #H, #Q or #B, "whole" for a whole number that is none, "overflow" for one of more than
+        32 bits.
+    """
+
+    def __init__(self, code: int, what: str) -> None:
+        super().__init__(code)
+        self.what = what
 
 
 class _Reply(Protocol):
@@ -83,7 +105,7 @@ def parse_number(text: str, units: str = "") -> float:
         try:
             return float(int(text[2:], _RADIX[text[1]]))
         except ValueError:
-            raise ScpiError(-120) from None
+            raise NumberError(-120, "radix") from None
     match = _DECIMAL.fullmatch(text)
     if match is None:
         raise ScpiError(-120 if text[0] in "+-.0123456789" else -104)
@@ -118,6 +140,21 @@ def parse_limited(text: str, low: float, high: float, default: float, units: str
     if not low <= value <= high:
         raise ScpiError(-222)
     return value
+
+
+def parse_whole(text: str, low: float, high: float, default: float, units: str = "") -> float:
+    """Read a number that stands for a whole one, as `parse_limited` does; `NumberError` says what is wrong with it."""
+    try:
+        value = parse_limited(text, -math.inf, math.inf, default, units)
+    except NumberError:
+        raise
+    except ScpiError as error:
+        if error.code in (-104, -120):
+            raise NumberError(error.code, "whole") from error
+        raise
+    if math.isfinite(value) and abs(value) > LARGEST_WHOLE:
+        raise NumberError(-222, "overflow")
+    return parse_limited(text, low, high, default, units)
 
 
 def parse_bool(text: str) -> bool:
@@ -189,7 +226,7 @@ def integer(low: int, high: int, *, default: int | None = None) -> Kind[int]:
     """Make the kind of a whole number; others are rounded, as IEEE 488.2 has it."""
 
     def parse(text: str) -> int:
-        value = parse_limited(text, -math.inf, math.inf, low if default is None else default)
+        value = parse_whole(text, -math.inf, math.inf, low if default is None else default)
         value = {-math.inf: float(low), math.inf: float(high)}.get(value, value)
         if math.isnan(value) or not low <= round(value) <= high:
             raise ScpiError(-222)

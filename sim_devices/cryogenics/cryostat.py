@@ -21,6 +21,7 @@ __all__ = ["Loop", "Stage", "StageTemperature", "Trajectory"]
 TICK_PS = PS_PER_S  # [INF] the control loops look once a second
 
 WARM_UP_FACTOR = 6.0  # [INF] a stage in vacuum with its compressor off warms so much slower than it cools
+CLOSED_LOOP, ZONES, OPEN_LOOP, WARM_UP = 1, 2, 3, 5  # [V2] modes that heat; 0 is off, 4 shows the input as a voltage
 RANGE_POWER = (0.0, 0.01, 0.1, 1.0)  # [INF] off, low, medium, high: decades of the full power
 
 
@@ -70,7 +71,7 @@ class Loop:
     def restart(self) -> None:
         """Forget what the regulator remembers."""
         self.error_integral, self.last_k = 0.0, None
-        self.percent = self.manual_percent if self.range and self.mode == 3 else 0.0
+        self.percent = self.manual_percent if self.range and self.mode in (OPEN_LOOP, WARM_UP) else 0.0
 
     @property
     def ramping(self) -> bool:
@@ -79,8 +80,8 @@ class Loop:
 
     @property
     def closed(self) -> bool:
-        """Whether a regulator drives the output: closed loop or zone."""
-        return self.mode in (1, 2) and self.input > 0 and self.range > 0
+        """Whether a regulator drives the output: closed loop, zone, or warm-up to the set point."""
+        return self.mode in (CLOSED_LOOP, ZONES, WARM_UP) and self.input > 0 and self.range > 0
 
     def move_set_point(self, seconds: float) -> None:
         """Let the set point ramp."""
@@ -96,6 +97,9 @@ class Loop:
         """
         p, i, d = self.pid
         error_k = self.now_k - temperature_k
+        if self.mode == WARM_UP:  # [INF] the manual output until the set point is reached
+            self.percent = self.manual_percent if error_k > 0.0 else 0.0
+            return
         slope = 0.0 if self.last_k is None else (temperature_k - self.last_k) / seconds
         self.last_k = temperature_k
         integral = self.error_integral + error_k * seconds

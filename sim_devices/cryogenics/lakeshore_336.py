@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["LakeShore336Twin"]
 
 FULL_POWER_W = (100.0, 50.0, 1.0, 1.0)  # of the four outputs; 3 and 4 are voltages for an external heater [INF]
-UNITS_OVER, OVER_RANGE = 0x80, 0x20  # bits of RDGST?
-OPEN, SHORT = 1, 2  # HTRST?
-FAULTS = ("compressor_off", "sensor_open", "heater_open", "heater_short")
+INVALID, TOO_COLD, TOO_HOT, UNITS_ZERO, UNITS_OVER = 1 << 0, 1 << 4, 1 << 5, 1 << 6, 1 << 7  # [V2] bits of RDGST?
+CURVE_K = (1.4, 475.0)  # [INF] the ends of a silicon diode's curve
+OPEN, SHORT = 1, 2  # [V2] HTRST?
+SENSOR_FAULTS = {"sensor_open": UNITS_OVER, "sensor_short": UNITS_ZERO}
+FAULTS = ("compressor_off", *SENSOR_FAULTS, "heater_open", "heater_short")
+NO_READING = "+000.00"  # [V2]
 
 
 class Parameters(BaseModel):
@@ -47,6 +50,7 @@ class LakeShore336Twin(OperationStatus):
     """The controller: four sensors, four outputs, no text error queue."""
 
     wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
+    one_client: ClassVar[bool] = True
 
     def __init__(self, name: str, bench: Bench, parameters: Parameters) -> None:
         super().__init__(bench.clock)
@@ -54,7 +58,7 @@ class LakeShore336Twin(OperationStatus):
         self._parameters = p = parameters
         self._bench = bench
         self._compressor = True
-        self._open: set[int] = set()
+        self._open: dict[int, int] = {}
         self._operation = StatusGroup()
         self._heater_broken = [0, 0]
         self._heater_latch = [0, 0]
@@ -91,8 +95,9 @@ class LakeShore336Twin(OperationStatus):
             raise TwinError(msg)
         if name == "compressor_off":
             self._compressor = not active
-        elif name == "sensor_open":
-            (self._open.add if active else self._open.discard)(channel - 1)
+        elif name in SENSOR_FAULTS:
+            self._open = {i: bit for i, bit in self._open.items() if i != channel - 1}
+            self._open |= {channel - 1: SENSOR_FAULTS[name]} if active else {}
         else:
             self._heater_broken[channel - 1] = (OPEN if name == "heater_open" else SHORT) if active else 0
             if self.loops[channel - 1].range:
@@ -134,11 +139,16 @@ class LakeShore336Twin(OperationStatus):
     def _readings(self, which: str, less: float) -> str:
         """Return the reading of an input, or those of all for 0 (as the vendor's own driver asks)."""
         chosen = range(len(INPUTS)) if which.strip() == "0" else [input_number(which)]
-        return ",".join("+000.00" if i in self._open else five_digits(self.kelvin(i) - less) for i in chosen)
+        return ",".join(NO_READING if i in self._open else five_digits(self.kelvin(i) - less) for i in chosen)
 
     @query("RDGST?")
     def _reading_status(self, which: str = "A") -> str:
-        return f"{UNITS_OVER if input_number(which) in self._open else 0:03d}"
+        i = input_number(which)
+        if self._recall("INTYPE", which).startswith("0"):  # the input is disabled
+            return f"{INVALID:03d}"
+        kelvin, (low, high) = self.kelvin(i), CURVE_K
+        beyond = TOO_COLD if kelvin < low else TOO_HOT if kelvin > high else 0
+        return f"{self._open.get(i, beyond):03d}"
 
     def _room_k(self) -> float:
         return self._bench.ambient_c(self._name) + 273.15
@@ -146,6 +156,7 @@ class LakeShore336Twin(OperationStatus):
     def _settle(self) -> None:
         """Bring temperatures and loops up to now."""
         self._kelvin, self.loops = self._trajectory.at(self.clock.now_ps())
+        self.note_extremes()
 
     def _drive(self) -> None:
         """Begin anew from here: something was set."""

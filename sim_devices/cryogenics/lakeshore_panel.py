@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qlab.twin.scpi import ScpiTwin, command, integer, query
+from qlab.twin.scpi import ScpiError, ScpiTwin, command, integer, query
 from sim_devices.cryogenics.lakeshore_inputs import INPUTS, input_number
 
 __all__ = ["LakeShorePanel"]
@@ -14,16 +14,24 @@ class LakeShorePanel(ScpiTwin):
     _panel: dict[str, str]
     _extremes: list[tuple[float, float]]
 
+    @query("SYSTem:ERRor[:NEXT]?")
+    def _common_error(self) -> str:
+        raise ScpiError(-113)  # [V2] there is no text error queue
+
     @query("MDAT?")
     def _extremes_query(self, which: str) -> str:
-        i = input_number(which)
-        low, high = self._extremes[i]
-        self._extremes[i] = low, high = min(low, self.kelvin(i)), max(high, self.kelvin(i))
+        low, high = self._extremes[input_number(which)]
         return f"{low:+.4f},{high:+.4f}"
+
+    def note_extremes(self) -> None:
+        """See whether an input is colder or warmer than ever."""
+        seen = [self.kelvin(i) for i in range(len(INPUTS))]
+        self._extremes = [(min(low, k), max(high, k)) for (low, high), k in zip(self._extremes, seen, strict=True)]
 
     @command("MNMXRST")
     def _extremes_reset(self) -> None:
         self._extremes = [(float("inf"), float("-inf"))] * len(INPUTS)
+        self.note_extremes()
 
     @command("MODE", integer(0, 2))
     def _mode_set(self, mode: int) -> None:

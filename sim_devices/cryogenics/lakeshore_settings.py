@@ -28,6 +28,8 @@ DEFAULTS = {
     "HTRSET": "1,1,0,+1.732,1",
 }
 """[INF] What is kept after `*RST`, by command."""
+BY_ALARM, LOW_ALARM, HIGH_ALARM = "2", "0", "1"
+"""[INF] A relay's mode, and the alarms that it heeds; it heeds both in any other type."""
 
 
 class LakeShoreSettings(LakeShorePanel):
@@ -161,8 +163,9 @@ class LakeShoreSettings(LakeShorePanel):
 
     @query("RELAYST?", integer(1, 2))
     def _relay_status(self, which: int) -> str:
-        mode = self._recall("RELAY", str(which)).split(",")[0]
-        return str(int(mode == "1"))
+        mode, watched, kind = self._recall("RELAY", str(which)).split(",")
+        high, low = self.alarms(watched) if mode == BY_ALARM else (0, 0)
+        return str(int(mode == "1" or bool((high and kind != LOW_ALARM) or (low and kind != HIGH_ALARM))))
 
     @command("HTRSET")
     def _heater_set(self, which: str, *values: str) -> None:

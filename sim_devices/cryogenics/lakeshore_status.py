@@ -11,13 +11,14 @@ __all__ = ["OperationStatus"]
 
 ALARM, OVERLOAD, RAMP_1_DONE, RAMP_2_DONE, READING, TUNED = 1, 2, 4, 8, 16, 32  # [INF] bits of OPST?
 SUMMARY = 0x80  # [INF] OSB of the status byte
+NOT_HERE = 0x40 | 0x04  # the summary is made anew; without a queue of errors there is no bit for one
 READING_PS = PS_PER_S // 10  # [V2] ten new readings a second
 
 
 class OperationStatus(LoopTuning):
     """`OPST?` tells what is, `OPSTR?` what has come about (cleared by reading), `OPSTE` what counts in the status byte."""
 
-    _open: set[int]
+    _open: dict[int, int]
     _operation: StatusGroup
     _read_ps = 0
 
@@ -39,7 +40,7 @@ class OperationStatus(LoopTuning):
 
     def status_byte(self) -> int:
         """Return the status byte with the operation summary."""
-        bits = super().status_byte() & 0x3F | (SUMMARY if self._operation.summary else 0)
+        bits = super().status_byte() & ~NOT_HERE | (SUMMARY if self._operation.summary else 0)
         return bits | (0x40 if bits & self.sre else 0)
 
     @query("OPST?")

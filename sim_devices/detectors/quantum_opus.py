@@ -55,8 +55,8 @@ class QuantumOpusModule:
         """Drop half a command."""
         self._buffer = b""
 
-    def garble(self) -> None:
-        """Hear bytes at another baud rate: nothing that it knows."""
+    def garble(self, *, parity: bool = False) -> None:
+        """Hear bytes at another baud rate or parity: nothing that it knows."""
 
     def fault(self, name: str, *, active: bool) -> bool:
         """Know no fault but a latch, which it ends by itself where it is told to."""

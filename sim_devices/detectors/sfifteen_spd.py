@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["SPDTwin"]
 
 MAXIMUM_V = 250.0  # [INF] a sane range
+SET_C, COUNTING_MS = (-60.0, 30.0), (1, 65535)  # [INF] what it takes
+SAVED = "saved"  # [INF] the line behind `save`
 MOST = 1e6  # [INF] of what has no published range
 REFUSED = "error: out of range"  # [INF] what a refused value is answered with
 COOLING_K_PER_V = 10.0  # [INF] what the Peltier element does in open loop
@@ -136,7 +138,7 @@ class SPDTwin(LineTwin):
 
     @line(f"settemp{VALUE}")
     def _set_temperature(self, text: str) -> None:
-        self._state = replace(self._state, settemp=_number(text, -60.0, 30.0))
+        self._state = replace(self._state, settemp=_number(text, *SET_C))
         self._cool()
 
     @line(f"pvolt{VALUE}")
@@ -156,7 +158,7 @@ class SPDTwin(LineTwin):
 
     @line(f"time{VALUE}")
     def _time(self, text: str) -> None:
-        self._state = replace(self._state, time=_whole(text, 1, 65535))
+        self._state = replace(self._state, time=_whole(text, *COUNTING_MS))
 
     @line("counts?")
     def _counts(self) -> Later:
@@ -167,7 +169,7 @@ class SPDTwin(LineTwin):
     @line("save")
     def _save(self) -> str:
         self._saved = self._state
-        return "saved"
+        return SAVED
 
     @line("help")
     def _help(self) -> list[str]:

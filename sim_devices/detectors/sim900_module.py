@@ -20,8 +20,8 @@ class Module(Protocol):
         """Take bytes, in any split, and return what is answered."""
         ...
 
-    def garble(self) -> None:
-        """Hear bytes at another baud rate."""
+    def garble(self, *, parity: bool = False) -> None:
+        """Hear bytes at another baud rate, or with a parity that it does not expect."""
         ...
 
     def lose_power(self) -> None:

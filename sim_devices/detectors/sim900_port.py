@@ -52,6 +52,8 @@ class Port:
         self._free_ps = max(self._free_ps, now_ps) + len(data) * self.byte_ps
         if self.line["BAUD"] != self.module.baud:
             self.module.garble()
+        elif self.line["PARI"]:
+            self.module.garble(parity=True)
         elif said := self.module.take(data):
             start_ps = self._free_ps + THINKS_PS
             if self._coming:

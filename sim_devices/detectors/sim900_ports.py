@@ -16,7 +16,7 @@ from sim_devices.detectors.sim900_arguments import (
     parse_string,
     token,
 )
-from sim_devices.detectors.sim900_line import ENDS, FLOW, PARITY, TERMINATORS
+from sim_devices.detectors.sim900_line import ENDS, FLOW, LINE, PARITY, TERMINATORS
 from sim_devices.detectors.sim900_port import Port
 
 if TYPE_CHECKING:
@@ -72,10 +72,11 @@ class Ports:
         self.words, self.connected, self.length = False, None, MESSAGE
 
     def reset(self) -> None:
-        """`*RST`: the modules are spoken to with carriage returns."""
+        """`*RST`: the modules are spoken to with carriage returns, and have a second for what is sent to them."""
         for name, port in self.ports.items():
             port.end = port.end if name == HOST else ENDS[0]
             port.passes = False
+            port.line["TMOT"] = LINE["TMOT"]
         self.words = False
 
     def look(self) -> None:

@@ -21,7 +21,7 @@ PARITY, FRAMING, NOISE, HARDWARE_OVERRUN, OVERRUN, RTSH, CTSH, DCAS = (1 << bit 
 OVSB, IDLE, ESB, MSS, CESB = 0x01, 0x10, 0x20, 0x40, 0x80
 """Bits of `*STB?`."""
 UNDEFINED, ILLEGAL_QUERY, ILLEGAL_SET, MISSING, EXTRA, NULL = 2, 3, 4, 5, 6, 7
-BAD_FLOAT, BAD_INTEGER, TOKEN_VALUE, UNKNOWN_TOKEN = 9, 10, 12, 14
+OVERFLOW, BAD_FLOAT, BAD_INTEGER, TOKEN_VALUE, UNKNOWN_TOKEN = 8, 9, 10, 12, 14
 """`LCME?`"""
 WRONG_TOKEN, INVALID_BIT = 2, 3
 """`LEXE?`, where 1 is an illegal value."""
@@ -77,9 +77,15 @@ class Sim928Status:
         self._errors["LEXE" if error.executing else "LCME"] = error.code
         self._events["*ESR"] |= EXE if error.executing else CME
 
-    def garble(self) -> None:
-        """Hear bytes at another baud rate."""
-        self._events["CESR"] |= FRAMING
+    def garble(self, *, parity: bool = False) -> None:
+        """Hear bytes at another baud rate, or with a parity that it does not expect."""
+        self._events["CESR"] |= PARITY if parity else FRAMING
+
+    def overflow(self) -> None:
+        """Lose bytes of a command that is too long."""
+        self._events["CESR"] |= OVERRUN
+        self._events["*ESR"] |= INP
+        self.fail(Sim928Error(OVERFLOW))
 
     def device_clear(self) -> None:
         """Hear a break."""

@@ -27,7 +27,7 @@ TERMINATORS = {
 }  # the mainframe numbers otherwise
 SWITCH = ("OFF", "ON")
 ENDS = re.compile(rb"[\r\n;]")
-BUFFER = 256
+BUFFER = 256  # [INF] bytes of a command
 TRIP_ENDS_AT_OFF = True
 """[INF] A trip is latched [V2] until the output is switched off."""
 
@@ -56,7 +56,9 @@ class Sim928Module(Sim928Status):
             if text := line.decode("latin-1").strip().upper():
                 reply = self._carry_out(text)
                 out += b"" if reply is None else reply.encode() + list(TERMINATORS.values())[self._end]
-        self._buffer = self._buffer[-BUFFER:]
+        if len(self._buffer) > BUFFER:
+            self.overflow()
+            self._buffer = self._buffer[:BUFFER]
         return out
 
     def lose_power(self) -> None:

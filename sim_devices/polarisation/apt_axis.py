@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from qlab.clock import Clock
     from qlab.physics.knob import Knob
 
-__all__ = ["Axis", "Scale"]
+__all__ = ["COUNTER_RANGE", "Axis", "Scale"]
 
+COUNTER_RANGE = 1 << 32
+"""[V2] The counter has 32 bits with a sign: a K10CR1's wraps after 43 turns either way."""
 FASTEST_HOME = 5.0
 """[V2] Degrees a second (a K10CR1's), or millimetres, at which the zero is looked for."""
 
@@ -95,8 +97,9 @@ class Axis:
         return self._direction if self.moving else 0
 
     def counts(self) -> int:
-        """Return the counter."""
-        return round(self._way.value(self.clock.now_ps()))
+        """Return the counter, which wraps."""
+        here = round(self._way.value(self.clock.now_ps()))
+        return (here + COUNTER_RANGE // 2) % COUNTER_RANGE - COUNTER_RANGE // 2
 
     def lose_power(self) -> None:
         """Forget everything but where the stage stands."""
@@ -110,12 +113,15 @@ class Axis:
 
     def set_counts(self, counts: int) -> None:
         """Say what the counter shows here."""
-        self._zero += (self.counts() - counts) / self.scale.position
+        self._zero += (round(self._way.value(self.clock.now_ps())) - counts) / self.scale.position
         self._way = Ramp(0, float(counts), 1, float(counts))
 
     def go(self, target: int, error: float = 0.0) -> None:
         """Move the counter to `target`; the stage follows with its play and stops `error` degrees away."""
         here, now = self.counts(), self.clock.now_ps()
+        if here != (wound := round(self._way.value(now))):  # it has wrapped since the last move
+            self._zero += (wound - here) / self.scale.position
+            self._way = Ramp(0, float(here), 1, float(here))
         self._leave_home()
         if self.stuck:
             self.stalled, self.end_ps = True, 0
@@ -144,7 +150,7 @@ class Axis:
         self.against = 0
         now, here = self.clock.now_ps(), self.knob.value(self.clock.now_ps())
         self._direction = -1
-        speed = min(max(self.home_speed, 0.01), self.scale.fastest)
+        speed = min(max(self.home_speed, 0.01), self.scale.homing, self.scale.fastest)
         offset = self.home_offset / self.scale.position
         seconds = (abs(here) + abs(offset)) / speed + 2.0 * speed / self.steepness
         self._zero = 0.0
@@ -154,7 +160,7 @@ class Axis:
     def halt(self) -> None:
         """Stop where it is."""
         now = self.clock.now_ps()
-        counts = self.counts()
+        counts = round(self._way.value(now))
         self._way = Ramp(0, float(counts), 1, float(counts))
         self.knob.set(self.knob.value(now), now)
         self._leave_home()

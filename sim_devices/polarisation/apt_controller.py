@@ -6,6 +6,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from qlab.errors import TwinError
+from sim_devices.polarisation.apt_axis import COUNTER_RANGE
 from sim_devices.polarisation.apt_conversation import AptConversation
 from sim_devices.polarisation.apt_messages import pack_long, pack_short
 from sim_devices.polarisation.apt_registers import REGISTERS, Registers
@@ -23,10 +24,23 @@ DC_STATUS, BITS = Struct("<HiHhI"), Struct("<HI")
 INFO, SAVE = Struct("<i8sH4B60sHHH"), Struct("<HH")
 AT_END, AT_BEGINNING = 1 << 0, 1 << 1
 FORWARD, BACKWARD, JOGGING_FORWARD, JOGGING_BACKWARD = 1 << 4, 1 << 5, 1 << 6, 1 << 7
-HOMING, HOMED, ERROR, STALLED, TOO_HOT, ENABLED = 1 << 9, 1 << 10, 1 << 30, 1 << 14, 1 << 17, 1 << 31
+HOMING, HOMED, ERROR, STALLED, ENABLED = 1 << 9, 1 << 10, 1 << 30, 1 << 14, 1 << 31
+TROUBLES = {
+    "interlock": 1 << 16,
+    "over_temperature": 1 << 17,
+    "supply_voltage": 1 << 18,
+    "commutation": 1 << 19,
+    "overload": 1 << 24,
+    "encoder": 1 << 25,
+    "over_current": 1 << 26,
+    "current": 1 << 27,
+}
+"""[V2] Device faults that show in a status bit of their own, beside the error bit."""
+CONTINUOUS = 1
+"""[V2] The jog mode that goes on until it is stopped."""
 PADDLES = 0x0530
 """The one parameter that is of no channel."""
-FAULTS = ("stuck_motor", "over_temperature")
+FAULTS = ("stuck_motor", *TROUBLES)
 
 
 class AptTwin:
@@ -44,7 +58,7 @@ class AptTwin:
         self._name = name
         self._bench = bench
         self._serial = serial
-        self._hot = False
+        self._troubles = 0
         self._moves = 0
         self.registers = Registers()
 
@@ -60,12 +74,12 @@ class AptTwin:
             self.parameters_changed(number, channel, data)
 
     def device_fault(self, name: str, *, active: bool = True) -> None:
-        """Block the motors or overheat; or end it."""
+        """Block the motors or raise a status bit; or end it."""
         if name not in FAULTS:
             msg = f"{self._name}: unknown device fault {name!r}; expected one of {', '.join(FAULTS)}"
             raise TwinError(msg)
-        if name == "over_temperature":
-            self._hot = active
+        if bit := TROUBLES.get(name, 0):
+            self._troubles = self._troubles | bit if active else self._troubles & ~bit
         for axis in self.axes.values():
             if name == "stuck_motor":
                 axis.stuck = active
@@ -86,7 +100,7 @@ class AptTwin:
         elif axis.against:
             value |= AT_END if axis.against > 0 else AT_BEGINNING
         value |= STALLED | ERROR if axis.stalled else 0
-        return value | (TOO_HOT | ERROR if self._hot else 0)
+        return value | (self._troubles | ERROR if self._troubles else 0)
 
     def completed(self, number: int, channel: int) -> bytes:
         """Return the message that a move has ended."""
@@ -161,7 +175,8 @@ class AptTwin:
             counts: int = POSITION.unpack(data)[1]
             return counts + axis.counts() if message.id == 0x0448 else counts
         if message.id == 0x046A and message.p2 in (1, 2):
-            size = self.jog_step(channel, axis)
+            continuous = self.registers.value(0x0416, channel, axis)[2] == CONTINUOUS
+            size = COUNTER_RANGE // 2 - 1 if continuous else self.jog_step(channel, axis)
             return axis.counts() + (size if message.p2 == 1 else -size)
         return None
 

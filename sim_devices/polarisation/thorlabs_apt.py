@@ -18,6 +18,12 @@ __all__ = ["K10CR1Twin", "KDC101Twin", "MPC320Twin"]
 
 PADDLES = (1, 2, 4)
 PADDLE_TRAVEL_DEG = 170.0  # [V2]
+PRM1_VELOCITY, PRM1_ACCELERATION = 42941.66, 14.66
+"""[INF] Counts per degree a second, and a second squared, by the protocol note's formula."""
+K10CR1_FASTEST, K10CR1_STEEPEST, PRM1_FASTEST, PADDLE_FASTEST = 10.0, 20.0, 25.0, 400.0
+"""[V2] Degrees a second, and a second squared."""
+PRM1_STEEPEST, PADDLE_STEEPEST, PADDLE_HOMING = 25.0, 4000.0, 200.0
+"""[INF] Degrees a second squared, and a second in search of the zero."""
 
 
 class Parameters(BaseModel):
@@ -63,14 +69,14 @@ class K10CR1Twin(_Stage):
     type_number = 16
     stepper = True
     both_moving_bits = True
-    scale = Scale(409600 / 3, 7329109.0, 1502.0, 10.0, 20.0)
+    scale = Scale(409600 / 3, 7329109.0, 1502.0, K10CR1_FASTEST, K10CR1_STEEPEST)
 
 
 class KDC101Twin(_Stage):
     """The DC motor controller with a PRM1-Z8 rotation stage."""
 
     model = "KDC101"
-    scale = Scale(86384 / 45, 42941.66, 14.66, 25.0, 25.0)
+    scale = Scale(86384 / 45, PRM1_VELOCITY, PRM1_ACCELERATION, PRM1_FASTEST, PRM1_STEEPEST)
 
 
 class MPC320Twin(_Stage):
@@ -79,7 +85,7 @@ class MPC320Twin(_Stage):
     model = "MPC320"
     channels = PADDLES
     travel = PADDLE_TRAVEL_DEG
-    scale = Scale(1370 / 170, 1.0, 1.0, 400.0, 4000.0, homing=200.0)
+    scale = Scale(1370 / PADDLE_TRAVEL_DEG, 1.0, 1.0, PADDLE_FASTEST, PADDLE_STEEPEST, homing=PADDLE_HOMING)
 
     def parameters_changed(self, number: int, channel: int, data: bytes) -> None:
         """Follow the velocity, 10 to 100 % of 400 degrees a second."""

@@ -34,6 +34,10 @@ STALLS_BELOW = 0.3  # [INF] fraction of the resonance drive below which the moto
 SEARCH_S = 2.0  # [V1] a frequency search takes seconds; the number is [INF]
 CURRENT_PER_A = 1866  # [V2] current field of `i1`
 PERIOD_CLOCK_HZ = 14_740_000  # [V2] frequency = clock / period
+RESONANCE_HZ = 100_000  # [INF] of both motors, as delivered
+MOTOR_CURRENT_A = 0.4  # [INF]
+PERIOD_BITS = 0x7FFF  # [INF] the top bit of a period says "store"
+JOG_COUNTS = 0x2000  # [INF] 20.6 degrees, as delivered
 PS = 1_000_000_000_000
 
 
@@ -45,7 +49,7 @@ class Parameters(BaseModel):
     serial: str = Field("11400051", pattern="^[0-9]{8}$", description="serial number, [V2] example of the manual")
     year: int = Field(2023, ge=2000, le=2099, description="of manufacture, [V2] as the serial")
     firmware: int = Field(0x17, ge=0, le=255, description="[V2] as the serial")
-    hardware: int = Field(0x01, ge=0, le=127, description="[V2] as the serial")
+    hardware: int = Field(0x01, ge=0, le=255, description="[V2] as the serial; bit 7: imperial thread")
     address: str = Field("0", pattern="^[0-9A-F]$", description="bus address as delivered")
     start_angle_deg: float | None = Field(None, description="plate angle at power-on; without it the world's")
     speed_deg_per_s: float = Field(430.0, gt=0, description="speed at velocity 100 %, [V2] up to 430 deg/s")
@@ -61,9 +65,10 @@ class _Stored:
 
     address: str
     velocity_percent: int = 100
-    jog_counts: int = 0x2000  # [INF] 20.6 deg
+    jog_counts: int = JOG_COUNTS
     home_offset_counts: int = 0
-    periods: tuple[int, int, int, int] = (0x0093, 0x0093, 0x0093, 0x0093)  # [INF] 100 kHz, f1 b1 f2 b2
+    periods: tuple[int, ...] = (round(PERIOD_CLOCK_HZ / RESONANCE_HZ),) * 4
+    """f1, b1, f2, b2; told and kept, while the drive finds its resonance whatever they are."""
 
 
 def _signed(data: str) -> int:
@@ -284,14 +289,14 @@ class ELL14Twin:
     def _motor_information(self, frame: Frame, _: int) -> str:
         motor = int(frame.letters[1]) - 1
         forward, backward = self._live.periods[2 * motor : 2 * motor + 2]
-        current = round(0.4 * CURRENT_PER_A)  # [INF] 0.4 A
+        current = round(MOTOR_CURRENT_A * CURRENT_PER_A)
         return f"{self._live.address}I{motor + 1}11{current:04X}FFFFFFFF{forward:04X}{backward:04X}"
 
     @command("f1", "b1", "f2", "b2")
     def _set_period(self, frame: Frame, _: int) -> str:
         index = ("f1", "b1", "f2", "b2").index(frame.letters)
         periods = list(self._live.periods)
-        periods[index] = int(frame.data, 16) & 0x7FFF  # [INF] the top bit says "store"
+        periods[index] = int(frame.data, 16) & PERIOD_BITS
         return self._keep(periods=tuple(periods), allowed=periods[index] > 0)
 
     @command("s1", "s2")

@@ -23,10 +23,12 @@ SAMPLE_S = 0.02  # [INF] a single MEAS? takes 10 to 200 ms; multiplied by the av
 ZERO_S = 1.0  # [INF] a dark adjustment
 NO_SAMPLE_S = 10.0  # [V2] so long READ? blocks where no sample comes, then there is an error
 NO_SENSOR = (-330, "Self-test failed")  # [INF] -330 class
+NOT_THERE = "no sensor,0,0,0,0,0"  # [INF] but for the name
 STALE = (-230, "Data corrupt or stale")
 OVER_RANGE = math.nan  # [INF] written as SCPI's not-a-number, 9.91E+37
 QUES_POWER, QUES_TEMPERATURE = 1 << 3, 1 << 4  # [V2]
-OPER_MEASURING = 1 << 4  # [V2]
+OPER_SETTLING, OPER_RANGING, OPER_MEASURING, OPER_WAITING = 1 << 1, 1 << 2, 1 << 4, 1 << 5  # [V2]
+SETTLING_S = 0.01  # [INF] after another range or bandwidth; a sample lasts longer
 AUX_HEAD = 1 << 1  # [INF] the position
 QUANTUM_EFFICIENCY = 0.8  # of a silicon photodiode, typical
 DARKEST_W = 1e-15  # what is shown in dBm where there is no light
@@ -60,7 +62,7 @@ class PM100DTwin(ScpiTwin):
     range_w = parameter("SENSe:POWer:RANGe[:UPPer]", 3e-3, limits=(1e-9, 10.0), units="W", changed="_range_changed")
     auto_range = parameter("SENSe:POWer:RANGe:AUTO", True)
     unit = parameter("SENSe:POWer:UNIT", "W", choices=("W", "DBM"))
-    low_pass = parameter("INPut[:PDIode]:FILTer[:LPASs][:STATe]", False)
+    low_pass = parameter("INPut[:PDIode]:FILTer[:LPASs][:STATe]", False, changed="_settle")
     frequency_upper_hz = parameter("SENSe:FREQuency:RANGe[:UPPer]", 1e5, limits=(1.0, 1e5))  # [INF] as those below
     frequency_lower_hz = parameter("SENSe:FREQuency:RANGe:LOWer", 1.0, limits=(1.0, 1e5))
     line_frequency_hz = parameter("SYSTem:LFRequency", 50.0, limits=(50.0, 60.0), fmt=".0f")
@@ -75,6 +77,7 @@ class PM100DTwin(ScpiTwin):
         self._parameters = parameters
         self._faults: set[str] = set()
         self._ready_ps: int | None = None
+        self._settled_ps = self._ranged_ps = 0
         self._zero_ps: int | None = None
         self._zero_w = 0.0
         self._responsivity: float | None = None
@@ -102,11 +105,16 @@ class PM100DTwin(ScpiTwin):
         self.refresh_status()
 
     def refresh_status(self) -> None:
-        """Say whether a measurement runs, the sensor is there and its temperature right."""
-        measuring = self._ready_ps is not None and self.clock.now_ps() < self._ready_ps
-        self.status["OPERation"].set_bits(OPER_MEASURING, on=measuring)
+        """Say what it is at, whether the sensor is there and its temperature right; without one it waits for a sample."""
+        now, operation = self.clock.now_ps(), self.status["OPERation"]
+        begun = self._ready_ps is not None and now < self._ready_ps
+        there = "sensor_unplugged" not in self._faults
+        operation.set_bits(OPER_SETTLING, on=now < self._settled_ps)
+        operation.set_bits(OPER_RANGING, on=now < self._ranged_ps)
+        operation.set_bits(OPER_MEASURING, on=begun and there)
+        operation.set_bits(OPER_WAITING, on=begun and not there)
         self.status["QUEStionable"].set_bits(QUES_TEMPERATURE, on="over_temperature" in self._faults)
-        self.status["AUXiliary"].set_bits(AUX_HEAD, on="sensor_unplugged" not in self._faults)
+        self.status["AUXiliary"].set_bits(AUX_HEAD, on=there)
 
     @query("MEASure[:SCALar][:POWer]?", "READ?")
     def _measure(self) -> Later:
@@ -118,6 +126,7 @@ class PM100DTwin(ScpiTwin):
         seconds = NO_SAMPLE_S if "sensor_unplugged" in self._faults else SAMPLE_S * float(self.averages)
         self._ready_ps = self.clock.now_ps() + round(seconds * PS_PER_S)
         self.begin_operation(seconds)
+        self.refresh_status()  # so that the event latches, whoever looks
 
     @query("FETCh?")
     def _fetch(self) -> Later:
@@ -146,7 +155,7 @@ class PM100DTwin(ScpiTwin):
 
     @query("SYSTem:SENSor:IDN?")
     def _sensor(self) -> str:
-        return "no sensor,0,0,0,0,0" if "sensor_unplugged" in self._faults else self._parameters.sensor
+        return NOT_THERE if "sensor_unplugged" in self._faults else self._parameters.sensor
 
     @query("SENSe:CORRection:POWer[:PDIode]:RESPonse?")
     def _responsivity_query(self) -> float:
@@ -183,6 +192,12 @@ class PM100DTwin(ScpiTwin):
 
     def _range_changed(self) -> None:
         self.auto_range = False
+        self._ranged_ps = self.clock.now_ps() + round(SETTLING_S * PS_PER_S)
+        self._settle()
+
+    def _settle(self) -> None:
+        self._settled_ps = self.clock.now_ps() + round(SETTLING_S * PS_PER_S)
+        self.refresh_status()
 
     def _wavelength_changed(self) -> None:
         self._responsivity = None

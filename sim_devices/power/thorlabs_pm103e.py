@@ -20,6 +20,7 @@ __all__ = ["PM103ETwin", "Parameters"]
 HEADER: Final = Struct("<BBh")
 FIRST, NEXT = 0xCA, 0xCB
 SEGMENT: Final = 1440 - HEADER.size
+"""[V1] Header, first bytes and most bytes of a segment."""
 LONGEST: Final = 0x7FFF
 
 

@@ -22,6 +22,7 @@ __all__ = ["AgiltronFFTwin"]
 
 FRAME = 4
 HEAD, SWITCH, ASK = 0x01, 0x12, 0x11
+"""[V1] Bytes of a frame, and what stands in them."""
 
 
 class Parameters(BaseModel):

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DD100Twin"]
 
-DB_PER_STEP = 0.0188  # the sheet's example: 23.50 dB at position 1250
-FULL_TRAVEL_S, HOME_S, RESTART_S = 1.5, 20.0, 40.0  # [INF] 1 to 2 s; [V2] up to 30 s; [V2] up to 40 s
+DB_PER_STEP = 0.0188  # [V2] the sheet's example: 23.50 dB at position 1250
+FULL_TRAVEL_S = 1.5  # [INF] 1 to 2 s
+HOME_S, RESTART_S = 20.0, 40.0  # [V2] up to 30 s; up to 40 s
 DONE = ["Done", ""]  # [V2] an empty line follows
 
 REFUSED = "Error!"

@@ -21,6 +21,8 @@ __all__ = ["Tl1Port"]
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 """Where the lab's time begins on the switch's calendar."""
 WAVELENGTH_NM = 1550.0
+COMPLETED, DENIED = "COMPLD", "DENY"
+"""[V1] How a reply says that a command was carried out, or not."""
 BLANK = "( nil )"
 """[V1] What stands for the name of a switch that has none."""
 
@@ -105,16 +107,16 @@ class Tl1Session:
                 self._known = self._port.login(what, fields[5] if len(fields) > 5 else "")
             elif self._known:
                 lines = self._port.carry_out(verb, what, more)
-            status = "COMPLD" if self._known else "DENY"
+            status = COMPLETED if self._known else DENIED
         except PortError as error:
-            lines, status = [str(error)], "DENY"
+            lines, status = [str(error)], DENIED
         yield self._port.reply(ctag, status, lines)
 
     def refuse(self, message: bytes, kind: str, text: str) -> bytes:
         """Deny one command."""
         del kind
         fields = message.decode("latin-1").split(":")
-        return self._port.reply(fields[3] if len(fields) > 3 else "0", "DENY", [text] if text else [])
+        return self._port.reply(fields[3] if len(fields) > 3 else "0", DENIED, [text] if text else [])
 
 
 def _ports(text: str, exactly: int | None = None) -> list[int]:

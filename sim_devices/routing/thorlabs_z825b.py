@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Z825BTwin"]
 
-SCALE = Scale(34304.0, 767367.49, 261.93, 2.6, 4.0)  # [V2] but for the fastest and steepest, [INF]
+COUNTS_PER_MM = 34304.0  # [V2]
+VELOCITY, ACCELERATION = 767367.49, 261.93
+"""[INF] Counts per millimetre a second, and a second squared, by the protocol note's formula."""
+FASTEST, STEEPEST = 2.6, 4.0
+"""[INF] Millimetres a second, and a second squared; the sheet leaves them to the stage."""
+SCALE = Scale(COUNTS_PER_MM, VELOCITY, ACCELERATION, FASTEST, STEEPEST)
 TRAVEL_MM = 25.0
 
 

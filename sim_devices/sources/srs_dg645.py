@@ -10,7 +10,7 @@ from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
 from qlab.twin.scpi import ScpiError, command, integer, parameter, query
 from sim_devices.pulse_output import PulseOutput
-from sim_devices.sources.dg645_delays import LONGEST_S, NOT_ALLOWED, RECALL_FAILED, T0
+from sim_devices.sources.dg645_delays import ILLEGAL_MODE, LONGEST_S, RECALL_FAILED, T0
 from sim_devices.sources.dg645_panel import PanelTable
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ TRIGGERED, RATE_ERROR, END_OF_DELAY, END_OF_BURST, INHIBITED, ABORTED, PLL_UNLOC
 )
 """[V2] Of `INSR?`; [INF] the order of the last two."""
 FAULTS = {"reference_lost": PLL_UNLOCK, "rubidium_unlocked": RB_UNLOCK}
-MEMORIES = 10
+FAILURES = {"self_test": 16, "calibration": 17}
+"""[V2] Of `LERR?`, behind `*TST?` and `*CAL?`."""
+MEMORIES = 10  # [INF]
 PULSE_OUTPUTS = ("T0", "AB", "CD", "EF", "GH")
 T1_S = 25e-9  # [INF] T0 falls so long after the last edge
 
@@ -102,9 +104,12 @@ class DG645Twin(PanelTable):
         self._defaults()
 
     def device_fault(self, name: str, *, active: bool = True) -> None:
-        """Lose the 10 MHz reference or the rubidium's lock, or find it again."""
+        """Lose the 10 MHz reference or the rubidium's lock, or fail the tests; or end it."""
+        if name in FAILURES:
+            self.failures[name] = FAILURES[name] if active else 0
+            return
         if name not in FAULTS:
-            msg = f"{self._name}: unknown device fault {name!r}; expected one of {', '.join(FAULTS)}"
+            msg = f"{self._name}: unknown device fault {name!r}; expected one of {', '.join((*FAULTS, *FAILURES))}"
             raise TwinError(msg)
         self._unlocked = self._unlocked | FAULTS[name] if active else self._unlocked & ~FAULTS[name]
         self._status |= self._unlocked
@@ -133,7 +138,7 @@ class DG645Twin(PanelTable):
     @command("*TRG")
     def _trigger(self) -> None:
         if self.source != SINGLE_SHOT:
-            raise ScpiError(NOT_ALLOWED, "not allowed")
+            raise ScpiError(ILLEGAL_MODE, "illegal mode")
         now = self.clock.now_ps()
         if now < self._shot_ps:
             self._status |= RATE_ERROR

@@ -24,6 +24,10 @@ TOO_FAST: Final = 1001  # [V2] 1001 to 1003 are errors of rate or threshold; whi
 START_THRESHOLD_V: Final = 0.999424  # [V1] as `START:STATE?` shows it
 
 
+COUNT_PAIRS: Final = {3: (2, 3), 4: (2, 4), 5: (3, 4), 6: (1, 2), 7: (1, 3), 8: (1, 4)}
+"""[V1] Coincidence blocks of the COUNT preset, with their inputs."""
+COUNT_TRIPLES: Final = {13: (6, 3), 14: (6, 4), 15: (7, 4), 16: (3, 4), 24: (13, 4)}
+"""[V1] And those of a block with another input: 13 to 16 are triples, 24 is the quadruple."""
 UNWIRED: Final = ("NONE", *(f"TSGE{n}" for n in range(1, 9)))
 
 

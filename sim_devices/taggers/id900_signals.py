@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from sim_devices.taggers.id900_blocks import (
+    COUNT_PAIRS,
+    COUNT_TRIPLES,
     INPUT_NAMES,
     LOWRES_PS,
     START_THRESHOLD_V,
@@ -90,9 +92,9 @@ class Signals:
 
     def load_count_preset(self) -> None:
         """Set up the coincidences of the COUNT preset [V1]."""
-        for block, (a, b) in {3: (2, 3), 4: (2, 4), 5: (3, 4), 6: (1, 2), 7: (1, 3), 8: (1, 4)}.items():
+        for block, (a, b) in COUNT_PAIRS.items():
             self.tscos[f"TSCO{block}"] = TscoBlock(f"INPU{a}", f"INPU{b}", inside="AND")
-        for block, (pair, n) in {13: (6, 3), 14: (6, 4), 15: (7, 4), 16: (3, 4), 24: (13, 4)}.items():
+        for block, (pair, n) in COUNT_TRIPLES.items():
             self.tscos[f"TSCO{block}"] = TscoBlock(f"TSCO{pair}", f"INPU{n}", inside="AND")
 
     def link(self, text: str) -> str:

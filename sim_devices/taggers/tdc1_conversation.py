@@ -19,7 +19,8 @@ __all__ = ["INPUTS", "LEVELS_V", "MODES", "TDC1Conversation"]
 
 INPUTS = 4
 LEVELS_V = {"nim": -0.5, "ttl": 1.5}  # [INF] of the two presets
-MODES = {"singles": 0, "pairs": 1, "timestamp": 3}
+MODES = {"singles": 0, "pairs": 1, "timestamp": 3}  # [V1]
+MOST_V = 5.0  # [INF] of a threshold
 PAIRS = ((0, 2), (0, 3), (1, 2), (1, 3))  # [V1] coincidences 1-3, 1-4, 2-3, 2-4
 PAIR_WINDOW_PS = 2 * BIN_PS  # [INF] full width of the on-board coincidences
 
@@ -126,7 +127,7 @@ class TDC1Conversation:
         tagger = self._tagger
         if word in ("pos", "neg") and re.fullmatch(r"[-+]?\d+(\.\d*)?", value):
             volts = abs(float(value)) * (1.0 if word == "pos" else -1.0)
-            tagger.level_v = volts if abs(volts) <= 5.0 else tagger.level_v
+            tagger.level_v = volts if abs(volts) <= MOST_V else tagger.level_v
         elif word == "time" and value.isdigit() and int(value) < 1 << 16:
             tagger.time_ms = int(value)
         elif word == "refclk" and value in ("0", "1", "2"):

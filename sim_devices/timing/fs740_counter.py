@@ -14,7 +14,7 @@ import numpy as np
 
 from qlab.clock import PS_PER_S
 from qlab.twin.scpi import Later, ScpiError, ScpiTwin, command, integer, optional, parameter, query
-from sim_devices.timing.fs740_receiver import EPOCH
+from sim_devices.timing.fs740_calendar import EPOCH
 
 if TYPE_CHECKING:
     from qlab.twin.bench import Bench
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["CounterCommands"]
 
 INPUT = integer(1, 2)
-DEEPEST = 250_000
+DEEPEST = 250_000  # [V1] what is stored
+GATES_S = (0.01, 1000.0)  # [V1]
 NOTHING = 9.91e37  # SCPI's word for "not a number"
 NO_TIME = ",".join(["0"] * 11)  # [INF] of an input where nothing has come
 
@@ -35,7 +36,7 @@ class CounterCommands(ScpiTwin):
     _stored: list[float]
     _configured: dict[int, str]
     _fetched: dict[int, str]
-    gate_s = parameter("SENSe[1]:FREQuency:GATE", 1.0, limits=(0.01, 1000.0))
+    gate_s = parameter("SENSe[1]:FREQuency:GATE", 1.0, limits=GATES_S)
 
     @query("MEASure#:FREQuency?", optional(INPUT, 0))
     def _measure_frequency(self, suffix: int, which: int) -> Later:

@@ -1,34 +1,40 @@
-"""The FS740's commands for its GPS receiver: position, satellites, date and time."""
+"""The FS740's commands for its GPS receiver: position and satellites."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
-
-from qlab.clock import PS_PER_S
-from qlab.twin.scpi import ScpiError, ScpiTwin, command, parameter, query
-
-if TYPE_CHECKING:
-    from sim_devices.timing.gps_discipline import Discipline
+from qlab.twin.scpi import choice, command, parameter, query
+from sim_devices.timing.fs740_calendar import CalendarCommands
 
 __all__ = ["ReceiverCommands"]
 
 LATITUDE_RAD, LONGITUDE_RAD, ALTITUDE_M = 0.65, -2.13, 30.0
 SATELLITES = (3, 7, 12, 19, 25, 31)
-EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-"""Where the lab's time begins on its calendar."""
-CONFLICT = -221
+SURVEY_PERCENT = {"POW": 0, "SEAR": 0, "STAB": 50}
+"""[INF] How far the survey of the antenna's position is; 100 in any other state."""
 
 
-class ReceiverCommands(ScpiTwin):
+class ReceiverCommands(CalendarCommands):
     """Tells what the receiver sees."""
 
-    gps: Discipline
+    _constellation = "GPS"
 
-    constellation = parameter("GPS:CONFigure:CONStellation", "GPS", choices=("GPS", "GLONass", "BEIDou", "GALileo"))
     alignment = parameter("GPS:CONFigure:ALIGnment", "UTC", choices=("GPS", "UTC"))
     quality = parameter("GPS:CONFigure:QUALity", "3SAT", choices=("1SAT", "3SAT"))
     antenna_delay_s = parameter("GPS:CONFigure:ADELay", 0.0, limits=(-0.1, 0.1))
+
+    def need_new_firmware(self) -> None:
+        """Know no such command where the firmware is too old for it."""
+        raise NotImplementedError
+
+    @command("GPS:CONFigure:CONStellation", choice("GPS", "GLONass", "BEIDou", "GALileo"))
+    def _set_constellation(self, name: str) -> None:
+        self.need_new_firmware()
+        self._constellation = name
+
+    @query("GPS:CONFigure:CONStellation?")
+    def _constellation_query(self) -> str:
+        self.need_new_firmware()
+        return self._constellation
 
     @query("GPS:POSition?")
     def _position(self) -> str:
@@ -36,10 +42,11 @@ class ReceiverCommands(ScpiTwin):
 
     @query("GPS:POSition:SURVey:PROGress?")
     def _survey(self) -> int:
-        return 100
+        return SURVEY_PERCENT.get(self.gps.state(), 100)
 
     @query("GPS:VERSion?")
     def _version(self) -> str:
+        self.need_new_firmware()
         return '"1.10","RES SMT 360"'
 
     @query("GPS:SATellite:USE?")
@@ -60,6 +67,7 @@ class ReceiverCommands(ScpiTwin):
 
     @query("GPS:SATellite:SNR?")
     def _snr(self) -> int:
+        self.need_new_firmware()
         return 40 if self._visible() else 0
 
     @query("GPS:CONFigure:MODe?")
@@ -74,27 +82,5 @@ class ReceiverCommands(ScpiTwin):
     def _fixes(self) -> int:
         return 2000
 
-    @query("SYSTem:DATE?")
-    def _date(self) -> str:
-        now = self._now()
-        return f"{now.year},{now.month},{now.day}"
-
-    @command("SYSTem:DATE", "SYSTem:TIMe")
-    def _set_date(self, *numbers: str) -> None:
-        if self.gps.antenna or len(numbers) != 3:
-            raise ScpiError(CONFLICT)
-
-    @query("SYSTem:TIMe?")
-    def _time(self) -> str:
-        now = self._now()
-        return f"{now.hour},{now.minute},{now.second + self.clock.now_ps() % PS_PER_S / PS_PER_S:.9f}"
-
-    @query("SYSTem:TIMe:LOFFset?")
-    def _local_offset(self) -> int:
-        return 0
-
     def _visible(self) -> tuple[int, ...]:
         return SATELLITES if self.gps.antenna and self.gps.state() not in ("POW", "SEAR") else ()
-
-    def _now(self) -> datetime:
-        return EPOCH + timedelta(seconds=self.clock.now_ps() // PS_PER_S)

@@ -19,6 +19,7 @@ __all__ = ["Discipline", "Stages"]
 
 FREE_S = 30 * 86400.0
 """A hold-over is followed for so long; then its frequency stands."""
+EFC_CENTRE_V, EFC_PER_V = 2.5, 1e-9  # [INF] control voltage, and the frequency that a volt of it turns
 PULLED_S = 30.0  # [INF] time constant with which the phase comes back to GPS
 
 
@@ -68,7 +69,7 @@ class Discipline:
         self._ageing_per_s = ageing_1e12_per_day * 1e-12 / 86400.0
         self._frequency = bench.knob(name, "frequency")
         self._phase = bench.knob(name, "phase_ps")
-        self._drifted_s = 0.0
+        self._drifted_s = self._delay_s = 0.0
         self.antenna, self.absent, self.unlocked = True, "NGPS", False
         self._manual = False
         self._began_ps = bench.clock.now_ps() - (round(self._until_lock_s() * PS_PER_S) if locked else 0)
@@ -144,11 +145,23 @@ class Discipline:
                 self._return(now)
         self.note()
 
+    def control_v(self) -> float:
+        """Return the voltage that holds the oscillator's frequency against its ageing; in hold-over it stands."""
+        until_ps = self.now_ps if self._lost_ps is None else self._lost_ps
+        return EFC_CENTRE_V - self._ageing_per_s * until_ps / PS_PER_S / EFC_PER_V
+
+    def delay_output(self, seconds: float) -> None:
+        """Let the 1 pps come later at once: whoever reads the time from it is behind by that."""
+        now = self.now_ps
+        here_ps = self._phase.value(now) + (self._delay_s - seconds) * PS_PER_S
+        self._delay_s = seconds
+        self._turn(now, here_ps)
+
     def interval_s(self) -> float:
         """Return GPS minus internal 1 pps: noise while locked, the drift of the oscillator without satellites."""
         second = self.now_ps // PS_PER_S
         noise_s = self._noise_s * float(self._bench.rng(self._name, second).standard_normal())
-        turned_s = self._phase.value(self.now_ps) / PS_PER_S
+        turned_s = self._phase.value(self.now_ps) / PS_PER_S + self._delay_s
         return noise_s - (self._drifted_s + self._held_over_s() + turned_s)
 
     def _held_over_s(self) -> float:
@@ -176,8 +189,12 @@ class Discipline:
         now = self.now_ps
         self._drifted_s += self._held_over_s()
         self._frequency.set(0.0, now)
-        tau_ps = round(PULLED_S * PS_PER_S)
-        self._phase.set(Relaxation(now, self._phase.value(now), -self._drifted_s * PS_PER_S, tau_ps), now)
+        self._turn(now, self._phase.value(now))
+
+    def _turn(self, now: int, here_ps: float) -> None:
+        """Pull the phase from here to where it belongs."""
+        there_ps = -(self._drifted_s + self._delay_s) * PS_PER_S
+        self._phase.set(Relaxation(now, here_ps, there_ps, round(PULLED_S * PS_PER_S)), now)
 
     def _until_lock_s(self) -> float:
         return sum(seconds for _, seconds in self._stages.names())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DEFAULTS", "MONITORS", "RANGES"]
+__all__ = ["DEFAULTS", "MONITORS", "RANGES", "SYNTHESISER"]
 
 
 RANGES = {
@@ -24,7 +24,11 @@ RANGES = {
     "PS": (0, 255),
     "VB": (0, 1),
 }
-"""[V1] What can be set, and its range where the sheet has one, else [INF]."""
+"""[V1] What can be set, and its range where the sheet has one, else [INF].
+
+`SF`, `LO`, `PL` and `PT` do something in the world; the others are kept and told.  Replies stay terse after `VB1`, as the
+sheet does not word verbose ones.
+"""
 DEFAULTS = {
     "LO": 1,
     "PT": 8,
@@ -38,5 +42,7 @@ DEFAULTS = {
     "TS": 13107,
     "PS": 128,
 }
+SYNTHESISER = "7744,6,1"
+"""[INF] R, N and A of the synthesiser as delivered; told and kept, without effect on the frequency."""
 MONITORS = {10: 0.728, 0: 2.4, 1: 2.4, 2: 1.2, 3: 1.7, 4: 1.5, 5: 2.2, 6: 3.4}
 """Readings of AD0? to AD19?; number 10 is the case at 10 mV/degC [V2], the others are [INF]."""

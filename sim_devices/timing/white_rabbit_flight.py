@@ -15,7 +15,7 @@ __all__ = ["COURSE", "NEVER", "STATE_NUMBERS", "TRACKS_S", "TURNED_S", "Flight",
 
 
 STATE_NUMBERS = {"Uninitialized": 0, "SYNC_NSEC": 1, "SYNC_SEC": 2, "SYNC_PHASE": 3, "TRACK_PHASE": 4,
-                 "WAIT_OFFSET_STABLE": 5}  # fmt: skip
+                 "WAIT_OFFSET_STABLE": 5, "UNKNOWN": 99}  # fmt: skip
 """[V2] Names and numbers of the servo's states."""
 COURSE = (("SYNC_SEC", 2), ("SYNC_NSEC", 2), ("SYNC_PHASE", 4), ("WAIT_OFFSET_STABLE", 3))
 """[INF] The way to TRACK_PHASE, and how many seconds each state lasts."""

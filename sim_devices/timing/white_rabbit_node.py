@@ -28,6 +28,8 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 TAI_S = round(EPOCH.timestamp()) + 37
 SELF_HEATING_K = 18.0  # [INF] of the board
 BAD_ARGUMENT, BUSY = -22, -16  # [V1] how the shell words what it refuses
+ALONE = "listening"  # [INF] its role without link or servo
+DIAGNOSTICS = "Aux diag ID: 0x00000000, ver: 0x00000000, ro: 0, rw: 0"  # [INF]
 STAT_OFF = "statistics now off"  # [V1]
 COMMANDS = "diag help ip mac mode ptp sfp stat time ver"
 HD, MD, AD = 1234, 56, 0  # the DACs of the sheet's example
@@ -122,7 +124,7 @@ class WhiteRabbitNodeTwin(LineTwin):
         """Return the line of `stat`; [V2] its fields and their order."""
         servo, now, slave = self.servo, self.clock.now_ps(), self._mode == "slave"
         sec, nsec = divmod(self._time_ps(), PS_PER_S)
-        role = self._mode if servo.link_up and not servo.stopped else "listening"  # [INF]
+        role = self._mode if servo.link_up and not servo.stopped else ALONE
         text = f"lnk:{servo.link_up:d} rx:{RX + now // PS_PER_S} tx:{TX + now // PS_PER_S} lock:{servo.locked:d} ptp:{role} "
         if slave:
             text += f"sv:{servo.state != 'Uninitialized':d} ss:'{servo.state}' "
@@ -191,7 +193,7 @@ class WhiteRabbitNodeTwin(LineTwin):
 
     @line("diag")
     def _diag(self) -> str:
-        return "Aux diag ID: 0x00000000, ver: 0x00000000, ro: 0, rw: 0"  # [INF]
+        return DIAGNOSTICS
 
     @line("help")
     def _help(self) -> list[str]:

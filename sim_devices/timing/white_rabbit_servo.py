@@ -24,7 +24,7 @@ PLL_LOCKS_S = 5  # [INF] from link to lock
 OFFSET_LIMIT_PS = 500  # [INF] beyond which an update counts as bad
 SETTLED_S = 60  # after which nothing is left of a step, 20 time constants
 UNLOCKING = ("link_down", "lock_lost")
-FAULTS = (*UNLOCKING, "servo_frozen", "track_lost", "offset_step")
+FAULTS = (*UNLOCKING, "servo_frozen", "servo_unknown", "track_lost", "offset_step")
 
 
 class Servo:
@@ -75,6 +75,8 @@ class Servo:
         """The servo's state."""
         if self.stopped or not self.locked:
             return "Uninitialized"
+        if "servo_unknown" in self._faults:
+            return "UNKNOWN"
         if "track_lost" in self._faults:
             return "SYNC_PHASE"
         return "TRACK_PHASE" if "servo_frozen" in self._faults else self._flight.state(self._now)

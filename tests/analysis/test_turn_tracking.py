@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from qlab.analysis.correlation import BELL_CORRELATIONS, align_frames
-from qlab.analysis.turn_tracking import PROBES, TurnTracker, control_step, rotation
+from qlab.analysis.turn_tracking import PROBES, TurnTracker, control_step, rotation, steerable
 from qlab.errors import BadRequestError
+from qlab.physics.jones import wave_plate
 
 
 def table(e: float, n: float) -> list[list[float]]:
@@ -64,6 +65,73 @@ def test_controls_undo_a_turn_and_the_rest_goes_home() -> None:
     home = control_step(response, turn, away)
     assert response @ home == pytest.approx(-turn)
     assert np.linalg.norm(away + home) < np.linalg.norm(away + step)
+
+
+SIGMA = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
+QHQ_RAD = (math.pi / 2, math.pi, math.pi / 2)
+
+
+def bloch(angles_deg: np.ndarray) -> np.ndarray:
+    """Return what three paddles, a quarter, half and quarter wave, do to the Bloch sphere (x, y, z), shape (3, 3)."""
+    u = np.eye(2)
+    for retardance, angle in zip(QHQ_RAD, np.radians(angles_deg), strict=True):
+        u = wave_plate(retardance, float(angle)) @ u
+    return np.einsum("iab,bc,jcd,ad->ij", SIGMA, u, SIGMA, u.conj()).real / 2
+
+
+def vector(r: np.ndarray) -> np.ndarray:
+    """Return the rotation vector of a rotation by less than pi."""
+    angle = math.acos(min(1.0, (np.trace(r) - 1) / 2))
+    odd = np.array([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]])
+    return odd / 2 if angle < 1e-6 else odd * angle / (2 * math.sin(angle))
+
+
+def slopes(angles_deg: np.ndarray) -> np.ndarray:
+    """Return the turn that a degree of each paddle makes, in the frame that they gave there: rad about x, y, z."""
+    here = bloch(angles_deg)
+    ways = [vector(bloch(angles_deg + s) @ bloch(angles_deg - s).T) for s in np.eye(3) / 2]
+    return -here.T @ np.transpose(ways)
+
+
+def test_paddles_in_a_row_turn_about_two_axes_and_well_set_ones_about_three() -> None:
+    # det is the sine of 4 b - 2 a - 2 c: nothing where all stand alike, whatever their offset.
+    assert steerable(slopes(np.full(3, 85.0))) < 1e-3
+    # Columns (1, 1, 0), (2, 0, 0), (1, 0, 1) times 2 rad a radian, up to signs: sqrt((7 - sqrt 33) / (7 + sqrt 33)) = 0.3139
+    assert steerable(slopes(np.array([62.5, 85.0, 62.5]))) == pytest.approx(0.3139, abs=1e-3)
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_paddles_are_followed_on_their_way_through_the_changing_of_their_axes(learns: bool) -> None:
+    # Bob's photons meet the fibre F, then the paddles P: T = V D R with R = (P F)^T P_0, P_0 what the frame was made for.
+    rng = np.random.default_rng(3)
+    begin = np.array([62.5, 85.0, 62.5])
+    first = slopes(begin)
+    tracker = TurnTracker(0.02, first, np.full((3, 3), 1e-6))
+    tracker.begin(1e-4)
+    angles, fibre, left, anew = begin.copy(), np.eye(3), [], 0
+    for k in range(150):
+        if learns and tracker.doubt > 1.0:
+            ways = [vector(bloch(angles + s) @ bloch(angles - s).T) for s in np.eye(3) / 2]
+            turn, anew = tracker.turn, anew + 1
+            tracker = TurnTracker(0.02, -bloch(begin).T @ np.transpose(ways), np.full((3, 3), 1e-6))
+            tracker.begin(1e-3)
+            tracker.turned_by(turn)
+        step = control_step(tracker.response, tracker.turn)
+        if learns:
+            tracker.moved_by(step)
+        else:
+            tracker.turned_by(first @ step)
+        angles = angles + step
+        fibre = rotation([0.01, 0.002, -0.01]) @ fibre
+        r = (bloch(angles) @ fibre).T @ bloch(begin)
+        left.append(float(np.linalg.norm(vector(r))))
+        a, b, _ = PROBES[k % 3]
+        tracker.wait(1.0)
+        agree = rng.binomial(2000, (1 + 0.97 * BELL_CORRELATIONS["phi+"][a] * r[a, b]) / 2)
+        tracker.see(k % 3, [[agree, 2000 - agree], [0, 0]], 0.97)
+    assert (max(left) < 0.15) == learns  # else more than a radian
+    assert anew < 10
+    assert np.abs(angles - begin).max() > 40.0
 
 
 def test_what_cannot_be_is_refused() -> None:

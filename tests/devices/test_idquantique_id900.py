@@ -257,3 +257,14 @@ def test_tags_come_where_the_controller_sends_only_what_it_was_told_to(tmp_path:
         tagger.trigger().wait(60)
         # four inputs with 500 dark clicks a second each, 5 sigma
         assert tagger.last_block.n == pytest.approx(1000, abs=5 * 1000**0.5)
+
+
+@pytest.mark.parametrize(("code", "words"), [(1, "calibrat"), (1001, "1001"), (1002, "1002"), (1003, "1003")])
+def test_an_error_of_high_resolution_is_a_matter_of_health(table: Callable[..., Lab], code: int, words: str) -> None:
+    lab = table("tagger")
+    tagger = lab.devices["tagger"]
+    assert tagger.check_health() == []
+    lab.twins["tagger"].signals.hires_errors["INPU2"] = code
+    (complaint,) = tagger.check_health()
+    assert complaint.startswith("input 2 ")
+    assert words in complaint

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from devices.polarisation.ozoptics_epc400 import EPC400
+from devices.routing.ozoptics_dd100 import DD100
 from qlab.errors import InstrumentError, LimitError
+from qlab.lab.optic_models import SqueezersModel
 from qlab.twin.faults import WireFault
 
 if TYPE_CHECKING:
@@ -99,3 +102,35 @@ def test_an_error_line_names_the_command(table: Callable[..., Lab]) -> None:
     lab.mounts["epc"].faults.arm(WireFault("error"))
     with pytest.raises(InstrumentError, match=r"command 'V1,50'.*Error!"):
         lab.devices["epc"].voltage_1_mv.put(50.0)
+
+
+def test_the_sheets_lines_are_read_to_the_empty_one(scripted: Callable) -> None:
+    """QMI's and pylablib's own texts; `DPos` is no separate line, and what follows `Done` is swallowed."""
+    link, port = scripted(
+        (b"\r", b"Error!\r\n"),
+        (b"CD\r", b"DD-100-MC\r\nIL:1.20\r\nMAX ATTEN:60.00\r\nDone\r\n\r\n"),
+        (b"D\r", b"DPos:1234\r\nATTEN:23.50\r\nDone\r\n\r\n"),
+        terminator=b"\r\n",
+        command_terminator=b"\r",
+    )
+    voa = DD100(name="voa", link=link, clock=link.clock, settings={"home": False})
+    voa.connect()
+    assert (voa.insertion_loss_db, voa.loss_db.limits) == (1.2, (0.0, 60.0))
+    voa.trigger().wait(10)
+    assert voa.loss_db.get() == 23.5
+    assert port.script == []
+
+
+@pytest.mark.parametrize(("channel", "mv"), [(1, 2200.0), (2, 5000.0), (3, -1000.0), (4, -4000.0)])
+def test_each_channels_voltage_is_found_in_the_sheets_line(channel: int, mv: float) -> None:
+    line = "Voltage(mV): CH1 +2200 CH2 +5000 CH3 -1000 CH4 -4000"
+    assert getattr(EPC400, f"voltage_{channel}_mv").kwargs["parse"](line) == mv
+
+
+@pytest.mark.parametrize(("line", "mode"), [("Work Mode: DC", "DC"), ("Work Mode: AC(Sine)", "AC")])
+def test_the_mode_is_found_in_the_sheets_line(line: str, mode: str) -> None:
+    assert EPC400.mode.kwargs["parse"](line) == mode
+
+
+def test_the_squeezers_axes_stand_as_the_sheet_says() -> None:
+    assert SqueezersModel(kind="squeezers", instrument="epc").angles_deg == [0.0, 45.0, 0.0, 45.0]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from devices.routing.agiltron_ff import AgiltronFF
+from devices.routing.polatis_oxc import PolatisOXC
 from qlab import roles
 from qlab.errors import InstrumentError, LabFileError, LimitError
 from qlab.lab.build import open_lab
@@ -14,10 +16,46 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from qlab.clock import SteppedClock
     from qlab.lab.build import Lab
 
+SAMPLES = [
+    ("Polatis,N-VST-192x192-LU1-DMHNV-801,001310,6.5.2.18", (192, 192, False)),
+    ("Polatis,N-OST-24x24-LA1-DMHNS-801,001310,6.5.2.18", (24, 24, True)),
+]
 OXC = "{class: devices.routing.polatis_oxc.PolatisOXC, address: twin, settings: {routes: {1: 17}}, twin: {inputs: 4}}"
 FF = "{class: devices.routing.agiltron_ff.AgiltronFF, address: twin}"
+
+
+@pytest.mark.parametrize(("identity", "size"), SAMPLES)
+def test_the_size_stands_in_the_model(scripted: Callable, clock: SteppedClock, identity: str, size: tuple) -> None:
+    link, _ = scripted((b"*IDN?\n", identity.encode() + b"\r\n"), terminator=b"\r\n", command_terminator=b"\n")
+    oxc = PolatisOXC(name="oxc", link=link, clock=clock)
+    link.open()
+    oxc.check_identity(link)
+    assert (oxc.inputs, oxc.outputs, oxc.any_pair) == size
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"), [("(@1,2),(@17,18)", [[1, 17], [2, 18]]), ("(@),(@)", []), ("(@5),(@21)\r\n", [[5, 21]])]
+)
+def test_the_map_is_read_as_the_sheet_has_it(text: str, pairs: list[list[int]]) -> None:
+    assert PolatisOXC.connections.kwargs["parse"](text).tolist() == pairs
+
+
+def test_the_small_switch_speaks_the_sheets_bytes(scripted: Callable, clock: SteppedClock) -> None:
+    asks, tells = bytes.fromhex("01110000"), bytes.fromhex("01120003")
+    link, port = scripted(
+        (asks, bytes.fromhex("01110001")), (tells, tells), (asks, bytes.fromhex("01110003")), terminator=b""
+    )
+    ff = AgiltronFF(name="ff", link=link, clock=clock)
+    link.open()
+    assert ff.ask_channel() == 1
+    ff.switch_to(3)
+    assert port.script == []
+    link, _ = scripted((tells, bytes.fromhex("01120001")), (asks, bytes.fromhex("01110003")), terminator=b"")
+    with pytest.raises(InstrumentError, match="did not switch"):  # the whole echo is compared
+        AgiltronFF(name="ff", link=link, clock=clock).switch_to(3)
 
 
 def test_the_switch_makes_the_lab_files_connections_and_more(table: Callable[..., Lab]) -> None:

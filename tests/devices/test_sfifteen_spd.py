@@ -81,3 +81,10 @@ def test_a_late_count_never_answers_the_next_question(table: Callable[..., Lab])
 
     assert spd.temperature_c.fetch() == pytest.approx(-20.0)
     assert spd.bias_v.fetch() == pytest.approx(spd.bias_v.get())
+
+
+def test_a_bound_of_more_than_100_ms_is_left_for_the_count(table: Callable[..., Lab]) -> None:
+    spd = table("spd").devices["spd"]
+    assert spd.link.policy.timeout_s > 0.1  # behind the counting time, which the driver adds
+    spd.counting_time_ms.set(65535).wait(30)
+    spd.trigger().wait(120)

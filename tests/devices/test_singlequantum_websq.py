@@ -67,3 +67,12 @@ def test_what_is_no_label_is_a_bad_reply(scripted: Callable[..., tuple[Link, obj
     wires = WebSQ(name="wires", link=link, clock=clock)
     with pytest.raises(BadReplyError, match="no label in JSON"):
         wires.measure() if wires.identity_text else wires._request("BiasVoltage", "BiasVoltage")
+
+
+def test_any_label_with_error_in_its_name_is_a_complaint(table: Callable[..., Lab]) -> None:
+    lab = table(wires=WIRES)
+    wires, twin = lab.devices["wires"], lab.twins["wires"]
+    twin.labels["HeliumErrorOfTheCompressor"] = "the compressor is off"
+    assert wires.check_health() == ["the compressor is off"]
+    twin.labels["HeliumErrorOfTheCompressor"] = ""
+    assert wires.check_health() == []

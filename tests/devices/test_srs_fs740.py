@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from devices.timing.srs_fs740 import FS740
 from qlab import roles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qlab.clock import SteppedClock
     from qlab.lab.build import Lab
 
 GPS = "{class: devices.timing.srs_fs740.FS740, address: twin, settings: {gate_s: 0.1}}"
@@ -57,3 +59,22 @@ def test_the_output_delay_is_set_again_after_a_power_cycle(table: Callable[..., 
     lab.mounts["gps"].power_cycle()
     assert not gps.refresh_health()
     assert gps.output_delay_s.fetch() == pytest.approx(2.5e-9)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("POW", "warms up"),
+        ("SEAR", "searches for satellites"),
+        ("STAB", "stabilises"),
+        ("VTIM", "validates the time"),
+        ("MAN", "by hand"),
+        ("NGPS", "no satellites"),
+        ("BGPS", "satellites are bad"),
+        ("UNL", "not locked"),
+    ],
+)
+def test_each_state_has_its_words(scripted: Callable, clock: SteppedClock, state: str, words: str) -> None:
+    link, _ = scripted((b"TBAS:STAT?\n", state.encode() + b"\r\n"), terminator=b"\r\n", command_terminator=b"\n")
+    (found,) = FS740(name="gps", link=link, clock=clock).check_health()
+    assert words in found

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from devices.detectors.srs_sim900 import SIM900
 from qlab.errors import BadRequestError, InstrumentError, LabFileError, LimitError, LinkTimeoutError
 from qlab.lab.build import open_lab
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from qlab.clock import SteppedClock
     from qlab.lab.build import Lab
 
 RACK = """{class: devices.detectors.srs_sim900.SIM900, address: twin,
@@ -162,3 +164,69 @@ def test_a_mistake_with_channels_is_explained(cold: Callable[..., Lab], old: str
     with pytest.raises(LabFileError) as error:
         cold(COLD.replace(old, new))
     assert complaint in str(error.value)
+
+
+SOURCE_LEXE = "illegal value|wrong token|bit"
+SOURCE_LCME = (
+    "illegal command|unknown command|cannot be asked|only be asked|missing|too many parameters|empty|too long|"
+    "not a number|whole number|number of a token|value of a token|hexadecimal|unknown token"
+)
+SOURCE_CESR = "parity|framing|noise|too fast|overflowed|held the line|held back|break"
+FRAME_LEXE = "port|token|carried out|time-out|bit|value|checksum|interface"
+FRAME_LCME = (
+    "first character|name|unknown command|question mark|cannot be asked|only be asked|missing|no parameters|too soon|"
+    "message is too long|hexadecimal|command is too long|string|hexadecimal|binary|count|too short|empty|"
+    "too many parameters|port|whole number|whole number|whole number|unknown token|string|hexadecimal|binary"
+)
+
+
+def numbered(query: str, words: str) -> list[tuple[str, int, str]]:
+    return [(query, code, each) for code, each in enumerate(words.split("|"), 1)]
+
+
+SOURCE_WORDS = numbered("LEXE?", SOURCE_LEXE) + numbered("LCME?", SOURCE_LCME)
+SOURCE_WORDS += [(query, 1 << code - 1, words) for query, code, words in numbered("CESR?", SOURCE_CESR)]
+FRAME_WORDS = numbered("LEXE?", FRAME_LEXE) + numbered("LCME?", FRAME_LCME)
+
+
+@pytest.mark.parametrize(("query", "code", "words"), SOURCE_WORDS)
+def test_what_a_source_finds_wrong_is_told_in_words(
+    rack: SIM900, replies: dict[str, int], query: str, code: int, words: str
+) -> None:
+    replies[f"1 {query}"] = code
+    (found,) = rack.slot1.complaints()
+    assert words in found
+
+
+@pytest.mark.parametrize(("query", "code", "words"), FRAME_WORDS)
+def test_what_the_mainframe_finds_wrong_is_told_in_words(
+    rack: SIM900, replies: dict[str, int], query: str, code: int, words: str
+) -> None:
+    replies[query] = code
+    (found,) = rack.slot1.complaints()
+    assert words in found
+
+
+@pytest.fixture
+def replies() -> dict[str, int]:
+    """What is answered to a query, or to a query of a slot; 0 to all others."""
+    return {}
+
+
+@pytest.fixture
+def rack(scripted: Callable, clock: SteppedClock, replies: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> SIM900:
+    link, _ = scripted()
+    rack = SIM900(name="rack", link=link, clock=clock)
+    monkeypatch.setattr(rack, "ask_module", lambda slot, query: str(replies.get(f"{slot} {query}", 0)))
+    monkeypatch.setattr(link, "ask_value", lambda query, parse: parse(str(replies.get(query, 0))))
+    return rack
+
+
+def test_a_bias_that_is_refused_is_explained(table: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = table(rack=RACK)
+    rack = lab.devices["rack"]
+    monkeypatch.setattr(
+        "devices.detectors.sim900_slot.UA_PER_V", 0.1
+    )  # so that the source is asked for more than it has
+    with pytest.raises(InstrumentError, match="slot 1 did not take a bias: illegal value"):
+        rack.slot1.bias_ua.put(5.0)

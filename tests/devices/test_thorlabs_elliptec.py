@@ -85,7 +85,23 @@ def test_an_interim_busy_status_is_not_the_end_of_a_move(mount: Callable) -> Non
     assert device.angle_deg.get() == 45.0
 
 
-@pytest.mark.parametrize(("code", "words"), [("02", "stuck"), ("08", "thermal"), ("0D", "over-current")])
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("01", "communication time-out"),
+        ("02", "mechanical time-out.*stuck"),
+        ("03", "does not know the command"),
+        ("04", "value is out of range"),
+        ("05", "is isolated"),
+        ("06", "out of isolation"),
+        ("07", "initialisation"),
+        ("08", "thermal"),
+        ("0A", "sensor"),
+        ("0B", "motor"),
+        ("0C", "out of range"),
+        ("0D", "over-current"),
+    ],
+)
 def test_an_error_status_ends_the_move_in_words(mount: Callable, code: str, words: str) -> None:
     device, _ = mount(READY, (b"0ma00004600", f"0GS{code}\r\n".encode()))
 
@@ -100,8 +116,9 @@ def test_a_mount_that_stops_elsewhere_is_an_error(mount: Callable) -> None:
         device.set(45.0).wait(10)
 
 
-def test_buttons_and_other_modules_do_not_answer_for_this_one(mount: Callable) -> None:
-    device, _ = mount((b"0gp", b"0BS10\r\n3PO00000001\r\n0PO00004600\r\n"))
+@pytest.mark.parametrize("button", [b"0BS10", b"0BO00000000"])
+def test_buttons_and_other_modules_do_not_answer_for_this_one(mount: Callable, button: bytes) -> None:
+    device, _ = mount((b"0gp", button + b"\r\n3PO00000001\r\n0PO00004600\r\n"))
 
     device.trigger().wait(10)
 
@@ -214,3 +231,21 @@ def test_the_end_of_somebody_elses_move_is_no_identity(scripted: Callable[..., t
     identity = b"0IN0E1140051720231701016800023000"
     link, _ = scripted((b"0in", b"0POFFFFFFFF\r\n" + identity + b"\r\n"), terminator=b"\r\n")
     assert ElliptecBus(link).exchange("0", "in") == identity.decode()
+
+
+def test_the_serial_line_and_the_pulses_a_turn_are_the_modules(scripted: Callable, clock: SteppedClock) -> None:
+    assert ELL14.link_options == {"baud": 9600, "terminator": b"\r\n", "command_terminator": b""}
+    script = [
+        (b"Ain", b"AIN0E1140005120231701016800010000\r\n"),  # 0x10000 pulses a turn
+        (b"Agv", b"AGV32\r\n"),  # half of 430 degrees a second
+        (b"Agp", b"APO00004000\r\n"),
+        (b"Ags", b"AGS00\r\n"),
+        (b"Ama00008000", b"APO00008000\r\n"),
+    ]
+    link, port = scripted(*script, terminator=b"\r\n", command_terminator=b"")
+    device = ELL14(name="hwp", link=link, clock=clock, unit="a", settings={"home": False})
+    device.connect()
+    assert device.angle_deg.get() == 90.0
+    device.set(180.0).wait(10)
+    assert port.script == []
+    assert clock.now_ps() == pytest.approx((90.0 / 215.0 + 0.1) * 1e12, abs=1)

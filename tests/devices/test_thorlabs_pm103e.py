@@ -9,6 +9,7 @@ import pytest
 from devices.power.thorlabs_pm103e import PM103E
 from qlab import roles
 from qlab.errors import BadReplyError, InstrumentError
+from qlab.twin.faults import WireFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,3 +47,15 @@ def test_a_wrong_segment_is_a_bad_reply(
     link, _ = scripted((b"\xca\x00\x02\x00A?", reply))
     with pytest.raises(BadReplyError, match="does not begin as it should"):
         PM103E(name="meter", link=link, clock=clock).ask("A?")
+
+
+def test_a_meter_that_has_hung_up_is_called_again(table: Callable[..., Lab]) -> None:
+    """As it does after 30 s of silence."""
+    lab = table(meter=METER)
+    meter = lab.devices["meter"]
+    openings = meter.link.openings
+    lab.clock.sleep(31.0)
+    lab.mounts["meter"].faults.arm(WireFault("drop"))
+    meter.trigger().wait(30)
+    assert meter.link.openings > openings
+    assert meter.power_w.get() >= 0.0

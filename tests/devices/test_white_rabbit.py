@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from devices.timing.white_rabbit_node import WhiteRabbitNode
 from qlab import roles
 from qlab.errors import BadRequestError, InstrumentError, LinkClosedError, LinkError
 from qlab.links.factory import open_link
@@ -42,6 +43,31 @@ def test_the_node_is_read_in_one_line(table: Callable[..., Lab]) -> None:
     assert node.offset_s == pytest.approx(read["offset_ps"] * 1e-12)
     assert node.firmware == "wrpc-v4.2"
     assert isinstance(node, roles.Clock)
+
+
+LINE = (
+    b"lnk:1 rx:40 tx:10 lock:1 ptp:slave sv:1 ss:'TRACK_PHASE' aux0:0 sec:1763894400 nsec:000123456 mu:1234567 dms:612345 "
+    b"dtxm:225000 drxm:226000 dtxs:225000 drxs:226000 asym:7000 crtt:1222222 cko:-3 setp:1234 ucnt:101 bslide:0 hd:1234 "
+    b"md:56 ad:0 temp:40.1250 C\r\n"
+)
+"""The sheet's own."""
+
+
+def test_the_sheets_line_is_understood(scripted: Callable, clock: SteppedClock) -> None:
+    link, port = scripted(
+        (b"stat on\r", b"stat on\r\n" + LINE + b"wrc# "),
+        (b"stat off\r", b"stat off\r\nstatistics now off\r\nwrc# "),
+        terminator=b"wrc# ",
+        command_terminator=b"\r",
+    )
+    node = WhiteRabbitNode(name="node", link=link, clock=clock)
+    node.measure()
+    assert (node.link_up.get(), node.pll_locked.get(), node.state.get()) == (1, 1, "TRACK_PHASE")
+    assert (node.offset_ps.get(), node.round_trip_ps.get(), node.cable_ps.get()) == (-3.0, 1234567.0, 1222222.0)
+    assert (node.asymmetry_ps.get(), node.updates.get(), node.tai_s.get()) == (7000.0, 101, 1763894400)
+    assert node.board_c.get() == 40.125
+    assert node.offset_s == pytest.approx(-3e-12)
+    assert port.script == []
 
 
 @pytest.mark.parametrize(("fault", "words"), COMPLAINTS)

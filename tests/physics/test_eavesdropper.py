@@ -7,13 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from qlab.physics.arm import BeamSplitter, PolarisingSplitter, Port, WavePlate
+from qlab.physics.arm import BeamSplitter, Path, PolarisingSplitter, Port, WavePlate
 from qlab.physics.detector import Detector
-from qlab.physics.eavesdropper import FakedStates, InterceptResend, PhotonNumberSplitting
+from qlab.physics.eavesdropper import AfterGate, FakedStates, InterceptResend, PhotonNumberSplitting, TimeShift
 from qlab.physics.knob import Knob
 from qlab.physics.line import PairLine, categories
+from qlab.physics.pulses import PulseTrain
 from qlab.physics.source import PairSource
 from qlab.physics.states import werner
+from qlab.physics.world import World
 
 ETA = 0.5
 
@@ -70,3 +72,41 @@ def test_splitting_lets_through_what_is_left_of_pulses_with_several_photons() ->
     strong = PhotonNumberSplitting(Knob(1.0), 3.0, 30.0)  # the same pulse before its attenuator
     assert strong.forwarded(1000 * mu, 0) == pytest.approx(1000 * expected * 10**0.3)
     assert PhotonNumberSplitting(Knob(0.0)).forwarded(mu, 0) == mu
+
+
+def arrivals(eve: object) -> list[tuple[int, int, float]]:
+    """Return detector, delay and probability of each way on of an H photon, detectors as good as can be."""
+    outcomes = eve.outcomes(0, Path(delay_ps=100.0))  # type: ignore[attr-defined]
+    return [
+        (o.arrives_at, o.delay_ps, round(float(o.effect[0, 0].real), 12))
+        for o in outcomes
+        if o.effect[0, 0].real > 1e-9
+    ]
+
+
+def test_a_time_shift_changes_when_light_arrives_and_nothing_else() -> None:
+    analyser = PolarisingSplitter(Port(0), Port(1), 300.0)
+    assert arrivals(TimeShift(analyser, Knob(0.4), 50.0)) == [(0, 100, 0.6), (0, 50, 0.2), (0, 150, 0.2)]
+    assert arrivals(TimeShift(analyser, Knob(0.0), 50.0)) == [(0, 100, 1.0)]
+
+
+def test_after_the_gate_clicks_are_bright_late_and_in_eves_basis_only() -> None:
+    eve = AfterGate(receiver(0), Knob(1.0), later_ps=4000.0)
+    # She measures H/V half of the time and finds H; in D/A she finds D or A, at random.  Each makes one detector click.
+    assert sorted(arrivals(eve)) == sorted([(~0, 4100, 0.5), (~2, 4100, 0.25), (~3, 4100, 0.25)])
+
+
+def test_bright_light_passes_a_closed_gate_and_faint_light_does_not() -> None:
+    """A gate that is never open: without a trigger there is no edge."""
+    shut = PulseTrain(Knob(0.0))
+    source = PairSource(2e5, werner("phi+", 1.0), Knob(1.0), Knob(25.0))
+    counts = {}
+    for kind in (FakedStates, AfterGate):
+        gated = {i: Detector(efficiency=Knob(ETA), gate=shut if i >= 4 else None) for i in range(8)}
+        line = PairLine(1, source, receiver(0), kind(receiver(4), Knob(1.0), later_ps=4000.0))
+        world = World(3, [line], gated)
+        counts[kind] = [world.clicks(i, 0, 10**11).size for i in range(8)]
+    assert sum(counts[FakedStates][4:]) == 0
+    expected = 2e5 * 0.1 * ETA
+    assert sum(counts[AfterGate][4:]) == pytest.approx(expected, abs=5 * math.sqrt(expected))
+    assert counts[FakedStates][:4] == pytest.approx(counts[AfterGate][:4], abs=5 * math.sqrt(2 * expected / 4))

@@ -15,6 +15,7 @@ import pytest
 from qlab.physics.arm import BeamSplitter, Port
 from qlab.physics.detector import Detector
 from qlab.physics.fibre import Fibre
+from qlab.physics.joint import JointLine
 from qlab.physics.knob import Knob
 from qlab.physics.line import PairLine
 from qlab.physics.pulsed import PulsedPairLine
@@ -168,3 +169,39 @@ def test_a_gate_cuts_a_pulse_where_its_edges_fall(offset: float) -> None:
     assert 4.0 / math.sqrt(theory) < 0.0101
     assert t.size == pytest.approx(theory, abs=4.0 * math.sqrt(theory) + 0.002 * theory)  # whole picoseconds
     assert ((t - begin) % PERIOD_PS).max() < round(2.0 * SIGMA_PS)
+
+
+@pytest.mark.parametrize(
+    ("modes", "stimulated", "engine"),
+    [(1.0, False, "numpy"), (1.5, False, "numba"), (1.5, True, "numpy"), (4.0, False, "numpy")],
+)
+def test_detunings_are_anticorrelated_as_far_as_the_schmidt_number_says(
+    modes: float, stimulated: bool, engine: str
+) -> None:
+    """A double-Gaussian joint spectrum has K = 1 / sqrt(1 - rho^2) (Mehler's kernel; Grice, U'Ren, Walmsley, PRA 64, 063815,
+    2001), and marginals of the bandwidths whatever its K."""
+    if engine == "numba":
+        pytest.importorskip("numba")
+    nm, idler_nm, d = 2.0, 900.0, (17.0, -25.0)
+    arms = [Fibre(Port(n), length_m=10_000.0, dispersion_ps_nm_km=one) for n, one in zip((1, 2), d, strict=True)]
+    source = PairSource(0.01 * RATE_HZ, product_state(), Knob(1.0), bandwidth_nm=nm, idler_nm=idler_nm)
+    pairs = PulsedPairLine(5, source, *arms, PulseTrain(Knob(RATE_HZ)), modes)
+    line = JointLine(5, [pairs]) if stimulated else pairs
+    detectors = {n: Detector(Knob(1.0)) for n in (1, 2)}
+    one, other = tags(World(3, [line], detectors, engine=engine), 2 * S, 2)
+    if engine != "numpy":
+        for t, same in zip((one, other), tags(World(3, [line], detectors), 2 * S, 2), strict=True):
+            np.testing.assert_array_equal(t, same)
+    late = [int(np.median(t % PERIOD_PS)) - PERIOD_PS // 2 for t in (one, other)]
+    pulse = [(t - lag) // PERIOD_PS for t, lag in zip((one, other), late, strict=True)]
+    _, i, j = np.intersect1d(
+        *(np.where(np.bincount(p)[p] == 1, p, -k) for k, p in enumerate(pulse, 1)), return_indices=True
+    )
+    x, y = ((t - lag)[k] % PERIOD_PS - PERIOD_PS / 2 for t, lag, k in zip((one, other), late, (i, j), strict=True))
+    assert x.size > 80_000
+    for t, spread_nm, one_d in ((x, nm, d[0]), (y, nm * (idler_nm / 810.0) ** 2, d[1])):
+        assert t.std() == pytest.approx(
+            abs(one_d) * 10.0 * spread_nm / 2.3548200450309493, rel=4 / math.sqrt(2 * x.size)
+        )
+    rho = math.sqrt(1.0 - 1.0 / modes**2)  # opposite detunings behind opposite dispersions: both late together
+    assert np.corrcoef(x, y)[0, 1] == pytest.approx(rho, abs=4 * max(1 - rho**2, 0.02) / math.sqrt(x.size) + 0.01)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FACTS = DeviceFacts(0.0, (1000,), simultaneous_dead_time=True, blinding_watched=True)
-ACCEPTED = frozenset({"counted-leakage", "variable-length"})
+ACCEPTED = frozenset({"basis-choice", "counted-leakage", "variable-length"})
 # Loose epsilons make a key out of few bits, so that hundreds of blocks are quick; nothing else depends on them.
 QUICK = QkdPolicy(
     key_bits=3600,
@@ -41,6 +41,9 @@ class Pieces:
     def __init__(self, pieces: list[Detections]) -> None:
         self._pieces = iter(pieces)
 
+    def prepare(self) -> None:
+        """Nothing to set."""
+
     def start(self) -> None:
         """Begin."""
 
@@ -52,7 +55,7 @@ class Pieces:
         """Both have one clock."""
         return found
 
-    def follow(self, lags_ps: Any) -> None:
+    def follow(self, lag_ps: float) -> None:
         """These clocks do not drift."""
 
 

@@ -21,7 +21,9 @@ from qlab.tags.stream import TagBlock
 
 PULSES = Intensities((0.6, 0.2, 0.0006), (0.4, 0.4, 0.2))
 ETA, WRONG, PERIOD_PS = 0.3, 0.01, 10_000
-ACCEPTED = frozenset({"counted-leakage", "variable-length", "phase-randomised", "known-intensities"})
+ACCEPTED = frozenset(
+    {"basis-choice", "clicks-in-gate", "counted-leakage", "variable-length", "phase-randomised", "known-intensities"}
+)
 
 
 class Given:
@@ -29,6 +31,9 @@ class Given:
 
     def __init__(self, found: Any) -> None:
         self._found = [found]
+
+    def prepare(self) -> None:
+        """Nothing to set."""
 
     def start(self) -> None:
         """Begin."""
@@ -39,7 +44,7 @@ class Given:
     def locate(self, found: Detections, theirs_ps: Any) -> Detections:
         return found
 
-    def follow(self, lags_ps: Any) -> None:
+    def follow(self, lag_ps: float) -> None:
         """No drift."""
 
 

@@ -12,7 +12,11 @@ import pytest
 
 from qlab.errors import LedgerError, PeerError, QlabError
 from qlab.qkd.accounting import BlockStatement
+from qlab.qkd.corrector_party import corrector_block
 from qlab.qkd.messages import decode
+from qlab.qkd.reference_party import reference_block
+from qlab.qkd.rehearsal import converse
+from tests.qkd.conftest import detect
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,9 +52,16 @@ def test_blocks_give_the_same_key_to_both_and_leakage_is_what_crossed_the_wire(t
         assert abs(key.reveal().mean() - 0.5) < 5 * 0.5 / len(key) ** 0.5
 
 
-def test_one_message_reconciles_and_counts_as_what_crossed_the_wire(tmp_path: Path, two: Any) -> None:
+def with_ldpc(two: Any, folder: Path) -> Any:
+    """Return parties who reconcile with LDPC, and expect fewer errors than there are: the first block needs a second try."""
     pytest.importorskip("numba")
-    ldpc = type(two)(tmp_path / "ldpc", dataclasses.replace(two.policy, variant="ldpc"))
+    return type(two)(folder, dataclasses.replace(two.policy, variant="ldpc", expected_error_rate=0.014))
+
+
+@pytest.mark.parametrize("expected", [0.014, 0.025])
+def test_one_message_reconciles_and_counts_as_what_crossed_the_wire(expected: float, tmp_path: Path, two: Any) -> None:
+    ldpc = with_ldpc(two, tmp_path / "ldpc")
+    ldpc.alice.error_rate = expected
     said = Counter()
 
     def wire(_: str, data: bytes) -> tuple[bytes]:
@@ -60,12 +71,44 @@ def test_one_message_reconciles_and_counts_as_what_crossed_the_wire(tmp_path: Pa
 
     of_alice, of_bob = ldpc.block(1, wire=wire)
     assert of_alice.key_bits == of_bob.key_bits > 0, of_alice.reason
-    assert of_alice.disclosed["LdpcSyndrome"] == of_bob.disclosed["LdpcSyndrome"] == said["LdpcSyndrome"] > 0
+    assert dict(of_alice.disclosed) == dict(of_bob.disclosed) == {k: n for k, n in said.items() if n}
+    assert of_alice.disclosed["LdpcSyndrome"] > 0
+    assert (of_alice.disclosed.get("FrameParities", 0) > 0) == (expected == 0.014)
     assert of_alice.corrected_bits == of_bob.corrected_bits > 0
     assert not any(kind.startswith("Cascade") for kind in said)
-    assert of_alice.messages["LdpcDone"] == 1
+    assert of_alice.messages["FrameDone"] == 1
     for block in ldpc.alice.ledger.blocks("usable"):
         assert (ldpc.alice.ledger.deliver(block).reveal() == ldpc.bob.ledger.deliver(block).reveal()).all()
+
+
+def test_frames_of_one_block_are_tried_again_each_for_itself(tmp_path: Path, two: Any) -> None:
+    ldpc = with_ldpc(two, tmp_path / "ldpc")
+    ldpc.alice.policy = ldpc.bob.policy = dataclasses.replace(ldpc.policy, key_bits=25_000, frame_bits=13_000)
+    ours, theirs = detect(1, 0.02, pieces=30)
+    made, _ = converse(reference_block(ldpc.alice, ours), corrector_block(ldpc.bob, theirs))
+    assert isinstance(made, BlockStatement)
+    assert made.key_bits > 0
+    assert made.messages["LdpcSyndrome"] == made.messages["FrameDone"] == 2
+    assert made.messages["LdpcMore"] == made.messages["FrameParities"] > 1
+    ldpc.assert_settled()
+
+
+def test_a_second_try_does_not_tell_more_than_a_key_can_pay_for(tmp_path: Path, two: Any) -> None:
+    ldpc = with_ldpc(two, tmp_path / "ldpc")
+    told = []
+
+    def wire(_: str, data: bytes) -> tuple[bytes]:
+        told.append(decode(data)[0].secret_bits)
+        return (data,)
+
+    # As many test bits differ as may, and more key bits than that: an honest pair, with a bad key basis.
+    ldpc.policy = ldpc.alice.policy = ldpc.bob.policy = dataclasses.replace(ldpc.policy, tolerance=0.08)
+    for answer in ldpc.block(6, error_rate=0.07, wire=wire):
+        assert answer.key_bits == 0
+        assert "would disclose more than" in answer.reason
+    known = ldpc.block(7, error_rate=0.005)[0].estimated
+    assert sum(told) <= known.budget_bits
+    ldpc.assert_settled()
 
 
 def test_too_many_errors_give_no_key_and_the_next_block_works(two: Any) -> None:
@@ -104,7 +147,7 @@ def test_without_authentication_key_no_block_begins(tmp_path: Path, two: Any) ->
 
 
 def _kinds(two: Any) -> list[tuple[str, str]]:
-    """Return who says which kinds of messages in a block, with the number of the first one of each."""
+    """Return who says which kinds of messages in a block, in the order of the first one of each."""
     seen: dict[tuple[str, str], None] = {}
 
     def wire(role: str, data: bytes) -> tuple[bytes]:
@@ -125,11 +168,8 @@ STAGES = (
     ("reference", "TestBits"),
     ("corrector", "ErrorCount"),
     ("reference", "ReconcileOpen"),
-    ("corrector", "CascadeOpen"),
-    ("reference", "CascadeParities"),
-    ("corrector", "CascadeSearch"),
-    ("corrector", "CascadeTurn"),
-    ("corrector", "CascadeDone"),
+    ("reference", "FrameParities"),
+    ("corrector", "FrameDone"),
     ("reference", "KeyTag"),
     ("corrector", "KeyMatch"),
     ("reference", "KeyTerms"),
@@ -139,8 +179,20 @@ STAGES = (
 )
 
 
-def test_the_stages_of_the_next_tests_are_all_there_are(two: Any) -> None:
-    assert set(_kinds(two)) == set(STAGES)
+OF_CASCADE = tuple(("corrector", kind) for kind in ("CascadeOpen", "CascadeSearch", "CascadeTurn"))
+OF_LDPC = ("reference", "LdpcSyndrome"), ("corrector", "LdpcMore")
+RECONCILERS = pytest.mark.parametrize("reconciler", ["fast", "ldpc"])
+
+
+@pytest.fixture
+def pair(request: pytest.FixtureRequest, two: Any, tmp_path: Path) -> Any:
+    """Parties with the reconciler of a test's parameter of that name."""
+    return with_ldpc(two, tmp_path / "ldpc") if request.getfixturevalue("reconciler") == "ldpc" else two
+
+
+@RECONCILERS
+def test_the_stages_of_the_next_tests_are_all_there_are(reconciler: str, pair: Any) -> None:
+    assert set(_kinds(pair)) == {*STAGES, *(OF_LDPC if reconciler == "ldpc" else OF_CASCADE)}
 
 
 class Meddler:
@@ -177,14 +229,18 @@ class Meddler:
         return (bytes(damaged),)
 
 
+@RECONCILERS
 @pytest.mark.parametrize("deed", ["drop", "corrupt", "repeat", "swap", "kill"])
 def test_whatever_happens_to_a_message_there_is_no_key_on_one_side_and_the_next_block_works(
-    deed: str, two: Any
+    deed: str, reconciler: str, pair: Any
 ) -> None:
-    usable = 0
-    for seed, (role, kind) in enumerate(STAGES):
+    two, usable = pair, 0
+    # What both reconcilers share is tried with Cascade; each has its own messages, and the keys that come behind them.
+    stages = (*OF_LDPC, *STAGES[9:]) if reconciler == "ldpc" else (*OF_CASCADE, *STAGES)
+    for seed, (role, kind) in enumerate(stages):
         for last in (False, True) if kind == "AuthenticationTag" and role == "reference" else (False,):
             meddler = Meddler(role, kind, deed, last=last)
+            two.alice.error_rate = two.policy.expected_error_rate
             results = two.block(seed, wire=meddler)
             assert meddler.done, (role, kind)
             two.assert_no_one_sided_key()
@@ -201,11 +257,12 @@ def test_whatever_happens_to_a_message_there_is_no_key_on_one_side_and_the_next_
     assert two.alice.ledger.spent_bits <= two.alice.ledger.refilled_bits
 
 
+@RECONCILERS
 @pytest.mark.parametrize("role", ["reference", "corrector"])
 def test_a_party_killed_at_any_write_of_its_ledger_goes_on(
-    role: str, two: Any, monkeypatch: pytest.MonkeyPatch
+    role: str, reconciler: str, pair: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    party = "alice" if role == "reference" else "bob"
+    two, party = pair, "alice" if role == "reference" else "bob"
     for write in range(1, 12):
         ledger = getattr(two, party).ledger
         append, so_far = ledger._append, []

@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.linalg import toeplitz
 
 from qlab.errors import BadRequestError, KeyRefusedError
-from qlab.qkd import toeplitz as module
+from qlab.qkd import negacyclic as module
 from qlab.qkd.bits import SecretBits
 from qlab.qkd.field import PRIME, polynomial_hash
+from qlab.qkd.negacyclic import NegacyclicProduct, relative_error
 from qlab.qkd.toeplitz import amplify, error_bound, toeplitz_product
 from qlab.qkd.verification import make_tag, matches_tag, tag_bits_for, tag_failure
 
@@ -26,6 +29,8 @@ def draw(n, seed):
         (3000, 2999, None),
         (513, 200, None),
         (1000, 600, None),
+        (300, 300, 32),
+        (40, 17, 32),
     ],
 )
 def test_product_is_that_of_the_matrix(n, m, length):
@@ -43,22 +48,49 @@ def test_every_third_thousandth_row_of_a_long_hash_is_exact():
 
 
 def test_the_largest_sums_stay_within_the_bound():
-    # All ones: each sum is known, and the norms of the bound are reached.
+    # All ones: each sum is known, and the norms of the bound are reached; a product wraps with the other sign.
     n, length = 1 << 18, 1 << 16
     y = toeplitz_product(np.ones(2 * n - 1, np.uint8), np.ones(n, np.uint8), n, length)
     assert (y == n % 2).all()
-    w, x = np.ones(length), np.ones(length // 2)
-    sums = np.fft.irfft(np.fft.rfft(w) * np.fft.rfft(x, length), length)
-    assert np.abs(sums - length // 2).max() < error_bound(length // 2, length)
-    assert error_bound(10**8, 1 << 22) < 1e-5
+    ones = np.ones(length, np.uint8)
+    product = NegacyclicProduct(length)
+    for _ in range(3):
+        product.add(ones, ones)
+    parities, off = product.parities()
+    assert (parities == 3 * (2 * np.arange(length) + 2 - length) % 2).all()
+    assert 0.0 < off < 3 * length * relative_error(length, 3)
+    assert error_bound(10**8, 3 * 10**7, 1 << 26) < 1e-5
+
+
+@given(st.integers(4, 9), st.integers(1, 3), st.integers(0, 2**32 - 1))
+def test_products_are_those_of_polynomials(log2, terms, seed):
+    length = 1 << log2
+    rng = np.random.Generator(np.random.PCG64(seed))
+    product, expected = NegacyclicProduct(length), np.zeros(length, dtype=np.int64)
+    for _ in range(terms):
+        a, b = (rng.integers(0, 2, n, dtype=np.uint8) for n in rng.integers(1, length + 1, 2))
+        product.add(a, b)
+        whole = np.convolve(a.astype(np.int64), b.astype(np.int64))
+        expected[: whole[:length].size] += whole[:length]
+        expected[: whole[length:].size] -= whole[length:]
+    parities, off = product.parities()
+    assert (parities == expected % 2).all()
+    assert off < 1e-9
+
+
+@pytest.mark.parametrize("length", [8, 24, 0])
+def test_other_lengths_of_products_are_refused(length):
+    with pytest.raises(BadRequestError, match="a power of two, at least 16"):
+        NegacyclicProduct(length)
 
 
 def test_a_wrong_fft_is_noticed(monkeypatch):
-    right = np.fft.irfft
-    monkeypatch.setattr(module.np.fft, "irfft", lambda *a: np.rint(right(*a)) + 1.0)
-    with pytest.raises(KeyRefusedError, match="computes wrongly"):
+    right, before = np.fft.ifft, NegacyclicProduct.parities
+    monkeypatch.setattr(NegacyclicProduct, "parities", lambda self: (before(self)[0] ^ 1, 0.0))
+    with pytest.raises(KeyRefusedError, match="row 0 is wrong; this machine computes wrongly"):
         toeplitz_product(draw(1499, 1), draw(1000, 2), 500)
-    monkeypatch.setattr(module.np.fft, "irfft", lambda *a: right(*a) + 0.3)
+    monkeypatch.setattr(NegacyclicProduct, "parities", before)
+    monkeypatch.setattr(module.np.fft, "ifft", lambda *a, **k: right(*a, **k) * 1.01)
     with pytest.raises(KeyRefusedError, match="not an integer"):
         toeplitz_product(draw(1499, 1), draw(1000, 2), 500)
 

@@ -24,7 +24,7 @@ def test_clicks_become_detections():
     block = clicks([100, 5000, 5010, 9000, 9020, 20_000, 30_000], [1, 0, 1, 0, 2, 3, 7])
     found = detections(block, OUTCOMES, 50, entropy(1))
     assert found.t_ps.tolist() == [100, 5000, 20_000]  # 9000 clicked in both bases, channel 7 means nothing
-    assert found.test_basis.tolist() == [0, 0, 1]
+    assert found.settings.tolist() == [0, 0, 1]
     assert (found.double_clicks, found.cross_clicks) == (1, 1)
     assert found.bits.reveal()[[0, 2]].tolist() == [1, 1]
 
@@ -78,7 +78,7 @@ def test_nonsense_of_the_peer_is_refused():
 
 
 GOOD = DeviceFacts(0.0, (20_000,) * 4, True, 0.0, True)
-ARGUMENTS = frozenset({"counted-leakage", "variable-length"})
+ARGUMENTS = frozenset({"basis-choice", "counted-leakage", "variable-length"})
 
 
 def test_a_key_is_refused_where_an_assumption_does_not_hold():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tests.run.test_joint_spectrum import LAB as JOINT
 from tests.run.test_nanowires import LAB as COLD
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ STRAIGHT = (
     *WARM,
 )
 FIXED, COUNTED = 0.05, 0.35
+OWN = {"cold": COLD, "joint": JOINT}
+"""Labs that are not shipped, by name."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,10 @@ class Case:
 
     def lab_name(self, folder: Path) -> str:
         """Return what to open: a shipped lab, or one of ours written into a folder."""
-        if self.lab != "cold":
+        if self.lab not in OWN:
             return self.lab
-        path = folder / "cold.yaml"
-        path.write_text(COLD)
+        path = folder / f"{self.lab}.yaml"
+        path.write_text(OWN[self.lab])
         return str(path)
 
 
@@ -83,12 +86,16 @@ CASES: dict[str, Case] = {
     "measure_process": Case(
         texts={"acquisition_s": "0.2", "sigma": "0.02", "reference": "-1"}, bound=COUNTED, after="measure_tomography"
     ),
+    "measure_joint_spectrum": Case(
+        "joint", {"search_ps": "20000000", "acquisition_s": "0.5", "sigma": "0.02"}, (), bound=COUNTED
+    ),
     "measure_swapping": Case("swap", {"acquisition_s": "0.05", "search_s": "0.02", "sigma": "0.05"}, (), bound=COUNTED),
     "measure_tomography": Case(texts={"acquisition_s": "0.1", "sigma": "0.005"}, bound=COUNTED),
     "measure_visibility": Case(texts={"acquisition_s": "0.1", "points": "4", "sigma": "0.02"}, bound=COUNTED),
     "monitor_stability": Case(texts={"duration_s": "20", "acquisition_s": "0.2", "every_s": "5"}),
     "purify_pairs": Case("chain", {"modules": "alice,hub", "pairs": "6"}, (), bound=3.0),  # as measure_chain
     "qkd_bbm92": Case("bbm92", {"blocks": "1"}, (), bound=COUNTED),
+    "qkd_e91": Case("e91", {"blocks": "1"}, (), bound=COUNTED),  # settings come at random
     "qkd_decoy": Case("decoy", {"blocks": "1"}, (), bound=COUNTED),
     "record_tags": Case(texts={"duration_s": "1"}),
     "scan_hom": Case(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FLOOR = (1.0 - 0.98 * (1.0 - 2e-3) ** 2) / 2.0
 """Error rate of the lab's state behind splitters of 30 dB."""
 EPC = "  squeezers: {class: devices.polarisation.ozoptics_epc400.EPC400, node: bob, address: twin}\n"
+MPC = "  squeezers: {class: devices.polarisation.thorlabs_mpc320.MPC320, node: bob, address: twin}\n"
 SHORT = {"duration_s": 25.0, "data_s": 0.3, "probe_s": 0.2, "drift_rad_per_sqrt_s": 0.04}
 
 
@@ -92,6 +93,32 @@ def test_squeezers_in_the_fibre_do_so_too(tmp_path: Path) -> None:
     assert excess(held) < 0.005
     assert cost(held) > 1.5 * excess(held)
     assert np.linalg.matrix_rank(held["response"], tol=1e-5) == 3
+
+
+def test_paddles_learn_what_they_do_and_undo_a_turn(tmp_path: Path) -> None:
+    name = lab_file(tmp_path, MPC, "paddles")
+    well_set = {"start": [62.5, 85.0, 62.5], "step": 5.0, "duration_s": 8.0, "drift_rad_per_sqrt_s": 0.02}
+    held = track(tmp_path, name, 0.02, compensate="controller", **well_set)
+    # Quarter, half and quarter wave at these angles: 4, 2 sqrt 2 and 2 sqrt 2 rad a radian; counts tell 0.013 rad a degree.
+    sizes = np.linalg.norm(held["response"], axis=0) * 180 / np.pi
+    assert sizes == pytest.approx([2.83, 4.0, 2.83], abs=4 * 0.013 * 180 / np.pi / 3**0.5)
+    assert held["learnt"] == 1
+    assert held["begun_again"] == 0
+    assert excess(held) < 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_paddles_hold_the_error_rate_from_where_they_turn_about_two_axes_only(tmp_path: Path) -> None:
+    # They come home to zero, all alike, and nobody says where to begin or how far a step is.
+    name = lab_file(tmp_path, MPC, "paddles")
+    longer = {"duration_s": 200.0, "data_s": 0.5, "probe_s": 0.3, "drift_rad_per_sqrt_s": 0.02}
+    held = track(tmp_path / "held", name, 0.02, compensate="controller", **longer)
+    left = track(tmp_path / "left", name, 0.02, compensate="nothing", **longer)
+    # Left alone an axis turns for 8 s on average, 0.02^2 rad^2 each, and the probes' noise is another 0.002: half their sum.
+    assert excess(held) < 0.0026 + 0.0024
+    assert excess(left) > 3.0 * excess(held)
+    assert cost(held) > 1.5 * excess(held)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,9 @@ def test_what_is_no_channel_is_not_echoed(wire: Wire) -> None:
 
 def test_eight_outputs(serial_port: Callable[..., Wire], table: FakeBench) -> None:
     wire = serial_port(AgiltronFFTwin.build("ff8", table, {"channels": 8}))
-    assert wire.say(h("01120008")) == h("01120008")
+    for channel in range(1, 9):
+        assert wire.say(h("011200") + bytes([channel])) == h("011200") + bytes([channel])
+    assert wire.say(h("01120009")) == b""
 
 
 def test_the_light_is_dark_while_it_switches(wire: Wire, table: FakeBench) -> None:

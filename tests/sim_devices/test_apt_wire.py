@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from qlab.errors import TwinError
 from sim_devices.polarisation.thorlabs_apt import K10CR1Twin, KDC101Twin, MPC320Twin
+from sim_devices.routing.thorlabs_z825b import Z825BTwin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,9 @@ def test_info_has_model_serial_and_firmware(wire: Wire) -> None:
     assert len(reply) == 6 + 84
     serial, model = struct.unpack_from("<i8s", reply, 6)
     assert (serial, model) == (55000123, b"K10CR1\0\0")
+    kind, *version, internal, hardware, state, channels = struct.unpack_from("<H4B60sHHH", reply, 18)
+    assert (kind, version, internal) == (16, [3, 0, 2, 0], bytes(60))  # version 2.0.3, minor first
+    assert (hardware, state, channels) == (1, 0, 1)
 
 
 def test_homing_ends_with_homed_and_status_shows_it(wire: Wire, table: FakeBench) -> None:
@@ -284,3 +288,115 @@ def test_a_paddle_stops_at_the_ends_of_its_travel_and_jogs_by_its_own_step(
     assert paddles.say(h("9004 02 00 50 01")) == answer(0x0491, "HiHhI", 2, 0, 0, 0, IDLE | 1 << 1)
     paddles.talk(long(0x0530, "HHHHHH", 0, 50, 685, 10, 20, 30), h("6A04 02 01 50 01"), wait_s=10.0)
     assert paddles.say(h("9004 02 00 50 01")) == answer(0x0491, "HiHhI", 2, 20, 0, 0, IDLE)
+
+
+def test_the_encoder_counter_is_set_and_read_like_the_position(homed: Wire) -> None:
+    homed.say(long(0x0409, "Hi", 1, -77))
+    assert homed.say(h("0A04 01 00 50 01")) == answer(0x040B, "Hi", 1, -77)
+    assert homed.say(h("1104 01 00 50 01")) == answer(0x0412, "Hi", 1, -77)
+
+
+def test_only_messages_for_the_generic_unit_are_heard_and_some_are_never_answered(homed: Wire) -> None:
+    assert homed.say(h("1104 01 00 11 01"), h("1104 01 00 21 01")) == b""  # a rack's motherboard and its first bay
+    assert homed.say(h("2302 01 00 50 01")) == b""  # the lamp flashes
+    homed.talk(h("1100 0A 00 50 01"), wait_s=0.15)
+    assert homed.say(h("0200 00 00 50 01")) == b""  # disconnect: nobody wants updates any more
+    assert homed.talk(wait_s=1.0) == b""
+    assert homed.say(h("1104 01 00 50 01")) == answer(0x0412, "Hi", 1, 0)
+
+
+@pytest.mark.parametrize("how", [1, 2], ids=["immediate", "profiled"])
+def test_both_ways_to_stop_are_answered_with_the_place(homed: Wire, how: int) -> None:
+    homed.talk(long(0x0453, "Hi", 1, round(90 * K10_PER_DEG)), wait_s=2.0)
+    reply = homed.say(struct.pack("<HBBBB", 0x0465, 1, how, 0x50, 1))
+    assert reply[:6] == h("6604 0E00 81 50")
+    channel, counts, velocity, current, bits = struct.unpack("<HiHHI", reply[6:])
+    assert (channel, velocity, current, bits) == (1, 0, 0, IDLE)
+    assert homed.say(h("1104 01 00 50 01")) == answer(0x0412, "Hi", 1, counts)
+
+
+@pytest.mark.parametrize(
+    ("fault", "bit"),
+    [
+        ("stuck_motor", 14),
+        ("interlock", 16),
+        ("over_temperature", 17),
+        ("supply_voltage", 18),
+        ("commutation", 19),
+        ("overload", 24),
+        ("encoder", 25),
+        ("over_current", 26),
+        ("current", 27),
+    ],
+)
+def test_each_trouble_has_its_status_bit(homed: Wire, mount: K10CR1Twin, fault: str, bit: int) -> None:
+    mount.device_fault(fault)
+    homed.talk(long(0x0448, "Hi", 1, 5000), wait_s=10.0)
+    assert homed.say(h("2904 01 00 50 01")) == answer(0x042A, "HI", 1, IDLE | 1 << bit | 1 << 30)
+    mount.device_fault(fault, active=False)
+    homed.talk(long(0x0448, "Hi", 1, 5000), wait_s=10.0)
+    assert homed.say(h("2904 01 00 50 01")) == answer(0x042A, "HI", 1, IDLE)
+
+
+def test_a_dc_motor_shows_the_way_it_goes(serial_port: Callable[..., Wire], table: FakeBench) -> None:
+    wire = serial_port(KDC101Twin.build("kdc", table, {}))
+    wire.talk(h("4304 01 00 50 01"), wait_s=60.0)
+    wire.say(long(0x0448, "Hi", 1, 5000))
+    assert wire.say(h("2904 01 00 50 01")) == answer(0x042A, "HI", 1, IDLE | 1 << 4)
+    wire.talk(wait_s=10.0)
+    wire.say(long(0x0448, "Hi", 1, -5000))
+    assert wire.say(h("2904 01 00 50 01")) == answer(0x042A, "HI", 1, IDLE | 1 << 5)
+
+
+def test_a_continuous_jog_goes_on_until_it_is_stopped(homed: Wire) -> None:
+    homed.say(long(0x0416, "HHiiiiH", 1, 1, 25, 0, 1, 1, 2))
+    assert homed.talk(h("6A04 01 01 50 01"), wait_s=100.0) == b""
+    counts = struct.unpack_from("<i", homed.say(h("6504 01 01 50 01")), 8)[0]
+    assert counts == pytest.approx(1000 * K10_PER_DEG, rel=0.01)  # 10 degrees a second
+
+
+def test_the_counter_wraps_after_43_turns(homed: Wire, table: FakeBench) -> None:
+    turn = 3 * 2**14 * 1000  # 409600 / 3 counts a degree, 360 degrees
+    assert round(360 * K10_PER_DEG) == turn
+    for _ in range(44):
+        homed.talk(long(0x0448, "Hi", 1, turn), wait_s=40.0)
+    assert homed.say(h("1104 01 00 50 01")) == answer(0x0412, "Hi", 1, 44 * turn - 2**32)
+    assert table.knob("mount", "angle_deg").value(table.clock.now_ps()) == pytest.approx(44 * 360.0)
+    assert homed.talk(long(0x0448, "Hi", 1, -turn), wait_s=40.0)[:2] == h("6404")
+    assert homed.say(h("1104 01 00 50 01")) == answer(0x0412, "Hi", 1, 43 * turn)
+    assert table.knob("mount", "angle_deg").value(table.clock.now_ps()) == pytest.approx(43 * 360.0)
+
+
+def test_the_zero_is_looked_for_at_five_degrees_a_second_at_most(homed: Wire) -> None:
+    homed.talk(long(0x0453, "Hi", 1, round(90 * K10_PER_DEG)), wait_s=20.0)
+    homed.say(long(0x0440, "HHHii", 1, 2, 1, 20 * 7329109, 0))
+    assert homed.talk(h("4304 01 00 50 01"), wait_s=18.0) == b""  # 90 degrees
+    assert homed.talk(wait_s=1.0) == h("4404 01 00 01 50")
+
+
+@pytest.mark.parametrize(("percent", "deg_per_s"), [(10, 40), (100, 400), (5, 40)])
+def test_paddles_turn_at_a_share_of_400_degrees_a_second(
+    serial_port: Callable[..., Wire], table: FakeBench, percent: int, deg_per_s: float
+) -> None:
+    wire = serial_port(MPC320Twin.build("mpc", table, {"repeatability_deg": 0.0, "backlash_deg": 0.0}))
+    wire.talk(h("4304 01 00 50 01"), wait_s=10.0)
+    wire.say(long(0x0530, "HHHHHH", 0, percent, 685, 10, 10, 10))
+    seconds = 170.0 / deg_per_s
+    assert wire.talk(long(0x0453, "Hi", 1, 1370), wait_s=0.99 * seconds) == b""
+    assert wire.talk(wait_s=0.01 * seconds + 0.15)[:2] == h("6404")
+    wire.say(h("1002 00 01 50 01"))  # an empty mask: all off
+    assert [wire.say(struct.pack("<HBBBB", 0x0211, n, 0, 0x50, 1))[3] for n in (1, 2, 4)] == [2, 2, 2]
+
+
+def test_a_prm1_turns_at_25_degrees_a_second_and_a_z825b_counts_34304_a_millimetre(
+    serial_port: Callable[..., Wire], table: FakeBench
+) -> None:
+    wire = serial_port(KDC101Twin.build("kdc", table, {"repeatability_deg": 0.0, "backlash_deg": 0.0}))
+    wire.talk(h("4304 01 00 50 01"), wait_s=60.0)
+    assert wire.talk(long(0x0453, "Hi", 1, round(100 * 1919.644)), wait_s=4.9) == b""  # 4 s and 1 s of acceleration
+    assert wire.talk(wait_s=0.2)[:2] == h("6404")
+    assert table.knob("kdc", "angle_deg").value(table.clock.now_ps()) == pytest.approx(100.0, abs=1e-3)
+    stage = serial_port(Z825BTwin.build("line", table, {"repeatability_mm": 0.0, "backlash_mm": 0.0}))
+    stage.talk(h("4304 01 00 50 01"), wait_s=60.0)
+    assert stage.talk(long(0x0453, "Hi", 1, 343040), wait_s=60.0)[:2] == h("6404")
+    assert table.knob("line", "position_mm").value(table.clock.now_ps()) == pytest.approx(10.0, abs=1e-4)

@@ -76,7 +76,7 @@ def test_a_session_of_the_sheet(wire: Wire) -> None:
         (b"LINK 2,3\nLINK 3,2\n", 13),  # B hangs on A by default
         (b"DLAY 0,1,1\n", 15),
         (b"*RCL 7\n", 14),
-        (b"TSRC 0\n*TRG\n", 15),
+        (b"TSRC 0\n*TRG\n", 11),
         (b"*TRG?\n", 112),
         (b"INSR 1\n", 113),
         (b"TRAT ,\n", 114),
@@ -145,7 +145,7 @@ def test_the_instruments_status_raises_the_status_byte(wire: Wire, twin: DG645Tw
     wire.say(b"INSE 8;*SRE 1;BURM 1;DLAY 2,0,1\n")
     assert wire.say(b"*STB?\n") == b"0\r\n"
     assert wire.say(b"*TRG\n*STB?\n") == b"71\r\n"  # end of burst, busy, in a burst, master summary
-    assert wire.say(b"INSR?;*STB?\n") == b"13;6\r\n"
+    assert wire.say(b"INSR?;*STB?\n") == b"13;22\r\n"
     wire.say(b"*RST\n")
     assert int(wire.say(b"INSR?\n")) == 1 << 5  # aborted
     wire.say(b"TSRC 0;INHB 1\n")

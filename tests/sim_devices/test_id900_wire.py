@@ -463,3 +463,9 @@ def test_random_frames_are_always_answered(make_bench: Callable[[], FakeBench], 
     wire = ID900Twin.build("tagger", make_bench(), {}).connect()
     assert wire.receive(noise)
     assert wire.receive(b"DEVI:STAT?").startswith(b"DEVICE:SYNC")
+
+
+def test_its_input_rate_is_10_mhz() -> None:
+    from sim_devices.taggers.idquantique_id900 import Parameters
+
+    assert Parameters().max_rate_hz == 10e6

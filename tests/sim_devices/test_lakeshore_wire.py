@@ -3,6 +3,7 @@ r"""The Lake Shore 336 twin against protocol sheet 18: pyvisa over TCP, bytes wr
 from __future__ import annotations
 
 import math
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,7 +69,18 @@ def test_a_session_of_the_sheet(wire: Wire) -> None:
         (b"RANGE 1,4\n", 16),
         (b"RANGE 3,2\n", 16),
         (b"PID 1,0.05,1,0\n", 16),
+        (b"PID 1,1001,1,0\n", 16),
+        (b"PID 1,1,0.05,0\n", 16),
         (b"PID 1,1,1001,0\n", 16),
+        (b"PID 1,1,1,-1\n", 16),
+        (b"RAMP 1,1,-1\n", 16),
+        (b"RANGE 2,4\n", 16),
+        (b"RANGE 4,2\n", 16),
+        (b"RANGE 5,1\n", 16),
+        (b"OUTMODE 1,6,1,0\n", 16),
+        (b"MODE 3\n", 16),
+        (b"SETP 0,4\n", 16),
+        (b"SYST:ERR?\n", 32),  # there is no queue of texts
         (b"PID 1,1,1,201\n", 16),
         (b"RAMP 1,1,101\n", 16),
         (b"SETP 5,4\n", 16),
@@ -81,6 +93,7 @@ def test_what_it_refuses_shows_in_the_event_register(wire: Wire, sent: bytes, bi
     assert wire.say(sent) == b""
     assert wire.say(b"*ESR?\n") == f"{bits}\r\n".encode()
     assert wire.say(b"*ESR?\n") == b"0\r\n"  # cleared by reading
+    assert wire.say(b"*STB?\n") == b"0\r\n"  # no bit for a queue
 
 
 def test_without_its_compressor_the_cold_stage_warms_up(wire: Wire, cryo: LakeShore336Twin, table: FakeBench) -> None:
@@ -214,6 +227,110 @@ def test_a_reading_is_new_ten_times_a_second_and_a_ramps_end_shows(wire: Wire) -
     assert int(wire.say(b"OPST?\n")) & 0b1100 == 0b1000  # the first ramps, the second does not
     wire.talk(wait_s=90.0)
     assert int(wire.say(b"OPST?;OPSTR?\n").split(b";")[1]) & 4
+
+
+EDGES = [
+    (b"PID 1,0.1,0.1,0;PID? 1\n", b"+0000.1,+0000.1,+0000.0\r\n"),
+    (b"PID 2,1000,1000,200;PID? 2\n", b"+1000.0,+1000.0,+0200.0\r\n"),
+    (b"RAMP 4,1,100;RAMP? 4;RAMP 4,0,0;RAMP? 4\n", b"1,+100.0;0,+000.0\r\n"),
+    (b"RANGE 1,3;RANGE? 1;RANGE 2,3;RANGE? 2;RANGE 3,1;RANGE? 3;RANGE 4,1;RANGE? 4\n", b"3;3;1;1\r\n"),
+    (b"RANGE 1,0;RANGE 2,0;RANGE 3,0;RANGE 4,0;RANGE? 1;RANGE? 2;RANGE? 3;RANGE? 4\n", b"0;0;0;0\r\n"),
+    (b"SETP 4,77;SETP? 4;SETP 2,5;SETP? 2\n", b"+77.000;+5.0000\r\n"),
+    *[(f"OUTMODE 2,{mode},2,1;OUTMODE? 2\n".encode(), f"{mode},2,1\r\n".encode()) for mode in range(6)],
+    (b"MODE 0;MODE?;MODE 2;MODE?\n", b"0;2\r\n"),
+    (b"OUTMODE 1,3,1,0;MOUT 1,50;RANGE 1,1;HTR? 1\n", b"+050.0\r\n"),
+]
+
+
+def test_ranges_reach_to_their_edges(wire: Wire) -> None:
+    for sent, expected in EDGES:
+        assert wire.say(sent) == expected, sent
+    assert wire.say(b"*ESR?\n") == b"128\r\n"
+
+
+@pytest.mark.parametrize(
+    ("mode", "percent", "warms"),
+    [(0, b"+000.0", False), (1, b"+100.0", True), (3, b"+040.0", True), (4, b"+000.0", False), (5, b"+040.0", True)],
+)
+def test_each_mode_of_an_output_heats_as_it_should(wire: Wire, mode: int, percent: bytes, warms: bool) -> None:
+    wire.talk(b"OUTMODE 1,%d,1,0;MOUT 1,40;PID 1,1000,0.1,0;SETP 1,60;RANGE 1,3\n" % mode, wait_s=30.5)
+    assert wire.say(b"HTR? 1\n") == percent + b"\r\n"
+    assert (float(wire.say(b"KRDG? A\n")) > 3.0) == warms
+    if mode == 5:  # warm-up: it ends where it should
+        wire.talk(wait_s=7200.0)
+        assert float(wire.say(b"KRDG? A\n")) == pytest.approx(60.0, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("fault", "setting", "bits", "reading"),
+    [
+        ({"name": "sensor_open"}, b"", b"128", b"+000.00"),
+        ({"name": "sensor_short"}, b"", b"064", b"+000.00"),
+        (None, b"INTYPE A,0,0,0,0,1", b"001", b"+2.5000"),
+    ],
+)
+def test_a_readings_status_tells_what_is_wrong_with_it(
+    wire: Wire, cryo: LakeShore336Twin, fault: dict[str, str] | None, setting: bytes, bits: bytes, reading: bytes
+) -> None:
+    if fault:
+        cryo.device_fault(**fault)
+    wire.say(setting + b"\n")
+    assert wire.say(b"RDGST? A;KRDG? A\n") == bits + b";" + reading + b"\r\n"
+    if fault:
+        cryo.device_fault(**fault, active=False)
+        assert wire.say(b"RDGST? A;KRDG? A\n") == b"000;+2.5000\r\n"
+
+
+@pytest.mark.parametrize(("kelvin", "bits"), [(1.3, b"016"), (500.0, b"032"), (300.0, b"000")])
+def test_a_temperature_beyond_the_curve_is_told(
+    visa: Callable[..., Wire], table: FakeBench, kelvin: float, bits: bytes
+) -> None:
+    wire = visa(LakeShore336Twin.build("far", table, {"base_k": (kelvin, None, None, None)}))
+    assert wire.say(b"RDGST? A\n") == bits + b"\r\n"
+
+
+def test_extremes_are_those_since_the_reset(wire: Wire, cryo: LakeShore336Twin) -> None:
+    wire.say(b"MNMXRST\n")
+    cryo.device_fault("compressor_off")
+    wire.talk(wait_s=600.0)
+    warmest = float(wire.say(b"KRDG? A\n"))
+    cryo.device_fault("compressor_off", active=False)
+    wire.talk(wait_s=36000.0)
+    low, high = map(float, wire.say(b"MDAT? A\n").split(b","))
+    assert low == 2.5
+    assert high == pytest.approx(warmest, abs=1e-3)
+    assert high > 10.0
+    assert wire.say(b"MNMXRST;MDAT? A\n") == b"+2.5000,+2.5000\r\n"
+
+
+def test_a_relay_follows_its_mode_or_an_alarm(wire: Wire) -> None:
+    assert wire.say(b"RELAY 1,1,A,0;RELAYST? 1;RELAY 1,0,A,0;RELAYST? 1\n") == b"1;0\r\n"
+    wire.say(b"RELAY 1,2,A,1;RELAY 2,2,A,0\n")
+    assert wire.say(b"RELAYST? 1;RELAYST? 2\n") == b"0;0\r\n"
+    wire.say(b"ALARM A,1,2.0,1.0,0,0,0,0\n")  # 2.5 K are too warm
+    assert wire.say(b"RELAYST? 1;RELAYST? 2\n") == b"1;0\r\n"
+    wire.say(b"ALARM A,1,9.0,3.0,0,0,0,0\n")  # too cold
+    assert wire.say(b"RELAYST? 1;RELAYST? 2\n") == b"0;1\r\n"
+    wire.say(b"RELAY 1,2,A,2\n")
+    assert wire.say(b"RELAYST? 1\n") == b"1\r\n"
+
+
+def test_the_common_commands_mean_what_ieee_488_says(wire: Wire) -> None:
+    assert wire.say(b"*ESR?\n*ESR?\n") == b"128\r\n0\r\n"  # power on, read and cleared
+    wire.say(b"*ESE 48\n*SRE 32\nNONSENSE\n")
+    assert wire.say(b"*STB?\n*STB?\n") == b"96\r\n96\r\n"  # reading does not clear it
+    wire.say(b"*RST\n")
+    assert wire.say(b"*ESE?\n*SRE?\n*ESR?\n") == b"48\r\n32\r\n32\r\n"  # a reset leaves them alone
+    wire.say(b"RANGE 1,9\n*OPC\n")
+    assert wire.say(b"*ESR?\n*OPC?\n") == b"17\r\n1\r\n"
+    wire.say(b"NONSENSE\n*CLS\n")
+    assert wire.say(b"*ESR?\n*STB?\n*TST?\n*WAI;*OPC?\n") == b"0\r\n0\r\n0\r\n1\r\n"
+
+
+def test_there_is_one_client_at_a_time(wire: Wire) -> None:
+    with socket.create_connection(("127.0.0.1", wire.mount.port), timeout=5) as second:
+        assert second.recv(100) == b""  # it is hung up on
+    assert wire.say(b"KRDG? A\n") == b"+2.5000\r\n"
 
 
 STREAM = b"".join(sent for sent, _ in SESSION)

@@ -29,6 +29,9 @@ EPC = [
     (b"VL4\r", b"Set CH4 DC Voltage at: -5000mV\r\n" + DONE),
     (b"VZ4\r", b"Set CH4 DC Voltage at: 0mV\r\n" + DONE),
     (b"V?\r", b"Voltage(mV): CH1 +0000 CH2 +0000 CH3 +0000 CH4 +0000\r\n" + DONE),
+    (b"V2,5000\r", b"Set CH2 DC Voltage at: 5000mV\r\n" + DONE),
+    (b"F2,0\r", b"Set CH2 AC Frequency at: 0Hz\r\n" + DONE),
+    (b"F4,100\r", b"Set CH4 AC Frequency at: 100Hz\r\n" + DONE),
     (b"F1,50\r", b"Set CH1 AC Frequency at: 50Hz\r\n" + DONE),
     (b"F?\r", b"Frequency(Hz): CH1 000  CH2 000  CH3 000  CH4 000\r\n" + DONE),
     (b"MDC\r", b"Set To DC Mode\r\n" + DONE),
@@ -51,7 +54,12 @@ EPC = [
             b"V1,5001\r",
             b"V1,-5001\r",
             b"V1,x\r",
+            b"V0,0\r",
             b"F1,101\r",
+            b"F1,-1\r",
+            b"F5,1\r",
+            b"F1,1.5\r",
+            b"VH5\r",
             b"WF3\r",
             b"what\r",
         )
@@ -82,9 +90,15 @@ def test_the_sheets_status_lines(serial_port: Callable[..., Wire], epc: EPC400Tw
     assert wire.say(b"V?\r") == b"Voltage(mV): CH1 +2200 CH2 +5000 CH3 -1000 CH4 -4000\r\n" + DONE
     wire.say(b"F1,7\rF2,17\rF3,37\rF4,71\r")
     assert wire.say(b"F?\r") == b"Frequency(Hz): CH1 007  CH2 017  CH3 037  CH4 071\r\n" + DONE
+    wire.say(b"VH1\rVL2\rVZ3\r")
+    assert wire.say(b"V?\r") == b"Voltage(mV): CH1 +5000 CH2 -5000 CH3 +0000 CH4 -4000\r\n" + DONE
     wire.say(b"ENVF1\rFV3\rFV4\rMAC\r")
     assert wire.say(b"VF?\r") == b"Hz<->Volt at AC Mode is enabled: CH1-V,CH2-V,CH3-F,CH4-F\r\n" + DONE
     assert wire.say(b"M?\r") == b"Work Mode: AC(Sine)\r\n" + DONE
+    assert wire.say(b"WF2\rWF?\r").endswith(b"AC Waveform: Triangle\r\n" + DONE)
+    assert wire.say(b"M?\r") == b"Work Mode: AC(Triangle)\r\n" + DONE
+    assert wire.say(b"VF4\rENVF0\rVF?\r").endswith(b"disabled: CH1-V,CH2-V,CH3-F,CH4-V\r\n" + DONE)
+    assert wire.say(b"MDC\rM?\r").endswith(b"Work Mode: DC\r\n" + DONE)
 
 
 def test_the_retardance_follows_the_voltage_within_milliseconds_and_settings_survive_if_saved(
@@ -142,7 +156,9 @@ def test_the_attenuator_homes_then_moves_and_says_done_at_the_end(
     assert wire.say(b"D\r\n") == b"DPos:1250\r\nATTEN:23.50\r\nDone\r\n\r\n"
     assert knob.value(table.clock.now_ps()) == pytest.approx(23.5, abs=0.01)
     assert b"IL:1.20\r\nMAX ATTEN:60.00\r\nDone\r\n\r\n" in wire.say(b"CD\r")
-    assert wire.say(b"A60.5\r", b"A-1\r", b"Ax\r", b"foo\r") == 4 * REFUSED
+    assert wire.talk(b"A60.00\r", wait_s=2.0) == b"Pos:3191\r\nDone\r\n\r\n"  # the end of its range
+    assert wire.talk(b"A0\r", wait_s=2.0) == b"Pos:0\r\nDone\r\n\r\n"
+    assert wire.say(b"A60.01\r", b"A60.5\r", b"A-1\r", b"Ax\r", b"foo\r") == 5 * REFUSED
 
 
 def test_a_power_cycle_loses_the_zero_but_moves_nothing(
@@ -154,7 +170,8 @@ def test_a_power_cycle_loses_the_zero_but_moves_nothing(
     voa.reset_power()
     assert wire.say(b"D\r") == b"DPos:0\r\nATTEN:0.00\r\nDone\r\n\r\n"
     assert knob.value(table.clock.now_ps()) == pytest.approx(10.0, abs=0.01)
-    assert wire.talk(b"RST\r", wait_s=41.0) == b"Done\r\n\r\n"
+    assert wire.talk(b"RST\r", wait_s=39.9) == b""
+    assert wire.talk(wait_s=0.2) == b"Done\r\n\r\n"
 
 
 def test_a_power_cut_stops_the_motor_on_its_way(table: FakeBench, voa: DD100Twin) -> None:

@@ -117,6 +117,9 @@ MEASUREMENTS = [
     (b"SENS:POW:UNIT DBM;:READ?\n", 0.02, b"-2.999913E+01\n"),  # 10 lg(1.0002e-3)
     (b"SENS:CORR:POW:RESP 0.261324;:READ?\n", 0.02, b"2.000400E-06\n"),  # half the responsivity, twice the power
     (b"SENS:POW:RANG 1E-7;:READ?;:STAT:QUES:COND?;:STAT:QUES?\n", 0.02, b"9.91E+37;8;8\n"),
+    (b"SENS:POW:RANG 1E-3;:STAT:OPER:COND?;*WAI\n", 0.0, b"6\n"),  # settling after ranging
+    (b"INP:FILT 1;:STAT:OPER:COND?\n", 0.0, b"2\n"),  # settling
+    (b"SENS:POW:RANG 1E-3;:INIT;*WAI;:STAT:OPER:COND?;:STAT:OPER?\n", 0.02, b"0;22\n"),
     (b"SENS:CORR:COLL:ZERO;ZERO:STAT?\n", 0.0, b"1\n"),
     (b"SENS:CORR:COLL:ZERO:INIT;*WAI;STAT?;MAGN?;:READ?\n", 1.02, b"0;1.000200E-06;0.000000E+00\n"),
     (b"SENS:CORR:COLL:ZERO;ZERO:ABOR;STAT?;MAGN?;:READ?\n", 2.0, b"0;0.000000E+00;1.000200E-06\n"),
@@ -169,7 +172,8 @@ def test_without_its_sensor_a_measurement_blocks_for_ten_seconds_and_fails(wire:
     meter.device_fault("sensor_unplugged")
     assert wire.say(b"SYST:SENS:IDN?\n").startswith(b"no sensor,")
     assert wire.say(b"STAT:AUX:COND?\n") == b"0\n"
-    assert wire.talk(b"READ?\nSYST:ERR?\n", wait_s=9.9) == b""
+    assert wire.say(b"INIT\nSTAT:OPER:COND?\n") == b"32\n"  # it waits for a sample
+    assert wire.talk(b"ABOR\nREAD?\nSYST:ERR?\n", wait_s=9.9) == b""
     assert wire.talk(wait_s=0.1) == b'-330,"Self-test failed"\n'
     meter.device_fault("sensor_unplugged", active=False)
     assert wire.talk(b"READ?\n", wait_s=0.02) == b"1.000200E-06\n"

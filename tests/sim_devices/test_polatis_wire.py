@@ -70,6 +70,9 @@ def test_a_session_of_the_sheet(wire: Wire) -> None:
         (b":oxc:swit:conn:port? 000001" + b"1" * 5000 + b"\n", b"-104"),
         (b":oxc:swit:conn:add (@" + b"1" * 5000 + b"),(@17)\n", b"-104"),
         (b":oxc:swit:what\n", b"-113"),
+        (b":opm:pow? (@1)\n", b"-113"),  # the option trees are of no use here
+        (b":voa:att (@1),3\n", b"-113"),
+        (b":oxc:swit:port:stat? (@33)\n", b"-222"),
         (b":pmon:pow? (@1)\n", b"-241"),  # this model has no power monitors
     ],
 )
@@ -142,6 +145,7 @@ def test_tl1_logs_in_and_sees_the_same_connections(switch: PolatisTwin) -> None:
     assert re.fullmatch(head + rb"2 DENY\r\n;", tl1.receive(b"ACT-USER::admin:2::wrong;"))
     assert re.fullmatch(head + rb"3 COMPLD\r\n;", tl1.receive(b"ACT-USER::admin:3::root;"))
     for sent, expected in (
+        (b"RTRV-HDR:::14:;", rb"14 COMPLD\r\n;"),
         (b'RTRV-EQPT:"POLATIS":SYSTEM:4:::PARAMETER=SIZE;', rb'4 COMPLD\r\n   "SYSTEM:SIZE=16x16"\r\n;'),
         (b'ENT-PATCH:"POLATIS":17,1:5:;', rb"5 COMPLD\r\n;"),  # the destination first
         (b'ENT-PATCH:"POLATIS":2,18:6:;', rb"6 COMPLD\r\n;"),
@@ -178,3 +182,11 @@ STREAM = b"".join(sent for sent, _ in SESSION)
 
 def test_any_split_on_the_wire_gives_the_same_bytes(wire: Wire, pieces: Callable[[bytes], list[bytes]]) -> None:
     assert wire.say(*pieces(STREAM)) == b"".join(expected for _, expected in SESSION)
+
+
+def test_the_map_is_replaced_as_a_whole_and_connections_outlive_the_link(wire: Wire, switch: PolatisTwin) -> None:
+    wire.say(b":oxc:swit:conn:add (@1,2,3),(@17,18,19)\n:oxc:swit:conn:only (@2,4),(@17,20)\n")
+    assert wire.say(b":oxc:swit:conn:stat?\n") == b"(@2,4),(@17,20)\r\n"  # 2 took 17 from 1
+    other = switch.connect()  # who calls again
+    assert other.receive(b":OXC:Swit:Conn:Stat?\n") == b"(@2,4),(@17,20)\r\n"
+    assert wire.say(b":oxc:swit:conn:only (@),(@)\n:oxc:swit:conn:stat?\n") == b"(@),(@)\r\n"

@@ -159,3 +159,40 @@ def test_random_bytes_never_wedge_it(data: bytes, table: FakeBench, serial_port:
     wire = serial_port(tagger(table, [], []))
     wire.say(data.replace(b"counts?", b""), b"\r\nabort\r\n")
     assert wire.say(b"*IDN?\r\n").endswith(b"TDC1, S-Fifteen Instruments, TDC1-0042\r\n")
+
+
+def test_help_has_several_lines_and_names_the_commands(table: FakeBench, serial_port: Callable[[Twin], Wire]) -> None:
+    said = serial_port(tagger(table, [], [])).say(b"help\r\n")
+    assert said.count(b"\r\n") > 3
+    for word in (
+        b"singles",
+        b"pairs",
+        b"timestamp",
+        b"mode?",
+        b"time",
+        b"counts?",
+        b"abort",
+        b"NIM",
+        b"TTL",
+        b"REFCLK",
+    ):
+        assert word in said
+
+
+def test_pairs_are_those_of_1_and_2_with_3_and_4(table: FakeBench, serial_port: Callable[[Twin], Wire]) -> None:
+    # once 1 with 3, twice 1 with 4, three times 2 with 3, four times 2 with 4; and 1 with 2 five times, which is no pair
+    t, ch = [], []
+    for n, (a, b) in enumerate([(0, 2)] + 2 * [(0, 3)] + 3 * [(1, 2)] + 4 * [(1, 3)] + 5 * [(0, 1)], 1):
+        t += [n * MS, n * MS]
+        ch += [a, b]
+    wire = serial_port(tagger(table, t, ch))
+    assert wire.talk(b"pairs;time 100;counts?;", wait_s=0.101) == b"8 12 4 6 1 2 3 4\r\n"
+
+
+def test_an_external_clock_shows_when_it_is_there(table: FakeBench, serial_port: Callable[[Twin], Wire]) -> None:
+    twin = tagger(table, [], [])
+    wire = serial_port(twin)
+    twin.device_fault("external_clock")
+    assert wire.say(b"ECLOCK?;REFCLK 2;REFCLK?;") == b"1\r\n2\r\n"
+    twin.device_fault("external_clock", active=False)
+    assert wire.say(b"ECLOCK?;") == b"0\r\n"

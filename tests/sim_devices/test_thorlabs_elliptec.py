@@ -282,3 +282,65 @@ def test_random_bytes_neither_crash_nor_wedge_the_module(bench: FakeBench, clock
         wire.receive(bytes([address]) + b"gs")
     replies = [wire.receive(bytes([address]) + b"gs") for address in b"0123456789ABCDEF"]
     assert sum(reply.endswith(b"GS00\r\n") for reply in replies) == 1
+
+
+def test_carriage_returns_and_line_feeds_of_a_host_are_swallowed(bench: FakeBench) -> None:
+    assert make(bench).connect().receive(b"\r\n0gs\r\n0g\rv\n") == b"0GS00\r\n0GV64\r\n"
+
+
+@pytest.mark.parametrize("code", range(14))
+def test_each_status_is_told_by_the_next_reply_and_then_cleared(bench: FakeBench, code: int) -> None:
+    twin = make(bench)
+    twin.device_fault("status", code=code)
+    assert twin.connect().receive(b"0gs0gs") == b"0GS%02X\r\n0GS00\r\n" % code
+
+
+def test_sixteen_modules_fit_on_one_bus(bench: FakeBench) -> None:
+    addresses = "0123456789ABCDEF"
+    wire = ELL14Twin.combine({a: ELL14Twin.build(a, bench, {"serial": f"1140000{int(a, 16) % 10}"}) for a in addresses})
+    replies = wire.connect().receive("".join(f"{a}gs" for a in addresses).encode())
+    assert replies == "".join(f"{a}GS00\r\n" for a in addresses).encode()
+
+
+def test_motor_information_has_the_fields_of_the_sheet(bench: FakeBench) -> None:
+    wire = make(bench, hardware=0x81).connect()
+    assert wire.receive(b"0in") == b"0IN0E1140005120231781016800023000\r\n"  # bit 7: an imperial thread
+    wire.receive(b"0f200A0" + b"0b20123" + b"0b10111")
+    # loop and motor on, 0.4 A of 1866 an ampere, no ramps, 14.74 MHz / 100 kHz
+    assert wire.receive(b"0i1") == b"0I11102EAFFFFFFFF00930111\r\n"
+    assert wire.receive(b"0i2") == b"0I21102EAFFFFFFFF00A00123\r\n"
+    assert pytest.approx(100e3, rel=0.01) == 14_740_000 / 0x93
+
+
+def test_jogs_go_forwards_and_backwards_and_answer_at_their_end(bench: FakeBench, clock: HandClock) -> None:
+    wire = make(bench).connect()
+    assert wire.receive(b"0sj000010000fw") == b"0GS00\r\n"
+    assert end_of_motion(wire, clock) == b"0PO00001000\r\n"
+    wire.receive(b"0bw")
+    assert end_of_motion(wire, clock) == b"0PO00000000\r\n"
+    wire.receive(b"0bw")
+    assert end_of_motion(wire, clock) == b"0POFFFFF000\r\n"  # two's complement
+
+
+def test_home_is_found_clockwise_or_not_and_lies_at_its_offset(bench: FakeBench, clock: HandClock) -> None:
+    wire = make(bench, start_angle_deg=90.0).connect()
+    wire.receive(b"0so00004600")
+    wire.receive(b"0ho1")  # 45 degrees of offset, 45 degrees back
+    assert end_of_motion(wire, clock) == b"0PO00000000\r\n"
+    assert bench.plate_angle("plate").value(clock.t_ps) == pytest.approx(45.0)
+
+
+def test_a_slower_drive_takes_longer(bench: FakeBench, clock: HandClock) -> None:
+    wire = make(bench, settle_s=0.0).connect()
+    wire.receive(b"0sv32")
+    wire.receive(b"0ma00004600")
+    assert wire.due_ps() == pytest.approx(45 / 215 * 1e12, rel=1e-9)  # half of 430 degrees a second
+
+
+def test_a_new_address_answers_at_once_and_the_old_one_is_silent(bench: FakeBench) -> None:
+    wire = make(bench).connect()
+    assert wire.receive(b"0ca3" + b"0gs" + b"3gs") == b"3GS00\r\n3GS00\r\n"
+    twin = make(bench)
+    twin.connect().receive(b"0ca3" + b"3us")
+    twin.reset_power()
+    assert twin.connect().receive(b"3gs0gs") == b"3GS00\r\n"

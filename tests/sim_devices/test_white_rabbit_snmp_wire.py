@@ -184,6 +184,7 @@ def test_an_offset_beyond_32_bits_stops_at_their_end(table: FakeBench, say: Say,
         ("lock_lost", (2, 1, 2, 1), 0),
         ("track_lost", (2, 1, 2, 1), 3),
         ("servo_frozen", (1, 1, 1, 1), 4),
+        ("servo_unknown", (2, 1, 2, 1), 99),
         ("os_error", (2, 2, 1, 1), 4),
         ("networking_warning", (3, 1, 1, 3), 4),
     ],
@@ -226,6 +227,29 @@ def test_the_error_counters_count_updates_on_the_way_back(
     # Locked again at 104 s: 11 s of states before TRACK_PHASE; 104 ns of error are gone after the 4 s of the coarse step.
     for name, count in ((b"\x07\x05\x01\x14\x01", 11), (b"\x07\x05\x01\x15\x01", 4), (UPDATES, 36)):
         assert say(ask(name)) == told((name, b"\x41\x01" + bytes([count])))
+
+
+def test_the_servo_goes_through_its_states_by_name_and_number(
+    table: FakeBench, say: Say, switch: WhiteRabbitSwitchTwin
+) -> None:
+    switch.device_fault("link_down")
+    switch.device_fault("link_down", active=False)
+    seen = []
+    for _ in range(5):
+        reply = say(ask(STATE, NUMBER, TRACKING))
+        name = reply.partition(STATE)[2]
+        seen.append((name[2 : 2 + name[1]].decode(), reply.partition(NUMBER)[2][2], reply[-1]))
+        table.clock.sleep(5.1)  # the agent looks every 5 s
+    assert seen == [
+        ("Uninitialized", 0, 1),
+        ("SYNC_SEC", 2, 1),
+        ("SYNC_PHASE", 3, 1),
+        ("WAIT_OFFSET_STABLE", 5, 1),
+        ("TRACK_PHASE", 4, 2),
+    ]
+    other = WhiteRabbitSwitchTwin.build("other", table, {"begins_tracking": False})
+    table.clock.sleep(7.5)  # 5 s until the PLL has locked, and the second state of the course
+    assert other.connect().receive(ask(STATE, NUMBER)) == told((STATE, b"\x04\x09SYNC_NSEC"), (NUMBER, b"\x02\x01\x01"))
 
 
 @settings(max_examples=200, suppress_health_check=list(HealthCheck))

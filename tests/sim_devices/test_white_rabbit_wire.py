@@ -32,6 +32,14 @@ SESSION = [
     (b"ptp maybe\r", b'ptp maybe\r\nCommand "ptp": error -22\r\nwrc# '),
     (b"xyzzy\r", b'xyzzy\r\nUnrecognized command "xyzzy".\r\nwrc# '),
     (b"time\r", b"time\r\nThu, Jan 1, 2026, 00:00:37 +0 nanoseconds.\r\nwrc# "),
+    (b"sfp show\r", b"sfp show\r\n1: PN:AXGE-3454-0531   dTx:   225000 dRx:   226000 alpha: -73685416\r\nwrc# "),
+    (b"diag\r", b"diag\r\nAux diag ID: 0x00000000, ver: 0x00000000, ro: 0, rw: 0\r\nwrc# "),
+    (
+        b"help\r",
+        b"help\r\nAvailable commands:\r\n  diag\r\n  help\r\n  ip\r\n  mac\r\n  mode\r\n  ptp\r\n  sfp\r\n  stat\r\n"
+        b"  time\r\n  ver\r\nwrc# ",
+    ),
+    (b"ver\n", b"ver\r\nWR Core build: wrpc-v4.2\r\nBuilt for 128 kB RAM, stack is 2048 bytes\r\nwrc# "),
     (b"stat off\r", b"stat off\r\nstatistics now off\r\nwrc# "),
 ]
 FIELDS = (

@@ -22,7 +22,7 @@ from qlab.run.pictures.pairs import (
     draw_process,
     draw_state,
 )
-from qlab.run.pictures.source import draw_bandwidth, draw_pump
+from qlab.run.pictures.source import draw_bandwidth, draw_joint, draw_pump
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +48,7 @@ PICTURES: dict[str, tuple[str, str, Callable[[dict[str, Any]], Any]]] = {
     "drift_round_time_s": ("Error rates and compensation", "tracking", draw_tracking),
     "pump_point_power": ("Brightness and accidentals", "pump", draw_pump),
     "spectrum_response": ("The peak that dispersion widened", "bandwidth", draw_bandwidth),
+    "joint_histogram": ("Joint spectrum", "joint", draw_joint),
     "keys_net_bits": ("Blocks", "keys", draw_keys),
     "stability_point_time_s": ("What happened when", "stability", draw_stability),
 }

@@ -8,7 +8,7 @@ import numpy as np
 
 from qlab.run.pictures.axes import BLUE, DARK, ORANGE, new_axes, new_panels
 
-__all__ = ["draw_bandwidth", "draw_pump"]
+__all__ = ["draw_bandwidth", "draw_joint", "draw_pump"]
 
 
 def draw_pump(results: dict[str, Any]) -> Any:
@@ -52,4 +52,20 @@ def draw_bandwidth(results: dict[str, Any]) -> Any:
     nm, sigma = results["spectrum_bandwidth_signal_nm"], results["spectrum_bandwidth_signal_nm_sigma"]
     axes.set(xlabel="lag from the peak (ps)", ylabel=f"pairs in {bin_ps} ps", title=f"{nm:.3f} ± {sigma:.3f} nm")
     axes.legend(frameon=False)
+    return figure
+
+
+def draw_joint(results: dict[str, Any]) -> Any:
+    """Draw how often both photons of a pair arrive when; by wavelength where the dispersions are known."""
+    figure, axes = new_axes()
+    counts = np.asarray(results["joint_histogram"], dtype=np.float64)
+    edges = np.asarray(results["joint_edges_ps"], dtype=np.float64)
+    by_arm, unit = [edges, edges], "late by (ps)"
+    if "joint_purity" in results:
+        by_arm, unit = [edges / d for d in np.asarray(results["joint_dispersions_ps_nm"])], "off its middle by (nm)"
+        k, sigma = results["joint_schmidt_number"], results["joint_schmidt_number_sigma"]
+        axes.set_title(f"Schmidt number {k:.3f} ± {sigma:.3f}, purity {results['joint_purity']:.3f}")
+    mesh = axes.pcolormesh(*by_arm, counts.T.clip(min=0.0), cmap="Blues")
+    figure.colorbar(mesh, ax=axes, label="pairs")
+    axes.set(xlabel=f"signal {unit}", ylabel=f"idler {unit}")
     return figure
