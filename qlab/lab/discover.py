@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from qlab.clock import RealClock
-from qlab.errors import LinkError
+from qlab.errors import LinkClosedError, LinkError
 from qlab.lab.classes import find_device_class, known_devices
 from qlab.links.factory import kind_of_address, open_link
 from qlab.links.policy import LinkPolicy
@@ -139,7 +139,10 @@ def _ask(place: Found, classes: Sequence[tuple[str, DeviceClass]], clock: RealCl
         except LinkError as error:
             if not link.openings:  # another question would not help
                 return replace(place, asked=True, trouble=error.what)
-            trouble = trouble or (f"answers, but with no identity: {error.found!r}" if error.found else "")
+            if isinstance(error, LinkClosedError):
+                trouble = trouble or f"closes the connection: {error.found or error.what}"
+            elif error.found:
+                trouble = trouble or f"answers, but with no identity: {error.found!r}"
             continue
         for name, each in alike:
             if said and re.search(str(getattr(each, "identity", "$^")), said):
