@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from qlab.clock import RealClock
-from qlab.errors import LinkClosedError, LinkError
+from qlab.errors import LinkError
 from qlab.lab.classes import find_device_class, known_devices
 from qlab.links.factory import kind_of_address, open_link
 from qlab.links.policy import LinkPolicy
@@ -139,16 +139,20 @@ def _ask(place: Found, classes: Sequence[tuple[str, DeviceClass]], clock: RealCl
         except LinkError as error:
             if not link.openings:  # another question would not help
                 return replace(place, asked=True, trouble=error.what)
-            if isinstance(error, LinkClosedError):
-                trouble = trouble or f"closes the connection: {error.found or error.what}"
-            elif error.found:
-                trouble = trouble or f"answers, but with no identity: {error.found!r}"
+            trouble = trouble or _nonsense(error.found)
             continue
         for name, each in alike:
             if said and re.search(str(getattr(each, "identity", "$^")), said):
                 return replace(place, identity=said, class_name=name, asked=True)
         heard = heard or said
     return replace(place, identity=heard, asked=True, trouble=trouble)
+
+
+def _nonsense(found: bytes | str | None) -> str:
+    """Say what came instead of an identity: bytes, the words of a connection that was lost, or nothing."""
+    if isinstance(found, bytes) and found:
+        return f"answers, but with no identity: {found!r}"
+    return "takes the connection and closes it" if found else ""
 
 
 def _identity(link: Link, cls: DeviceClass, clock: RealClock) -> str:

@@ -178,7 +178,11 @@ class ControlServer:
                 raise TwinError(msg)
             with self._host.lock:
                 inspect.signature(device_fault).bind(kind, **request)
-                device_fault(kind, **request)
+                try:
+                    device_fault(kind, **request)
+                except TwinError as error:
+                    msg = f"{error}; wire faults are {', '.join(WIRE_FAULTS)}"
+                    raise TwinError(msg) from error
                 mount.rearm()
         await self._host.settle()
         return mount.faults.describe()

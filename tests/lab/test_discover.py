@@ -110,7 +110,7 @@ def odd() -> Iterator[Callable[..., str]]:
     [
         (half, "answers, but with no identity: b'Acme,Half'"),
         (binary, "answers, but with no identity: b'\\xff\\xfe\\x80'"),
-        (closing, "closes the connection: "),
+        (closing, "takes the connection and closes it"),
         (silent, "nobody answers"),
         (unknown, "Acme,Thing,1,2 - no driver here knows it"),
         (endless, "answers, but with no identity: b'xxxx"),

@@ -71,6 +71,10 @@ def test_foreign_clients_drivers_and_the_control_channel_meet_the_same_twins(
         assert "clock_leap" in str(ask(capsys, "world", port))
         assert main(["twin", "world", port, "fibre_cut", "alice_fiber"]) == 1
         assert "did you mean 'alice_fibre'?" in capsys.readouterr().err
+        assert main(["twin", "fault", port, "pump", "silnet"]) == 1
+        said = capsys.readouterr().err
+        assert "interlock" in said  # what the instrument has, and what every wire has
+        assert "wire faults are silent" in said
     manager.close()
     assert main(["doctor", str(path)]) == 1
     assert "WRONG oven" in capsys.readouterr().out
