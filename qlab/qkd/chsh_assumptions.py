@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qlab.qkd.assumptions import (
-    OF_RECONCILIATION,
     Assumption,
     Assumptions,
     basis_choice,
     equal_efficiencies,
     of_detectors,
+    of_reconciliation,
 )
 from qlab.qkd.device_independent import enough_rounds
 
@@ -30,12 +30,14 @@ def e91_assumptions(
     eps_sec: float,
     paired: float,
     accepted: frozenset[str] = frozenset(),
+    *,
+    variant: str = "fast",
 ) -> Assumptions:
     """Return what the finite key of E91 takes for granted.
 
     Parameters
     ----------
-    facts, n_key, n_test, accepted:
+    facts, n_key, n_test, accepted, variant:
         As for `qlab.qkd.assumptions.bbm92_assumptions`.
     eps_sec:
         Secrecy asked for.
@@ -87,6 +89,6 @@ def e91_assumptions(
             None,
             "not checked: neither shielding nor distance",
         ),
-        *OF_RECONCILIATION,
+        *of_reconciliation(variant),
     )
     return Assumptions(items, accepted)

@@ -174,13 +174,13 @@ class Party:
             imbalance=tally.balance.worst(),
             window_ps=self.policy.window_ps,
         )
-        sizes = block.n_key, block.n_test
+        sizes, accepted, variant = (block.n_key, block.n_test), self.policy.accepted, self.policy.variant
         if self.policy.chsh:
             paired = tally.paired / max(tally.detections, 1)
-            return e91_assumptions(facts, *sizes, self.policy.target.eps_sec, paired, self.policy.accepted)
+            return e91_assumptions(facts, *sizes, self.policy.target.eps_sec, paired, accepted, variant=variant)
         if self.policy.intensities is None:
-            return bbm92_assumptions(facts, *sizes, self.policy.accepted)
-        return decoy_assumptions(facts, *sizes, self.policy.accepted, sender=self.role == "reference")
+            return bbm92_assumptions(facts, *sizes, accepted, variant=variant)
+        return decoy_assumptions(facts, *sizes, accepted, variant=variant, sender=self.role == "reference")
 
     def plan_next(self, corrected: int, n_key: int) -> None:
         """Plan the next reconciliation with what this one found."""

@@ -43,6 +43,7 @@ def test_blocks_give_the_same_key_to_both_and_leakage_is_what_crossed_the_wire(t
         assert of_alice.corrected_bits == of_bob.corrected_bits > 0
         assert of_alice.estimated == of_bob.estimated
         assert "secret bits" in str(of_alice)
+        assert "questions of Cascade" in " ".join(str(of_alice).split())
     two.assert_settled()
     a, b = two.alice.ledger, two.bob.ledger
     assert a.spent_bits == b.spent_bits <= a.refilled_bits == b.refilled_bits
@@ -77,6 +78,8 @@ def test_one_message_reconciles_and_counts_as_what_crossed_the_wire(expected: fl
     assert of_alice.corrected_bits == of_bob.corrected_bits > 0
     assert not any(kind.startswith("Cascade") for kind in said)
     assert of_alice.messages["FrameDone"] == 1
+    assert "syndromes" in str(of_alice)  # the assumption names what was done
+    assert "Cascade" not in str(of_alice)
     for block in ldpc.alice.ledger.blocks("usable"):
         assert (ldpc.alice.ledger.deliver(block).reveal() == ldpc.bob.ledger.deliver(block).reveal()).all()
 

@@ -192,7 +192,7 @@ def unpack_rows(
     for k, (row, channel) in enumerate(zip(times, channels, strict=True)):
         if engine != "numba":  # row by row, so that a row is in the cache when it is added up
             row[:] = gap[k]
-            row[0] += t0[k]
+            row[:1] += t0[k]  # a row may be empty
             np.cumsum(row, out=row)
         used = channel[: sizes[k]]
         if used.size and int(used.max()) == FILLER:
