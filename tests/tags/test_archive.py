@@ -12,12 +12,12 @@ import pytest
 
 from qlab.errors import BadRequestError, StorageError, TagFileError
 from qlab.tags.convert import convert_tags
-from qlab.tags.files import gapblocks
+from qlab.tags.files import gapblocks, hdf5_reader
 from qlab.tags.files.archive import ArchiveWriter
 from qlab.tags.files.hdf5_reader import TagReader, read_tags
-from qlab.tags.files.sniff import open_tags
+from qlab.tags.files.sniff import open_tags, stream_tags
 from qlab.tags.stream import Gap, TagBlock
-from tests.tags.streams import pieces_of
+from tests.tags.streams import NEEDS_NUMBA, pieces_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,6 +98,24 @@ def test_many_rows_with_silences_come_back_whole_and_up_to_a_wrong_row(tmp_path:
     with pytest.raises(TagFileError, match="row 35 has a wrong checksum; the 35 rows before are sound"):
         open_tags(path)
     np.testing.assert_array_equal(open_tags(path, salvage=True).t, t[:sound])
+
+
+@NEEDS_NUMBA
+def test_both_engines_unpack_the_same_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    block = poisson(18 * gapblocks.ROW - 5, mean_ps=3)
+    t = block.t + np.where(np.arange(block.n) > 9 * gapblocks.ROW, 5 * 2**32, 0) - 2**55
+    block = TagBlock(t, block.ch, int(t[0]), int(t[-1]) + 1)
+    with ArchiveWriter(tmp_path / "a.h5", codec="gzip") as writer:
+        writer.append(block)
+    for engine in ("numpy", "numba"):
+        asked = []
+        monkeypatch.setattr(hdf5_reader, "chosen_engine", lambda *of: asked.append(of) or engine)
+        whole = open_tags(tmp_path / "a.h5")
+        pieces = list(stream_tags(tmp_path / "a.h5"))
+        assert set(asked) == {("auto", 19 * gapblocks.ROW)}
+        np.testing.assert_array_equal(whole.t, t)
+        np.testing.assert_array_equal(np.concatenate([piece.t for piece in pieces]), t)
+        np.testing.assert_array_equal(np.concatenate([piece.ch for piece in pieces]), block.ch)
 
 
 def test_a_disk_that_fills_up_is_told_at_the_latest_when_the_archive_is_closed(

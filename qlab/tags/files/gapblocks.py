@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from qlab.engines import Engine
     from qlab.tags.stream import TagBlock
 
 __all__ = ["FILLER", "ROW", "Row", "decode_rows", "encode_rows", "full_rows", "row_checks", "squeezed", "unpack_rows"]
@@ -164,6 +165,7 @@ def unpack_rows(
     valid: NDArray[np.uint32],
     times: NDArray[np.int64],
     channels: NDArray[np.uint8],
+    engine: Engine = "numpy",
 ) -> list[int]:
     """Write times, and move channels, of each row to its beginning, fillers left out.
 
@@ -175,16 +177,23 @@ def unpack_rows(
         Is written, shape (rows, ROW).
     channels:
         Channels as they were stored, shape (rows, ROW).
+    engine:
+        What adds the gaps up: the same times by both.
 
     Returns
     -------
     How many tags each row has.
     """
     sizes: list[int] = valid.tolist()
-    for k, (row, channel) in enumerate(zip(times, channels, strict=True)):  # a row is in the cache when it is summed up
-        row[:] = gap[k]
-        row[:1] += t0[k]  # a row may be empty
-        np.cumsum(row, out=row)
+    if engine == "numba":
+        from qlab.tags.kernels.numba_rows import add_up
+
+        add_up(t0, gap, times)
+    for k, (row, channel) in enumerate(zip(times, channels, strict=True)):
+        if engine != "numba":  # row by row, so that a row is in the cache when it is added up
+            row[:] = gap[k]
+            row[:1] += t0[k]  # a row may be empty
+            np.cumsum(row, out=row)
         used = channel[: sizes[k]]
         if used.size and int(used.max()) == FILLER:
             keep = (used != FILLER).nonzero()[0]

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from qlab.alive import has_writer
+from qlab.engines import chosen_engine
 from qlab.errors import BadRequestError, TagFileError
 from qlab.tags.files.gapblocks import ROW, row_checks, squeezed, unpack_rows
 from qlab.tags.files.hdf5 import FORMAT, VERSION
@@ -201,17 +202,17 @@ class TagReader:
 
         While the HDF5 library, which is for one thread at a time, reads and decompresses for one, the other adds up gaps.
         """
-        n = row_stop - row_start
+        n, engine = row_stop - row_start, chosen_engine("auto", self.rows * ROW)
         if n <= _ROWS:
             t0, valid, gap, channel = self._arrays(row_start, row_stop)
             times = np.empty(gap.shape, np.int64)
-            return *squeezed(times, channel, unpack_rows(t0, gap, valid, times, channel)), int(t0[0])
+            return *squeezed(times, channel, unpack_rows(t0, gap, valid, times, channel, engine)), int(t0[0])
         times, channels = np.empty((n, ROW), np.int64), np.empty((n, ROW), np.uint8)
 
         def read(first: int) -> tuple[list[int], int]:
             rows = slice(first - row_start, min(first + _ROWS, row_stop) - row_start)
             t0, valid, gap, channels[rows] = self._arrays(first, row_start + rows.stop)
-            return unpack_rows(t0, gap, valid, times[rows], channels[rows]), int(t0[0])
+            return unpack_rows(t0, gap, valid, times[rows], channels[rows], engine), int(t0[0])
 
         with ThreadPoolExecutor(2) as pool:
             done = list(pool.map(read, range(row_start, row_stop, _ROWS)))
