@@ -103,6 +103,12 @@ def test_a_party_whose_detectors_differ_gets_no_key(two: Any) -> None:
     made, refused = converse(reference_block(two.alice, ours), corrector_block(two.bob, theirs))
     assert "equal-efficiencies" in refused.reason
     assert "key basis" in refused.reason
+    # A refused block tells as well on what its key would have rested.
+    text = str(refused)
+    assert "NOT MET                equal-efficiencies: detection does not depend on basis or bit" in text
+    assert "not checked, accepted  basis-choice" in text
+    assert "phase error below" in text
+    assert "no key: no key" not in text
     assert made.key_bits == refused.key_bits == 0
 
 

@@ -99,6 +99,7 @@ def test_a_block_of_weak_pulses_gives_the_key_that_the_bounds_allow(sent: Intens
     length = decoy_secret_bits(expected, disclosed, two.policy.target.eps_sec, sent.parts)
     assert of_alice.key_bits == of_bob.key_bits == length > 0
     assert of_alice.estimated.n_key == sum(counts[0])
+    assert "smoothing, privacy amplification (decoy states, equal parts)" in str(of_alice)
     two.assert_settled()
     (number,) = two.alice.ledger.blocks("usable")
     assert (two.alice.ledger.deliver(number).reveal() == two.bob.ledger.deliver(number).reveal()).all()
