@@ -4,16 +4,16 @@
 
 Each run has a seed of its own (the dip's are stretches of one world's time): a world is built, its tagger's tags are read as
 the plans read them, and counted and judged by the same functions.  The truth comes from the state, the splitters' extinction
-and the detectors by formulas that the world does not use (`qlab.analysis.prediction`, click statistics of a thermal mode),
-for the dip from the table of Fock states.  A number of successes of n runs is binomial: it should be within three times
-sqrt(n 0.683 0.317) of 0.683 n.
+and the detectors by formulas that the world does not use (`qlab.analysis.prediction`, click statistics of thermal modes),
+for the dip from the probabilities of patterns, which `tests/` compare with Fock states.  A number of successes of n runs is
+binomial: it should be within three times sqrt(n 0.683 0.317) of 0.683 n.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ import numpy as np
 from qlab.analysis.accidentals import accidental_counts
 from qlab.analysis.bell import chsh
 from qlab.analysis.intervals import ONE_SIGMA
-from qlab.analysis.photon_statistics import pulsed_g2
+from qlab.analysis.photon_statistics import heralded_g2, pulsed_g2
 from qlab.analysis.prediction import PairExperiment, linear_analyser, werner_state
 from qlab.analysis.projections import NINE_SETTINGS, analyser_counts
 from qlab.analysis.state_intervals import KINK, linear_state
@@ -51,7 +51,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["QUANTITIES", "chsh_run", "concurrence_run", "covered", "dip_run", "fidelity_run", "g2_run", "limits"]
+__all__ = [
+    "QUANTITIES",
+    "chsh_run",
+    "concurrence_run",
+    "covered",
+    "dip_run",
+    "dip_visibility",
+    "fidelity_run",
+    "g2_run",
+    "limits",
+]
 
 S = 10**12
 WINDOW_PS = 1000
@@ -85,7 +95,7 @@ class _Table:
             return WavePlate(WavePlate(ports, math.pi, half), math.pi / 2.0, quarter)
 
         source = PairSource(pairs_hz, werner("phi+", visibility), Knob(1.0))
-        detectors = {n: Detector(Knob(ETA), Knob(dark_hz), jitter_fwhm_ps=120.0) for n in range(1, 5)}
+        detectors = {n: Detector(Knob(ETA), Knob(dark_hz), Knob(0.01), 120.0, 50_000) for n in range(1, 5)}
         world = World(seed, [PairLine(7, source, arm(0), arm(1))], detectors)
         self._feed = WorldFeed(world, Tagger(), {n: (n + 1, cable) for n, cable in enumerate(CABLES_PS)})
         self._now_ps = 0
@@ -151,21 +161,31 @@ def concurrence_run(seed: int, visibility: float = VISIBILITY, pairs: float = 80
     return _state_run(seed, concurrence, (3.0 * visibility - 1.0) / 2.0, visibility, pairs, KINK)
 
 
-def g2_run(seed: int) -> bool:
-    """Return whether g2 of a thermal mode holds what threshold detectors see of it, P(no click) = 1 / (1 + mu x)."""
-    mean, eta, rate_hz, seconds = 0.3, 0.2, 1e6, 0.3
+def g2_run(seed: int, modes: float = 1.0, mean: float = 0.3, *, heralded: bool = False) -> bool:
+    """Return whether g2 holds what threshold detectors see of K thermal modes, E[y^n] = (1 + mu (1 - y) / K)^-K."""
+    eta, rate_hz, seconds = 0.2, 1e6, 0.3
+    cables_ps = (0, 700, 1300)
     state = np.zeros((4, 4), np.complex128)
     state[0, 0] = 1.0
     source = PairSource(mean * rate_hz, state, Knob(1.0))
-    line = PulsedPairLine(9, source, Port(1), BeamSplitter(Port(2), Port(3)), PulseTrain(Knob(rate_hz)), 1.0)
+    line = PulsedPairLine(9, source, Port(1), BeamSplitter(Port(2), Port(3)), PulseTrain(Knob(rate_hz)), modes)
     world = World(seed, [line], {n: Detector(Knob(eta), dead_time_ps=20_000) for n in (1, 2, 3)})
-    block = WorldFeed(world, Tagger(), {0: (2, 0), 1: (3, 700)}).read(0, round(seconds * S))
-    patterns = pulse_patterns(block, [0, 1], WINDOW_PS, {0: 0, 1: 700})
-    a, b = int(patterns[1] + patterns[3]), int(patterns[2] + patterns[3])
-    interval = pulsed_g2(a, b, int(patterns[3]), round(seconds * rate_hz))
-    dark = 1.0 / (1.0 + mean * eta / 2.0), 1.0 / (1.0 + mean * eta)
-    truth = (1.0 - 2.0 * dark[0] + dark[1]) / (1.0 - dark[0]) ** 2
-    return interval.low < truth < interval.high
+    feed = WorldFeed(world, Tagger(), {n: (n + 1, cable) for n, cable in enumerate(cables_ps)})
+    found = pulse_patterns(feed.read(0, round(seconds * S)), [0, 1, 2], WINDOW_PS, dict(enumerate(cables_ps)))
+    clicks = {ports: int(sum(found[i] for i in range(8) if i & ports == ports)) for ports in range(1, 8)}
+
+    def silent(y: float) -> float:
+        return (1.0 + mean * (1.0 - y) / modes) ** -modes
+
+    p1, p12 = 1.0 - silent(1.0 - eta / 2.0), 1.0 - 2.0 * silent(1.0 - eta / 2.0) + silent(1.0 - eta)
+    if not heralded:
+        interval = pulsed_g2(clicks[2], clicks[4], clicks[6], round(seconds * rate_hz))
+        return interval.low < p12 / p1**2 < interval.high
+    interval = heralded_g2(clicks[1], clicks[3], clicks[5], clicks[7])
+    herald = 1.0 - silent(1.0 - eta)
+    h1 = herald - silent(1.0 - eta / 2.0) + silent((1.0 - eta) * (1.0 - eta / 2.0))
+    h12 = 2.0 * h1 - herald + silent(1.0 - eta) - silent((1.0 - eta) ** 2)
+    return interval.low < h12 * herald / h1**2 < interval.high
 
 
 class _Dip:
@@ -219,10 +239,15 @@ class _Dip:
         return 1.0 - levels[0] / levels[1]
 
 
+def dip_visibility() -> float:
+    """Return the dip's visibility by theory."""
+    return _Dip(0).visibility()
+
+
 @lru_cache(maxsize=1)
 def _dip_world() -> tuple[_Dip, float]:
     """Return the world of all dips and the visibility of theory: its tables take seconds."""
-    return _Dip(1), _Dip(0).visibility()
+    return _Dip(1), dip_visibility()
 
 
 def dip_run(seed: int) -> bool:
@@ -238,6 +263,9 @@ QUANTITIES: dict[str, Callable[[int], bool]] = {
     "CHSH": chsh_run,
     "HOM visibility": dip_run,
     "g2": g2_run,
+    "g2 of 4 modes": partial(g2_run, modes=4.0),
+    "heralded g2": partial(g2_run, heralded=True),
+    "heralded g2 of 4 modes": partial(g2_run, modes=4.0, heralded=True),
     "tomography fidelity": fidelity_run,
     "tomography concurrence": concurrence_run,
 }

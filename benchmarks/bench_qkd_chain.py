@@ -67,7 +67,7 @@ class Drawn:
         del theirs_ps
         return found
 
-    def follow(self, lags_ps: object) -> None:
+    def follow(self, lag_ps: float) -> None:
         """Take note of no drift."""
 
 

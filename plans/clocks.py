@@ -215,6 +215,9 @@ def summary(rows, loop):
 class Loop:
     """Holds the second clock at an offset by its frequency: a turn takes away the frequency error and a part of the time's.
 
+    As what is found of the frequency adds up in the steering, the loop is of type 2.  With turns T apart and a time constant
+    tau an error of time goes as (1 - T / tau)^k, a constant frequency error leaves none, and a drift a leaves a T tau / 2.
+
     Parameters
     ----------
     pair_clock : PairClock

@@ -6,6 +6,7 @@ from itertools import pairwise
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 
+from plans.entangling import AXES, OPTICAL, STORAGE, entangle
 from plans.stubs import perform_together
 from qlab.analysis.memories import bell_fidelity, correlation
 from qlab.errors import PlanError
@@ -13,8 +14,6 @@ from qlab.run.results import Results, publish
 
 __all__ = ["measure_chain"]
 
-AXES = ("X", "Y", "Z")
-OPTICAL, STORAGE = 1, 2
 ONWARD, BACK = 2, 1
 
 
@@ -47,17 +46,8 @@ def measure_chain(modules, pairs: int = 60, timeout_s: float = 60.0, md: dict[st
 
     def join(left, right):
         """Entangle two neighbours and return the pair's Bell label."""
-        store = {left: OPTICAL, right: OPTICAL if right is last else STORAGE}
-        link = {left: BACK if left is first else ONWARD, right: BACK}
-        for module, qubit in store.items():
-            yield from perform_together({f"{module.name} free": lambda m=module, q=qubit: m.free(q)})
-        starts = {m.name: lambda m=m: m.generate(link[m], store[m], timeout_s) for m in (left, right)}
-        yield from perform_together(starts)
-        halves = left.pairs[store[left]], right.pairs[store[right]]
-        if (halves[0].id, halves[0].bell) != (halves[1].id, halves[1].bell):
-            msg = f"{left.name} and {right.name} heard of different pairs: {halves[0]} and {halves[1]}"
-            raise PlanError(msg)
-        return halves[0].bell
+        links = BACK if left is first else ONWARD, BACK
+        return (yield from entangle((left, right), links, (OPTICAL, OPTICAL if right is last else STORAGE), timeout_s))
 
     def point(number):
         """Entangle the ends, read them out, and publish what came of it."""

@@ -39,8 +39,8 @@ def measure_tomography(
 ):
     """Measure pairs of Bloch axes, round by round, until the fidelity is known well enough.
 
-    The result has the state of maximum likelihood and, from the posterior, fidelity, concurrence, purity and the largest
-    reachable S with intervals that hold them with probability 68 %.
+    The result has the state of maximum likelihood and fidelity, concurrence, purity, negativity, entropy and the largest
+    reachable S with intervals that hold them with probability 68 %; entropy's at least.
 
     Parameters
     ----------

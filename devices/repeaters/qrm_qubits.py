@@ -91,7 +91,7 @@ class QubitModule(ScpiInstrument):
     def wait_for_pair(self, qubit: int) -> None:
         """Wait until a pair has come to where it is stored."""
         end_s = self.clock.now_s() + OPERATION_S
-        while self.ask(f"QUB{qubit}:STAT?") in ("BUSY", "UNIN"):
+        while self.ask(f"QUB{qubit}:STAT?") in ("BUSY", "UNIN", "FAUL"):
             if self.clock.now_s() >= end_s:
                 what, expected = f"the pair did not come to qubit {qubit}", f"it there within {OPERATION_S:g} s"
                 raise InstrumentError(what, device=self.name, command=f"QUB{qubit}:STAT?", expected=expected)

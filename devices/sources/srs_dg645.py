@@ -1,7 +1,8 @@
 """SRS DG645: digital delay generator; clocks pulsed sources, gates detectors, simulates heralds.
 
 SCPI-like over TCP 5025 with numbered errors (`LERR?`).  Edges A to H come at delays after a trigger, pulses lie between pairs
-of them; delays in seconds are kept with steps of 5 ps.  A generator is no danger by itself, so that it runs on after a plan.
+of them; delays in seconds are kept with steps of 5 ps.  It runs on after a plan; but its pulses may make light, so that after
+it lost its power nothing but a person or a plan sets its trigger source again: until then it is not well.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ __all__ = ["DG645"]
 
 CHANNEL = {"T0": 0, "T1": 1, "A": 2, "B": 3, "C": 4, "D": 5, "E": 6, "F": 7, "G": 8, "H": 9}
 STEP_S = 5e-12
+SINGLE_SHOT = 5
+"""[V2] The trigger source after `*RST`: it waits for a command."""
 PROBLEMS = {1: "triggers come faster than the delays allow, and are missed", 6: "the 10 MHz reference is lost"}
 """[V2] Bits of INSR?."""
 
@@ -97,9 +100,10 @@ class DG645(Instrument):
         query="TSRC?",
         command="TSRC {:d}",
         parse=parse_int,
-        initial=5,
+        initial=SINGLE_SHOT,
         limits=(0, 6),
         verify=0,
+        restore=False,
         kind="config",
     )
     burst_count = Cpt(
@@ -174,6 +178,10 @@ class DG645(Instrument):
         return self.in_thread("pulse", work)
 
     def check_health(self) -> list[str]:
-        """Return missed triggers and a lost reference."""
+        """Return missed triggers, a lost reference, and a trigger source that is no longer what was set."""
         bits = round(parse_float(self.ask("INSR?")))
-        return [words for bit, words in PROBLEMS.items() if bits >> bit & 1]
+        wrong = [words for bit, words in PROBLEMS.items() if bits >> bit & 1]
+        wanted = self.trigger_source.wanted
+        if wanted is not None and self.trigger_source.fetch() != wanted:
+            wrong.append(f"it lost its settings and makes no pulses by itself: set trigger_source to {wanted} again")
+        return wrong

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qlab.analysis.state_extremes import TSIRELSON, entropy_interval, largest_chsh_interval
 from qlab.analysis.state_intervals import KINK, linear_state
 from qlab.analysis.state_measures import (
     BELL_NAMES,
     bell_weights,
     concurrence,
-    entropy_bits,
-    largest_chsh,
     negativity,
     purity,
 )
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["describe_state"]
 
 _SMOOTH = {"concurrence": (concurrence, 0.0, 1.0), "purity": (purity, 0.25, 1.0), "negativity": (negativity, 0.0, 0.5)}
-_SAMPLED = {"entropy_bits": entropy_bits, "largest_chsh": largest_chsh}
-"""Entropy has no gradient at a pure state, nor the largest S where two axes are equally correlated."""
 
 
 def describe_state(data: ProjectionCounts, target: str, seed: int = 0) -> dict[str, Any]:
@@ -38,14 +35,14 @@ def describe_state(data: ProjectionCounts, target: str, seed: int = 0) -> dict[s
     target:
         phi+, phi-, psi+ or psi-.
     seed:
-        Of the samples of the posterior.
+        Of the samples of the posterior, and of the halves of the counts.
 
     Returns
     -------
     dict
         Values, standard errors and limits of the intervals that hold the truth with 68 %.  Fidelity, concurrence, purity and
         negativity come without bias from `qlab.analysis.state_intervals`, cut where no state is; entropy and the largest S
-        are medians of the posterior, which for a nearly pure state and few counts is drawn towards mixed ones.
+        from `qlab.analysis.state_extremes`.
         `bell_weights`, shape (4,), and `chain_spread`, R-hat of the fidelity: above 1.1 do not trust the samples.
     """
     samples = sample_states(data, np.random.default_rng(seed))
@@ -56,7 +53,10 @@ def describe_state(data: ProjectionCounts, target: str, seed: int = 0) -> dict[s
 
     found: dict[str, Any] = {"chain_spread": samples.spread(fidelity)}
     state = linear_state(data)
-    intervals = {name: (samples.interval(figure), -np.inf, np.inf) for name, figure in _SAMPLED.items()}
+    intervals = {
+        "entropy_bits": (entropy_interval(state), 0.0, 2.0),
+        "largest_chsh": (largest_chsh_interval(data, state, seed), 0.0, TSIRELSON),
+    }
     for name, (figure, least, most) in {"fidelity": (fidelity, 0.0, 1.0), **_SMOOTH}.items():
         mixed_by = KINK if name == "concurrence" else 0.0
         intervals[name] = (state.interval(figure, mixed_by=mixed_by), least, most)

@@ -102,6 +102,8 @@ class Clock(ABC):
     """The lab's one clock.  Drivers, twins and plans wait on it and on nothing else."""
 
     mode: Literal["real", "paced", "stepped"]
+    runs = True
+    """Whether lab time passes by itself."""
 
     def __init__(self) -> None:
         self.epoch_s = time.time()

@@ -39,6 +39,7 @@ class SteppedClock(Clock):
     """
 
     mode = "stepped"
+    runs = False
 
     def __init__(self, start_ps: int = 0) -> None:
         super().__init__()

@@ -60,10 +60,10 @@ def _discover(arguments: argparse.Namespace) -> int:
     if not places:
         say("no VISA resource and no serial port is there; name addresses to ask them")
         return 0
-    found = discover(places, serial=arguments.serial or bool(arguments.addresses))
-    for each in found:
-        who = each.identity or ("nobody answers" if each.class_name or arguments.addresses else "not asked")
-        say(f"  {each.address}: {who}{f' ({each.note})' if each.note else ''}")
+    found = []
+    for each in discover(places, serial=arguments.serial or bool(arguments.addresses)):
+        say(f"  {each}")
+        found.append(each)
     entries = suggest(found)
     if entries:
         say(f"\nfor a lab file:\n\n{entries}")

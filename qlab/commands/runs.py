@@ -1,4 +1,4 @@
-"""Commands that run plans and show runs: `demo`, `run`, `shell`, `report`."""
+"""Commands that run plans and show runs: `demo`, `run`, `metrics`, `shell`, `report`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,24 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     data_options(run)
     run.add_argument("--report", action="store_true", help="render a report when the run has ended")
     run.add_argument("--estimate", action="store_true", help="only say how long it takes, by a dry run on twins")
+    run.add_argument(
+        "--metrics",
+        metavar="PORT",
+        type=int,
+        nargs="?",
+        const=0,
+        help="publish clocks and health for Prometheus on loopback meanwhile (default: any free port)",
+    )
     run.set_defaults(command=_run)
+
+    metrics = commands.add_parser("metrics", help="publish clocks and health of a lab for Prometheus until Ctrl-C")
+    metrics.add_argument("lab_argument", metavar="LAB", nargs="?", help="lab file or name of a shipped lab")
+    lab_options(metrics)
+    metrics.add_argument("--port", type=int, default=0, help="on loopback (default: any free one)")
+    metrics.add_argument(
+        "--every", type=float, default=10.0, metavar="S", help="seconds between questions (default 10)"
+    )
+    metrics.set_defaults(command=_metrics)
 
     shell = commands.add_parser("shell", help="IPython with RE, the devices, the plans and the catalogue")
     shell.add_argument("lab_argument", metavar="LAB", nargs="?", help="lab file or name of a shipped lab")
@@ -62,11 +79,18 @@ def _run(arguments: argparse.Namespace) -> int:
     plans = _plans([arguments.plan, *arguments.parameters])
     lab, options = lab_of(arguments), run_options(arguments)
     if not arguments.estimate:
-        return run_plans(lab, plans, options, report=arguments.report)
+        return run_plans(lab, plans, options, report=arguments.report, metrics_port=arguments.metrics)
     if len(plans) > 1:
         msg = f"--estimate takes one plan at a time; found {', '.join(name for name, _ in plans)}"
         raise BadRequestError(msg)
     return say_estimate(lab, *plans[0], options)
+
+
+def _metrics(arguments: argparse.Namespace) -> int:
+    from qlab.lab.publishing import publish_clocks
+
+    publish_clocks(lab_of(arguments), arguments.set, port=arguments.port, every_s=arguments.every)
+    return 0
 
 
 def _plans(words: list[str]) -> list[tuple[str, dict[str, str]]]:

@@ -6,6 +6,7 @@ import math
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol
 
+from qlab.lab.fibre_events import fibre_schedule
 from qlab.lab.models import BranchModel
 from qlab.lab.optic_models import (
     AttenuatorModel,
@@ -185,6 +186,7 @@ class ArmBuilder:
             back=back,
             extra_ps=self._knob(name, "extra_ps.back" if back else "extra_ps.forth"),
             extra_db=self._knob(name, "extra_db"),
+            schedule=fibre_schedule(optic.events, back=back),
         )
         if optic.rotation_seed is not None:
             fibre.turn = random_rotation(optic.rotation_seed)

@@ -16,7 +16,7 @@ from qlab.errors import LabFileError
 from qlab.lab.source import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from qlab.clock import Clock
@@ -49,6 +49,7 @@ class DeviceClass(Protocol):
     multidrop: bool
     speaks_in_files: bool
     Settings: type[BaseModel]
+    query_identity: Callable[..., str]
 
     def __call__(self, *, name: str, link: Link, clock: Clock, settings: Mapping[str, object], **more: object) -> Any:
         """Make the device (an Ophyd device, which has no types)."""

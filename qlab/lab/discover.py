@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from qlab.clock import RealClock
-from qlab.errors import QlabError
+from qlab.errors import LinkError
 from qlab.lab.classes import find_device_class, known_devices
 from qlab.links.factory import kind_of_address, open_link
 from qlab.links.policy import LinkPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from qlab.lab.classes import DeviceClass
+    from qlab.links.link import Link
 
 __all__ = ["Found", "addresses", "discover", "suggest"]
 
@@ -42,12 +43,27 @@ class Found:
         What answered, empty where nobody did or nobody was asked.
     class_name:
         Dotted name of the device class that knows it, empty where none does.
+    asked:
+        Whether anybody was asked.
+    trouble:
+        Why there is no identity: what came instead, or why nobody could be asked.
     """
 
     address: str
     note: str = ""
     identity: str = ""
     class_name: str = ""
+    asked: bool = False
+    trouble: str = ""
+
+    def __str__(self) -> str:
+        if self.identity:
+            who = self.identity if self.class_name else f"{self.identity} - no driver here knows it"
+        elif self.asked:
+            who = self.trouble or "nobody answers"
+        else:
+            who = "not asked"
+        return f"{self.address}: {who}{f' ({self.note})' if self.note else ''}"
 
 
 def addresses() -> list[Found]:
@@ -67,8 +83,8 @@ def addresses() -> list[Found]:
     return found
 
 
-def discover(places: Iterable[Found], *, serial: bool = False, timeout_s: float = TIMEOUT_S) -> list[Found]:
-    """Ask who is at each address.
+def discover(places: Iterable[Found], *, serial: bool = False, timeout_s: float = TIMEOUT_S) -> Iterator[Found]:
+    """Ask who is at each address, one after the other.
 
     Parameters
     ----------
@@ -78,18 +94,20 @@ def discover(places: Iterable[Found], *, serial: bool = False, timeout_s: float 
         Whether serial ports are asked as well.
     timeout_s:
         Wall seconds that an answer may take.
+
+    Raises
+    ------
+    LabFileError
+        An address is of no known form.
     """
     classes = [(name, find_device_class(name)) for name in dict.fromkeys(known_devices())]
-    result = []
     with RealClock() as clock:
-        for place in places:
-            kind = kind_of_address(place.address)
+        for place, kind in [(place, kind_of_address(place.address)) for place in places]:
             if kind == "serial" and not serial:
-                result.append(place)
+                yield place
                 continue
             fitting = [(name, cls) for name, cls in classes if cls.wire in WIRES[kind]]
-            result.append(_ask(place, fitting, clock, timeout_s))
-    return result
+            yield _ask(place, fitting, clock, timeout_s)
 
 
 def suggest(found: Sequence[Found]) -> str:
@@ -107,32 +125,40 @@ def suggest(found: Sequence[Found]) -> str:
 
 
 def _ask(place: Found, classes: Sequence[tuple[str, DeviceClass]], clock: RealClock, timeout_s: float) -> Found:
-    heard = ""
+    """Ask in every way that a class has; classes that ask in the same way share one question."""
+    ways: dict[object, list[tuple[str, DeviceClass]]] = {}
     for name, cls in classes:
-        said = _identity(place.address, cls, clock, timeout_s)
-        if said and re.search(str(getattr(cls, "identity", "$^")), said):
-            return Found(place.address, place.note, said, name)
-        heard = heard or said
-    return Found(place.address, place.note, heard)
-
-
-def _identity(address: str, cls: DeviceClass, clock: RealClock, timeout_s: float) -> str:
-    """Return what answers to a class's identity query, nothing for silence."""
+        ways.setdefault((cls.query_identity, repr(sorted(cls.link_options.items())), cls.wire), []).append((name, cls))
+    heard = trouble = ""
     policy = LinkPolicy(timeout_s=timeout_s, retries=0, reconnects=0, silence_s=min(timeout_s, 0.1))
-    link = open_link(address, name="discover", clock=clock, policy=policy, **cls.link_options)
+    for alike in ways.values():
+        cls = alike[0][1]
+        link = open_link(place.address, name="discover", clock=clock, policy=policy, **cls.link_options)
+        try:
+            said = _identity(link, cls, clock)
+        except LinkError as error:
+            if not link.openings:  # another question would not help
+                return replace(place, asked=True, trouble=error.what)
+            trouble = trouble or (f"answers, but with no identity: {error.found!r}" if error.found else "")
+            continue
+        for name, each in alike:
+            if said and re.search(str(getattr(each, "identity", "$^")), said):
+                return replace(place, identity=said, class_name=name, asked=True)
+        heard = heard or said
+    return replace(place, identity=heard, asked=True, trouble=trouble)
+
+
+def _identity(link: Link, cls: DeviceClass, clock: RealClock) -> str:
+    """Return what answers to a class's identity query; raises `LinkError` for silence and nonsense."""
     device: Any = None
-    said = ""
     try:
         device = cls(name="discover", link=link, clock=clock, settings={})
         link.identify = None
         link.open()
         if cls.wire == "serial":
             link.clear(b"\r\n")  # what the query before has left in a buffer ends here
-        said = str(device.query_identity(link))
-    except (QlabError, OSError, ValueError):
-        said = ""
+        return str(device.query_identity(link)).strip()
     finally:
         link.close()
         if device is not None:
             device.destroy()
-    return said

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["DoctorReport", "doctor", "package_problems"]
 
 PACKAGES = ("qlab", "plans", "devices", "sim_devices")
-EXTRAS = {"tiled": "lab", "matplotlib": "lab", "IPython": "lab", "numba": "fast"}
+EXTRAS = {"tiled": "lab", "matplotlib": "lab", "IPython": "lab", "numba": "fast", "prometheus_client": "metrics"}
 
 
 @dataclass(slots=True)

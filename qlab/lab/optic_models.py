@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from qlab.lab.fibre_events import FibreEventModel
+
 __all__ = [
     "OPTIC_KINDS",
     "AttenuatorModel",
@@ -181,6 +183,7 @@ class FibreModel(_Model):
     ps_per_km_k: float = Field(33.0, ge=0, description="change of the delay with temperature")
     swing_k: float = Field(0.0, ge=0, le=100.0, description="half of the daily change of its temperature")
     asymmetry_ps: float = Field(0.0, description="how much later light is on the way back than forth")
+    events: list[FibreEventModel] = Field([], description="what happens to it, and when")
 
 
 class AttenuatorModel(_Model):

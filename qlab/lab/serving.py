@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import yaml
@@ -15,12 +16,12 @@ from qlab.lab.build import open_lab
 from qlab.twin.control import ControlServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from qlab.lab.build import Lab
 
-__all__ = ["serve", "served_lab"]
+__all__ = ["serve", "served_lab", "until_ended"]
 
 
 def serve(
@@ -69,7 +70,9 @@ def serve(
             _write(write, served_lab(lab))
             say(f"lab file with these addresses: {write}")
         say("serving; Ctrl-C ends it")
-        _wait()
+        with until_ended() as ended:
+            while not ended.wait(0.5):
+                pass
 
 
 def served_lab(lab: Lab) -> dict[str, object]:
@@ -101,13 +104,13 @@ def _write(path: Path, data: dict[str, object]) -> None:
         raise BadRequestError(msg) from error
 
 
-def _wait() -> None:
-    """Wait for Ctrl-C or SIGTERM."""
+@contextmanager
+def until_ended() -> Iterator[threading.Event]:
+    """Give an event that Ctrl-C and SIGTERM set, as long as the block lasts."""
     ended = threading.Event()
     before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        while not ended.wait(0.5):  # a signal is looked at between waits
-            pass
+        yield ended
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

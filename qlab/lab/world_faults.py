@@ -16,7 +16,8 @@ kind               place   fields
 =================  ======  =====================================================================================
 
 Losses, delays and warmth are set, and 0 takes them back; steps and jumps of a clock add up.  `qlab twin world` does it from a
-shell, `lab.faults.arm` from Python; what is to happen at a known time stands in the lab file (`events` of a clock).
+shell, `lab.faults.arm` from Python; what is to happen at a known time stands in the lab file (`events` of a clock
+and of a fibre).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from qlab.errors import BadRequestError
+from qlab.lab.fibre_events import CUT_DB
 from qlab.lab.node_clocks import is_disciplined, of_node
 from qlab.lab.optic_models import EavesdropperModel, FibreModel, WeakSourceModel
 from qlab.lab.source import nearest
@@ -39,10 +41,8 @@ if TYPE_CHECKING:
     from qlab.lab.models import LabFile
     from qlab.lab.wiring import Wiring
 
-__all__ = ["CUT_DB", "WorldFaults"]
+__all__ = ["WorldFaults"]
 
-CUT_DB = 300.0
-"""Loss of a cut fibre: nothing comes through."""
 SECOND_PS = 10**12
 Number = int | float
 

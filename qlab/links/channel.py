@@ -212,7 +212,7 @@ class Channel(ABC):
                 left_s = (deadline_ps - self.clock.now_ps()) / PS_PER_S
                 data = self._receive(wanted, self.clock.wall_s(left_s)) if left_s > 0 else self._glance()
                 self._take(data)
-                if data or left_s <= 0 or self.clock.mode == "stepped":
+                if data or left_s <= 0 or not self.clock.runs:
                     return bool(data)
 
     def _arrive_stepped(self, peer: Peer, deadline_ps: int) -> bool:

@@ -174,8 +174,11 @@ class Link(SteadyChannel):
             self._forget()
 
     def clear(self, data: bytes) -> None:
-        """End half a command that stands in the instrument's buffer by sending `data`, and drop what is answered."""
-        with self.lock:
+        """End half a command that stands in the instrument's buffer by sending `data`, and drop what is answered.
+
+        Raises `BadReplyError` for an instrument that does not fall silent.
+        """
+        with self.lock, self._limited(self.policy.recovery_s):
             self._put(data)
             self._wait_for_silence()
 

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from qlab.errors import BadReplyError, LinkClosedError, LinkError, LinkTimeoutError, WrongIdentityError
-from qlab.links.channel import Channel
+from qlab.links.channel import SHOWN, Channel
 from qlab.links.lock import ClockLock
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from qlab.links.policy import LinkPolicy
 
 __all__ = ["SteadyChannel"]
+
+LONGEST_REPLY = 1 << 24
+"""Bytes without a terminator behind which nobody waits for one: something that never stops would fill the memory."""
 
 
 class SteadyChannel(Channel):
@@ -153,6 +156,10 @@ class SteadyChannel(Channel):
     def _read_until(self, end: bytes, deadline_ps: int) -> bytes:
         searched = 0
         while (found := self._buffer.find(end, searched)) < 0:
+            if len(self._buffer) > LONGEST_REPLY:
+                shown = bytes(self._buffer[:SHOWN])
+                self._forget()
+                raise self._bad(shown, "the reply does not end", f"{end!r} within {LONGEST_REPLY} bytes")
             searched = max(len(self._buffer) - len(end) + 1, 0)
             self._need(deadline_ps, end)
         return self._consume(found, len(end))

@@ -8,7 +8,7 @@ import os
 import ssl
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from qlab.errors import BadRequestError, LabFileError
 from qlab.lab.build import open_lab
@@ -22,7 +22,7 @@ from qlab.parties.taggers import TaggerTags
 from qlab.qkd.authentication import SLOT_BYTES
 from qlab.qkd.frames import CHANNEL_KEY_BYTES
 from qlab.qkd.ledger import KeyLedger
-from qlab.twin.control_client import ControlClient
+from qlab.twin.served_clock import ServedClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from qlab.qkd.authentication import Role
 
 __all__ = ["PartyOptions", "open_ledger", "preshare", "run_party"]
-
-_STEP_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class PartyOptions:
     channel:
         Impairments, as `Impairments.parse` reads them.
     control:
-        Port of the control channel of served twins whose time this party steps.
+        Port of the control channel of served twins, whose stepped time passes while both parties wait for it.
     tls:
         Certificate, its key, and the authority that signed the peer's, as PEM files.
     """
@@ -132,7 +130,7 @@ def run_party(
         for echo in tags.echoes:
             say(f"input {echo.channel + 1} echoes after {echo.lag_ps} ps; {echo.count} echoes removed")
         return _serve(role, model, ledger, tags, options, say)
-    with own_tagger(lab, overrides, side, options.control) as tagger:
+    with own_tagger(lab, overrides, side, options.control, options.patience_s) as tagger:
         return _serve(role, model, ledger, tagger, options, say)
 
 
@@ -156,7 +154,11 @@ def _serve(
 
 @contextmanager
 def own_tagger(
-    lab: str, overrides: Sequence[str], side: Literal["alice", "bob"], control: int | None
+    lab: str,
+    overrides: Sequence[str],
+    side: Literal["alice", "bob"],
+    control: int | None,
+    patience_s: float = 60.0,
 ) -> Iterator[TaggerTags]:
     """Connect this party's tagger, and for Alice the source of photons, which is switched on; nothing of the peer's.
 
@@ -166,7 +168,8 @@ def own_tagger(
         The lab's twins would live in this process alone, where the peer cannot meet them.
     """
     with ExitStack() as ends:
-        opened = ends.enter_context(open_lab(lab, overrides=overrides, connect=False))
+        clock = ServedClock(control, side, timeout_s=patience_s) if control is not None else None
+        opened = ends.enter_context(open_lab(lab, overrides=overrides, clock=clock, connect=False))
         model = opened.file.qkd
         if model is None or opened.host is not None:
             msg = (
@@ -174,29 +177,19 @@ def own_tagger(
                 "qlab twin serve LAB --write served.yaml, then qlab qkd ... served.yaml; or name a recording: --tags FILE"
             )
             raise BadRequestError(msg)
-        step = None
-        if control is not None:
-            step = ends.enter_context(ControlClient("127.0.0.1", control)).step
         party = model.alice if side == "alice" else model.bob
         if side == "alice" and model.source is not None:
             light = opened.devices[model.source]
             light.connect()
             ends.callback(light.guard, light.make_safe)
-            _finish(light.switch_on(), step)
+            light.switch_on().wait()
         tagger = opened.devices[party.tagger]
         tagger.connect()
         mount = None
         if party.choice is not None:
             mount = opened.devices[party.choice.mount]
             mount.connect()
-        yield TaggerTags(tagger, model.piece_s, step, mount, positions_of(model, party))
-
-
-def _finish(status: Any, step: Callable[[float], object] | None) -> None:
-    """Wait for something that takes lab time, which this party steps where nobody else does."""
-    while step is not None and not status.done:
-        step(_STEP_S)
-    status.wait()
+        yield TaggerTags(tagger, model.piece_s, clock, mount, positions_of(model, party))
 
 
 def tls_context(role: Role, files: tuple[Path, Path, Path]) -> ssl.SSLContext:

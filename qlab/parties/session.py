@@ -81,7 +81,7 @@ class PartySession:
         if facts.dead_time_ps and not facts.simultaneous_dead_time:
             # Dropping what clicks while another detector may be blind makes the assumption true, for some detections.
             blind_ps = max(facts.dead_time_ps)
-            facts = replace(facts, simultaneous_dead_time=True)
+            facts = replace(facts, simultaneous_dead_time=True, blind_ps=blind_ps)
         self.party = Party(role, policy_of(model), ledger, entropy, facts)
         outcomes = outcomes_of(model, mine)
         own: Tags = tags
@@ -93,7 +93,7 @@ class PartySession:
         self.receiver.clock_offset_ps = model.clock_offset_ps
         self._source: Receiver = self.receiver
         if model.protocol == "decoy":
-            self.receiver.delays_ps = dict.fromkeys(outcomes, mine.delay_ps)
+            self.receiver.coarse_ps = mine.delay_ps
             if role == "reference":
                 numbers = {name: number for number, name in enumerate(model.intensities)}
                 levels = {LEVELS_FROM + n - 1: numbers[name] for name, n in mine.levels.items()}
@@ -102,7 +102,7 @@ class PartySession:
         self.result = SessionResult()
         self._say = say
         self._patience_s = patience_s
-        self._aligned = model.protocol == "decoy"  # pulses come when they are sent
+        self._aligned = False
 
     async def align(self, channel: PartyChannel) -> AlignReport:
         """Find delays and clocks; raises `KeyRefusedError` where there are no pairs."""

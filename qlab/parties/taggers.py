@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qlab.errors import PeerError
@@ -11,17 +10,27 @@ from qlab.qkd.choosing import Turn
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from qlab.tags.stream import TagBlock
 
 __all__ = ["FedTags", "TaggerTags", "TurningTags"]
 
-_STEP_S = 0.05
-
 
 class TurningTags(Tags, Turn, Protocol):
     """Tags of a party whose analyser may be set before each piece."""
+
+
+class _Shared(Protocol):
+    """What is asked of a clock that both parties step (`qlab.twin.served_clock.ServedClock`)."""
+
+    def join(self) -> None:
+        """Let time pass only while all parties wait."""
+        ...
+
+    def part(self) -> None:
+        """Do so no longer."""
+        ...
 
 
 class _Tagger(Protocol):
@@ -42,49 +51,45 @@ class TaggerTags:
     ----------
     tagger, piece_s:
         The tagger; how long an acquisition is.
-    step:
-        Lets stepped lab time pass, where this party is the one who does; takes seconds.
-    analyser, positions:
-        Of a party that chooses its settings: what is set, and to which position for each of them.
+    clock:
+        The time of a served world that this party and its peer step together; None: time runs by itself.
+    mount, positions:
+        Of a party that chooses its settings: what turns the plate, and to which position for each of them.
     """
 
     def __init__(
         self,
         tagger: _Tagger,
         piece_s: float,
-        step: Callable[[float], object] | None = None,
-        analyser: Any = None,
+        clock: _Shared | None = None,
+        mount: Any = None,
         positions: Sequence[float] = (),
     ) -> None:
         self._tagger = tagger
-        self._piece_s = piece_s
-        self._step = step
-        self._analyser = analyser
+        self._clock = clock
+        self._mount = mount
         self._positions = positions
         self._status: Any = None
         tagger.acquisition_s.set(piece_s).wait()
 
+    def turn(self, setting: int) -> None:
+        """Turn the plate, and wait until it stands."""
+        self._mount.set(self._positions[setting]).wait()
+
     def start(self) -> None:
         """Begin an acquisition."""
+        if self._clock is not None:
+            self._clock.join()
         self._status = self._tagger.trigger()
-
-    def turn(self, setting: int) -> None:
-        """Set the analyser, and wait until it stands."""
-        self._finish(self._analyser.set(self._positions[setting]))
 
     def finish(self) -> TagBlock | None:
         """Return the acquisition's tags when it has ended."""
-        self._finish(self._status)
+        try:
+            self._status.wait()
+        finally:
+            if self._clock is not None:
+                self._clock.part()
         return self._tagger.last_block
-
-    def _finish(self, status: Any) -> None:
-        if self._step is not None:
-            while not status.done:
-                # No faster than the wall: the peer begins a little earlier or later, and steps as well.
-                self._step(_STEP_S)
-                with contextlib.suppress(TimeoutError):
-                    status.wait(_STEP_S)
-        status.wait()
 
 
 class FedTags:

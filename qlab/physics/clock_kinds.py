@@ -1,13 +1,17 @@
 """Typical noise of the kinds of clock that a laboratory has; a lab file may give its own levels.
 
-Figures are data-sheet limits or typical values at room temperature; a particular clock may be three times better.
-Sources: quartz and OCXO, J. R. Vig, "Quartz crystal resonators and oscillators for frequency control and timing
-applications: a tutorial" (2016), chapter 4, and the ageing of data sheets (TCXO 1e-6 a year, OCXO 5e-10 a day);
-rubidium, SRS PRS10 data sheet (2e-11 at 1 s, 1e-11 at 10 s, 2e-12 at 100 s, 5e-11 a month); caesium, Microchip 5071A
-data sheet, standard tube (1.2e-11 at 1 s, 2.7e-12 at 100 s, floor 5e-14); GPS-disciplined, an oven's crystal whose
-phase a loop holds, which leaves some nanoseconds, and which ages by some microseconds in a day without satellites
-(M. A. Lombardi, NCSLI Measure 3(3), 56 (2008)).  Temperature: quartz +-1 ppm over its range, OCXO 5e-9 over 50 K, PRS10
-1e-10 over 85 K, 5071A 1e-13 over 50 K; the slope in a room is taken as the mean slope over the range.
+A particular clock may be three times better or worse.  Stability at 1 s and flicker floor: M. A. Lombardi's table of
+oscillator types (in R. H. Bishop, The Mechatronics Handbook, CRC Press 2002): TCXO 1e-8 to 1e-9 and 1e-9, OCXO 1e-12 and
+1e-12, rubidium 5e-11 to 5e-12 and 1e-12, caesium 5e-11 to 5e-12.  Ageing: the same and J. R. Vig, Introduction to Quartz
+Frequency Standards (1992), table 1: TCXO 5e-7 a year; OCXO 5e-9 a year after long running, where owners measured 1.5e-11 to
+2e-10 a day (time-nuts list, 2009 to 2020), here 1e-10.  Rubidium: the SRS PRS10 (2e-11 at 1 s falling as tau^(-1/2), as
+measured by T. Van Baak, time-nuts 2006; 5e-11 a month by its data sheet).
+
+[INF], within these but with no source of their own: random walks, the phase noise, caesium's 1.2e-11 and 5e-14 (what the
+5071A's data sheet is remembered to say of its standard tube), and the slopes with temperature, taken as the mean over the
+range that data sheets give (TCXO 1e-6 over 50 K, OCXO 5e-9 over 50 K, PRS10 1e-10 over 85 K, caesium 1e-13 over 50 K).
+GPS-disciplined: an oven's crystal whose phase a loop holds, which leaves some nanoseconds, and which ages by some
+microseconds in a day without satellites (M. A. Lombardi, NCSLI Measure 3(3), 56 (2008)).
 """
 
 from __future__ import annotations
@@ -32,12 +36,12 @@ CLOCK_KINDS = {
     "ideal": ClockKind(NoiseLevels()),
     "quartz": ClockKind(
         NoiseLevels(white_pm_ps=10.0, white_fm=1e-9, flicker_fm=1e-9, random_walk_fm=1e-10),
-        ageing_per_day=3e-9,
+        ageing_per_day=1.4e-9,
         per_k=2e-8,
     ),
     "ocxo": ClockKind(
         NoiseLevels(white_pm_ps=1.0, flicker_pm_ps=0.2, white_fm=1e-12, flicker_fm=2e-12, random_walk_fm=2e-14),
-        ageing_per_day=5e-10,
+        ageing_per_day=1e-10,
         per_k=1e-10,
     ),
     "rubidium": ClockKind(

@@ -19,9 +19,24 @@ if TYPE_CHECKING:
     from qlab.physics.ambient import Ambient
     from qlab.physics.keys import Brownian
 
-__all__ = ["Fibre"]
+__all__ = ["Fibre", "FibreSchedule"]
 
 Matrix: TypeAlias = NDArray[np.complex128]
+
+
+@dataclass(slots=True)
+class FibreSchedule:
+    """What is known beforehand of a way through a fibre, and comes on top of what others turn.
+
+    Parameters
+    ----------
+    ps, db, k:
+        Delay, loss and warmth.
+    """
+
+    ps: Knob = field(default_factory=lambda: Knob(0.0))
+    db: Knob = field(default_factory=lambda: Knob(0.0))
+    k: Knob = field(default_factory=lambda: Knob(0.0))
 
 
 @dataclass(slots=True)
@@ -53,6 +68,8 @@ class Fibre(Through):
         Whether this is the way back.
     extra_ps, extra_db:
         Knobs of what somebody has put in: delay (this way only) and loss.
+    schedule:
+        What comes at known times.
     """
 
     length_m: float
@@ -69,10 +86,13 @@ class Fibre(Through):
     back: bool = False
     extra_ps: Knob = field(default_factory=lambda: Knob(0.0))
     extra_db: Knob = field(default_factory=lambda: Knob(0.0))
+    schedule: FibreSchedule | None = None
 
     def jones(self, t_ps: int) -> Matrix:
         """Return the fibre's Jones matrix in the cell of `t_ps`."""
         loss_db = self.loss_db_per_km * self.length_m / 1000.0 + self.extra_db.value(t_ps)
+        if self.schedule is not None:
+            loss_db += self.schedule.db.value(t_ps)
         amplitude: float = 10.0 ** (-loss_db / 20.0)
         turn = self.turn
         if self.walk is not None and self.drift_rad_per_sqrt_s != 0.0:
@@ -87,8 +107,11 @@ class Fibre(Through):
         delay += self.dispersion * self.off_nm
         if self.back:
             delay += self.asymmetry_ps
-        if self.ambient is not None and self.ps_per_km_k:
-            delay += self.ps_per_km_k * self.length_m / 1000.0 * self.ambient.excess_k(t_ps)
+        warm_k = self.ambient.excess_k(t_ps) if self.ambient is not None else 0.0
+        if self.schedule is not None:
+            delay += self.schedule.ps.value(t_ps)
+            warm_k += self.schedule.k.value(t_ps)
+        delay += self.ps_per_km_k * self.length_m / 1000.0 * warm_k
         return max(delay, 0.0)
 
     @property
@@ -102,6 +125,8 @@ class Fibre(Through):
         yield self.extra_db
         if self.ambient is not None and self.ps_per_km_k:
             yield self.ambient.knob
+        if self.schedule is not None:
+            yield from (self.schedule.ps, self.schedule.db, self.schedule.k)
         yield from self.then.knobs()
 
     def drifts(self) -> bool:

@@ -1,8 +1,9 @@
 """What an instrument can turn: a number over lab time.
 
 A knob is piecewise constant, except where it was set to a `Ramp` (a wave plate that turns), a `Relaxation` (an oven that
-warms) or a `Step` (a switch on its way).  The world asks where a re-evaluation is needed: at every set time, on a grid of
-4.3 ms while a ramp lasts, and at cell starts (68.7 ms) while a relaxation has not died out.
+warms), a `Step` (a switch on its way) or a `Following` (light that follows current and temperature).  The world asks where
+a re-evaluation is needed: at every set time, on a grid of 4.3 ms while a ramp lasts, and at cell starts (68.7 ms) while a
+relaxation has not died out.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from __future__ import annotations
 import bisect
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from qlab.errors import WorldError
 
-__all__ = ["CELL_PS", "Changes", "Knob", "Profile", "Ramp", "Relaxation", "Step"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["CELL_PS", "Changes", "Following", "Knob", "Profile", "Ramp", "Relaxation", "Step"]
 
 CELL_PS = 2**36
 """The world's time cell, 68.7 ms."""
@@ -107,6 +111,37 @@ class Profile(Protocol):
     def value(self, t_ps: int) -> float:
         """Return the value at `t_ps`."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """What two courses make together; the world looks as often as either of them asks for, while it lasts.
+
+    Parameters
+    ----------
+    of:
+        The value, of those of the two at the same time; the same numbers must always give the same one.
+    first, second:
+        The courses.
+    """
+
+    of: Callable[[float, float], float]
+    first: Profile
+    second: Profile
+
+    def value(self, t_ps: int) -> float:
+        """Return the value at `t_ps`."""
+        return self.of(self.first.value(t_ps), self.second.value(t_ps))
+
+    @property
+    def end_ps(self) -> int:
+        """Lab time from which the value no longer changes."""
+        return max(self.first.end_ps, self.second.end_ps)
+
+    @property
+    def step_ps(self) -> int:
+        """The finer of the two."""
+        return min(self.first.step_ps, self.second.step_ps)
 
 
 class Changes:
@@ -203,9 +238,8 @@ class Knob:
         """Return when the profile of this moment must be looked at again, unless something is set before."""
         i = bisect.bisect_right(self._times, t_ps) - 1
         entry = self._values[i] if i >= 0 else self._initial
-        if isinstance(entry, (int, float)) or t_ps >= entry.end_ps:
-            return 2**62
-        return min((t_ps // entry.step_ps + 1) * entry.step_ps, entry.end_ps)
+        looks = (min((t_ps // way.step_ps + 1) * way.step_ps, way.end_ps) for way in _ways(entry) if t_ps < way.end_ps)
+        return min(looks, default=2**62)
 
     def breaks(self, t0_ps: int, t1_ps: int) -> list[int]:
         """Return the times with t0 < t < t1 at which the value must be looked at again, sorted."""
@@ -218,11 +252,19 @@ class Knob:
             if begin >= t1_ps:
                 break
             found.add(begin)
-            entry = self._values[i]
-            if not isinstance(entry, (int, float)):
+            for way in _ways(self._values[i]):
                 stop = min(t1_ps, self._times[i + 1] if i + 1 < len(self._times) else t1_ps)
-                found.add(min(entry.end_ps, stop))
-                step = entry.step_ps
-                grid = range((max(begin, t0_ps) // step + 1) * step, min(stop, entry.end_ps), step)
+                found.add(min(way.end_ps, stop))
+                step = way.step_ps
+                grid = range((max(begin, t0_ps) // step + 1) * step, min(stop, way.end_ps), step)
                 found.update(grid)
         return sorted(t for t in found if t0_ps < t < t1_ps)
+
+
+def _ways(entry: float | Profile) -> Iterator[Profile]:
+    """Give the courses that make a setting change by itself; none if it does not."""
+    if isinstance(entry, Following):
+        yield from _ways(entry.first)
+        yield from _ways(entry.second)
+    elif not isinstance(entry, (int, float)):
+        yield entry

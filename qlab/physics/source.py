@@ -25,14 +25,17 @@ _SINC2_HALF = 1.39155737825151
 class LaserDiode:
     """Light against current: nothing below threshold, a straight line above (Saleh & Teich, chapter 17).
 
+    The junction's temperature raises the threshold and lowers the slope, by exponentials (Coldren, Corzine & Masanovic,
+    *Diode Lasers and Photonic Integrated Circuits*, 2nd edition, chapter 2).
+
     Parameters
     ----------
     threshold_a:
         Threshold current at `reference_c`.
     slope_w_per_a:
         Slope efficiency.
-    reference_c, characteristic_k:
-        The threshold grows as exp((T - reference) / T0).
+    reference_c, t0_k, t1_k:
+        The threshold grows as exp((T - reference) / T0), the slope falls as exp(-(T - reference) / T1).
     rollover_per_a:
         Thermal roll-off: the slope falls by this share per ampere above threshold.
     wavelength_nm, mode_spacing_nm:
@@ -45,7 +48,8 @@ class LaserDiode:
     threshold_a: float = 0.03
     slope_w_per_a: float = 0.6
     reference_c: float = 25.0
-    characteristic_k: float = 120.0
+    t0_k: float = 120.0
+    t1_k: float = math.inf
     rollover_per_a: float = 0.0
     wavelength_nm: float = 405.0
     mode_spacing_nm: float = 0.03
@@ -55,9 +59,10 @@ class LaserDiode:
 
     def power_w(self, current_a: float, temperature_c: float = 25.0) -> float:
         """Return the optical power in W."""
-        threshold = self.threshold_a * math.exp((temperature_c - self.reference_c) / self.characteristic_k)
-        above = max(current_a - threshold, 0.0)
-        return max(above * self.slope_w_per_a * (1.0 - self.rollover_per_a * above), 0.0)
+        warmer_k = temperature_c - self.reference_c
+        above = max(current_a - self.threshold_a * math.exp(warmer_k / self.t0_k), 0.0)
+        slope = self.slope_w_per_a * math.exp(-warmer_k / self.t1_k)
+        return max(above * slope * (1.0 - self.rollover_per_a * above), 0.0)
 
     def wavelength_at(self, current_a: float, temperature_c: float = 25.0) -> float:
         """Return the wavelength in nm: that of the mode nearest to the gain peak."""

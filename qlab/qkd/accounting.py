@@ -10,7 +10,7 @@ from qlab.analysis.qber import binary_entropy
 from qlab.errors import KeyRefusedError, TooManyErrorsError
 from qlab.qkd.authentication import forgery_probability
 from qlab.qkd.chsh_sifting import SIGNS
-from qlab.qkd.decoy import decoy_bounds, decoy_secret_bits
+from qlab.qkd.decoy import decoy_bounds, decoy_budget, decoy_secret_bits
 from qlab.qkd.device_independent import (
     chsh_budget,
     chsh_deviation,
@@ -105,7 +105,9 @@ class EstimatedBlock:
 
     def budget(self, target: SecurityTarget) -> EpsilonBudget:
         """Return the epsilons of a key of this block."""
-        return target.budget() if self.chsh is None else chsh_budget(target)
+        if self.chsh is not None:
+            return chsh_budget(target)
+        return target.budget() if self.bounds is None else decoy_budget(target)
 
     def length(self, policy: QkdPolicy, disclosed_bits: int) -> int:
         """Return the length of the key after so much was disclosed."""
@@ -233,7 +235,7 @@ class BlockStatement:
     estimated:
         From parameter estimation, if it came to that.
     corrected_bits:
-        Errors that reconciliation found in the key basis.
+        Errors that reconciliation found in the key basis; 0 without a key.
     disclosed:
         Bits about the key that were disclosed, by kind of message, as counted.
     messages, bytes_said:
@@ -258,11 +260,18 @@ class BlockStatement:
     excess_error_rate: float | None = None
 
     @classmethod
-    def refused(cls, block: int, error: KeyRefusedError | PeerError, talk: Talk) -> BlockStatement:
-        """Return the statement of a block without a key."""
+    def refused(
+        cls,
+        block: int,
+        error: KeyRefusedError | PeerError,
+        talk: Talk,
+        known: EstimatedBlock | None = None,
+        assumptions: Assumptions | None = None,
+    ) -> BlockStatement:
+        """Return the statement of a block without a key, with what was known of it."""
         counted = dict(talk.disclosed), dict(talk.messages), talk.bytes_said
         excess = error.rate if isinstance(error, TooManyErrorsError) else None
-        return cls(block, 0, 0, str(error), None, 0, *counted, excess_error_rate=excess)
+        return cls(block, 0, 0, str(error), known, 0, *counted, assumptions, excess_error_rate=excess)
 
     @classmethod
     def of_key(
@@ -306,12 +315,14 @@ class BlockStatement:
 
     def _lines(self) -> list[str]:
         lines = [
-            f"block {self.block}: " + (f"{self.key_bits} secret bits" if self.key_bits else f"no key: {self.reason}")
+            f"block {self.block}: "
+            + (f"{self.key_bits} secret bits" if self.key_bits else f"no key: {self.reason.removeprefix('no key: ')}")
         ]
         known = self.estimated
         if known is not None:
             lines += [
-                f"  key basis   {known.n_key} bits, {self.corrected_bits} wrong ({self.corrected_bits / known.n_key:.2%})",
+                f"  key basis   {known.n_key} bits"
+                + (f", {self.corrected_bits} wrong ({self.corrected_bits / known.n_key:.2%})" if self.key_bits else ""),
                 *_test_lines(known),
                 f"  disclosed   {self.reconciliation_bits} bits by reconciliation"
                 + (f" (f = {self.efficiency:.3f})" if self.efficiency else "")

@@ -167,6 +167,8 @@ class AlignedReceiver:
     lock: ClockLock | None = None
     blind_ps: int = 0
     clock_offset_ps: int = 0
+    coarse_ps: int = 0
+    """By about how much this party's detections come later, as far as that is known before the alignment."""
     lag_ps: float = 0.0
     """Mean time by which this party's detections came later than predicted, as followed since the alignment."""
 
@@ -213,10 +215,9 @@ class AlignedReceiver:
         """Return the numbers of the detectors that see something in a piece of an alignment."""
         return sorted(self.detectors()) if not isinstance(self.tags, ChosenTags) else [2 * setting, 2 * setting + 1]
 
-    def follow(self, lags_ps: NDArray[np.int64]) -> None:
-        """Take how much later than the peer's this party's detections of the last piece came, pair by pair."""
-        if lags_ps.size >= 50:  # fewer tell less than they move
-            self.lag_ps += float(np.median(lags_ps))
+    def follow(self, lag_ps: float) -> None:
+        """Take how much later than expected this party's detections of the last piece came, in the median."""
+        self.lag_ps += lag_ps
 
 
 def on_clock_of(lock: ClockLock | None, block: TagBlock) -> TagBlock:
@@ -325,7 +326,7 @@ def _solve(
     found: _Found,
 ) -> None:
     """Set the receiver's clock and, with the first piece, its delays; adds what was seen."""
-    mine = _by_detector(receiver, receiver.begun(block))
+    mine = _by_detector(receiver, receiver.begun(block)).moved(-receiver.coarse_ps)
     if policy.clock_offset_ps:
         search = Search(policy.clock_offset_ps, policy.clock_frequency or 1e-12, span_s=mine.live_s)
         lock = acquire(theirs.t, mine.t, search)
@@ -339,7 +340,9 @@ def _solve(
     if not found.delays_ps:
         found.delays_ps = _delays(policy, receiver, both, settings)
         channels = receiver.detectors()
-        receiver.delays_ps = {channel: found.delays_ps[_DETECTORS + n] for n, channel in channels.items()}
+        receiver.delays_ps = {
+            channel: found.delays_ps[_DETECTORS + n] + receiver.coarse_ps for n, channel in channels.items()
+        }
         receiver.lag_ps = 0.0
     a, b = range(_DETECTORS), range(_DETECTORS, 2 * _DETECTORS)
     found.counts += one_to_one_matrix(both, a, b, policy.window_ps, found.delays_ps)

@@ -6,6 +6,7 @@ accepted stands in the statement that goes with the key.
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Assumption", "Assumptions", "DeviceFacts", "bbm92_assumptions", "decoy_assumptions"]
 
+_INDENT = " " * 23
 T12 = "Tomamichel et al., Nat. Commun. 3, 634 (2012)"
 _OF_RECEIVER = ("equal-efficiencies", "no-cross-clicks", "simultaneous-dead-time", "no-blinding", "clicks-in-gate")
 
@@ -69,11 +71,16 @@ class Assumptions:
             raise KeyRefusedError(msg)
 
     def __str__(self) -> str:
-        """Return one line an assumption."""
-        return "\n".join(
-            f"{_word(item, item.name in self.accepted):22s} {item.name}: {item.statement} [{item.source}] {item.evidence}"
-            for item in self.items
-        )
+        """Return for each assumption whether it was met and what it says, then how that is known and which proof needs it."""
+        lines = []
+        for item in self.items:
+            word = f"{_word(item, item.name in self.accepted):22s} "
+            for text, first in (
+                (f"{item.name}: {item.statement}", word),
+                (f"{item.evidence} [{item.source}]", _INDENT),
+            ):
+                lines += textwrap.wrap(text, 118, initial_indent=first, subsequent_indent=_INDENT + "  ")
+        return "\n".join(lines)
 
 
 def _word(item: Assumption, accepted: bool) -> str:
@@ -105,6 +112,8 @@ class DeviceFacts:
         What chooses its settings: a beam splitter, an analyser that is set before each piece, or a modulator.
     hold_s:
         For how long an analyser's setting holds.
+    blind_ps:
+        Clicks within this time behind any other were dropped.
     gate_ps, window_ps:
         Gate of its detectors, 0: they are never shut; and the full width of the coincidence window.
     """
@@ -119,6 +128,7 @@ class DeviceFacts:
     hold_s: float = 0.0
     gate_ps: int | None = None
     window_ps: int = 0
+    blind_ps: int = 0
 
 
 def decoy_assumptions(
@@ -220,13 +230,16 @@ def of_reconciliation(variant: str) -> tuple[Assumption, Assumption]:
 
 def of_detectors(facts: DeviceFacts) -> tuple[Assumption, Assumption]:
     """Return what is assumed of dead times and of bright light."""
+    dead = "not known" if facts.simultaneous_dead_time is None else f"dead times {facts.dead_time_ps} ps"
+    if facts.blind_ps:
+        dead += f"; clicks within {facts.blind_ps} ps behind any other were dropped"
     return (
         Assumption(
             "simultaneous-dead-time",
             "no detector of a party can click while another one is blind",
             "Burenkov et al., Quantum Inf. Comput. 10, 217 (2010)",
             facts.simultaneous_dead_time,
-            "not known" if facts.simultaneous_dead_time is None else f"dead times {facts.dead_time_ps} ps",
+            dead,
         ),
         Assumption(
             "no-blinding",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from qlab.qkd.messages import decode
 from qlab.qkd.party import SiftTally, settle, take_settlement
 from qlab.qkd.reconcile_messages import ReconcileOpen
 from qlab.qkd.reconciling import correct_frames
-from qlab.qkd.sifting import SiftAnswer, SiftOffer, match, offer, take
+from qlab.qkd.sifting import ENOUGH_TO_FOLLOW, SiftAnswer, SiftOffer, match, offer, take
 from qlab.qkd.toeplitz import amplify
 from qlab.qkd.verification import KeyTag, matches_tag
 
@@ -49,19 +50,20 @@ def corrector_block(party: Party, receiver: Receiver) -> Conversation[BlockState
         As there.
     """
     party.require_slots()
+    party.known = party.stated = None
     talk = yield from _await_opening(party)
     block = -1
     try:
         block = yield from _open(party, talk)
         return (yield from _make_key(party, talk, receiver, block))
     except PeerGaveUpError as error:
-        return BlockStatement.refused(block, error, talk)
+        return BlockStatement.refused(block, error, talk, party.known, party.stated)
     except PeerWentOnError as error:
         party.heard_early = error.data
-        return BlockStatement.refused(block, error, talk)
+        return BlockStatement.refused(block, error, talk, party.known, party.stated)
     except KeyRefusedError as error:
         yield from talk.say(GiveUp(str(error).encode()))
-        return BlockStatement.refused(block, error, talk)
+        return BlockStatement.refused(block, error, talk, party.known, party.stated)
     except (PeerError, LedgerError) as error:
         yield from talk.say(GiveUp(str(error).encode()))
         raise
@@ -109,6 +111,8 @@ def _collect(party: Party, talk: Talk, receiver: Receiver) -> Conversation[SiftT
             raise KeyRefusedError(_DARK)
         if party.policy.intensities is not None and isinstance(theirs[0], SiftAnswer):
             told = theirs[0]
+            if math.isfinite(told.lag_ps):
+                receiver.follow(told.lag_ps)
             tally.add(found, take(found, told), told.kept, np.frombuffer(told.thirds, dtype=np.uint8))
             continue
         wanted = SettingOffer if party.policy.chsh else SiftOffer
@@ -123,7 +127,8 @@ def _collect(party: Party, talk: Talk, receiver: Receiver) -> Conversation[SiftT
             if isinstance(offered, SettingOffer)
             else match(found, offered, window_ps)
         )
-        receiver.follow(matched.lags_ps)
+        if matched.lags_ps.size >= ENOUGH_TO_FOLLOW:
+            receiver.follow(float(np.median(matched.lags_ps)))
         yield from talk.say(matched.reply)
         tally.add(found, matched.kept, matched.which)
     return tally
@@ -135,6 +140,7 @@ def _make_key(party: Party, talk: Talk, receiver: Receiver, block: int) -> Conve
     raw = tally.sifted.key
     known, levels = yield from estimate_corrector(talk, policy, tally.sifted, policy.expected_error_rate)
     assumptions = party.assumptions(tally, known)
+    party.known, party.stated = known, assumptions
     assumptions.require()
 
     terms = yield from talk.hear(ReconcileOpen)

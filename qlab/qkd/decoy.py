@@ -15,12 +15,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from qlab.analysis.qber import binary_entropy
 from qlab.errors import BadRequestError
+from qlab.qkd.epsilons import Epsilon, EpsilonBudget
 from qlab.qkd.sampling import gamma_deviation
 
-__all__ = ["DecoyBounds", "DecoyCounts", "Intensities", "decoy_bounds", "decoy_secret_bits"]
+if TYPE_CHECKING:
+    from qlab.qkd.finite_key import SecurityTarget
+
+__all__ = ["DecoyBounds", "DecoyCounts", "Intensities", "decoy_bounds", "decoy_budget", "decoy_secret_bits"]
 
 _TERMS = {2: 19, 3: 21}  # in how many parts eps_sec is divided, by the number of intensities
 
@@ -128,6 +133,18 @@ def decoy_bounds(intensities: Intensities, counts: DecoyCounts, eps_sec: float) 
     rate = wrong / in_test
     phase = rate + gamma_deviation(rate, in_key, in_test, (eps_sec / intensities.parts) ** 2)
     return DecoyBounds(vacuum, in_key, in_test, wrong, min(phase, 0.5))
+
+
+def decoy_budget(target: SecurityTarget) -> EpsilonBudget:
+    """Return the epsilons of one key: the proofs divide eps_sec in equal parts, which the bounds above use."""
+    return EpsilonBudget(
+        (
+            Epsilon(
+                "counts, phase errors, smoothing, privacy amplification", target.eps_sec, "decoy states, equal parts"
+            ),
+            Epsilon("keys differ unnoticed", target.eps_cor, "verification by universal hash"),
+        )
+    )
 
 
 def decoy_secret_bits(bounds: DecoyBounds, disclosed_bits: float, eps_sec: float, parts: int) -> int:

@@ -55,8 +55,8 @@ class Receiver(Protocol):
         """Return a piece on the peer's clock, now that the times of its detections are known."""
         ...
 
-    def follow(self, lags_ps: NDArray[np.int64]) -> None:
-        """Take how much later than the peer's this party's detections of the last piece came, pair by pair."""
+    def follow(self, lag_ps: float) -> None:
+        """Take how much later than expected this party's detections of the last piece came, in the median."""
         ...
 
 
@@ -127,6 +127,9 @@ class Party:
         self.authenticator = Authenticator(ledger, role)
         self.exchange = 0
         self.error_rate = policy.expected_error_rate
+        self.known: EstimatedBlock | None = None
+        self.stated: Assumptions | None = None
+        """What is known of the block under way, and on what its key would rest."""
         self.heard_early: bytes | None = None
         """The first message of the next block, where it came before this one was given up."""
 

@@ -69,6 +69,7 @@ def reference_block(party: Party, receiver: Receiver) -> Conversation[BlockState
         The ledger does not allow it.
     """
     party.require_slots()
+    party.known = party.stated = None
     party.exchange += 1
     talk = Talk(party.exchange, party.authenticator)
     block = -1
@@ -76,10 +77,10 @@ def reference_block(party: Party, receiver: Receiver) -> Conversation[BlockState
         block = yield from _open(party, talk)
         return (yield from _make_key(party, talk, receiver, block))
     except PeerGaveUpError as error:
-        return BlockStatement.refused(block, error, talk)
+        return BlockStatement.refused(block, error, talk, party.known, party.stated)
     except KeyRefusedError as error:
         yield from talk.say(GiveUp(str(error).encode()))
-        return BlockStatement.refused(block, error, talk)
+        return BlockStatement.refused(block, error, talk, party.known, party.stated)
     except (PeerError, LedgerError) as error:
         yield from talk.say(GiveUp(str(error).encode()))
         raise
@@ -117,7 +118,7 @@ def _collect(party: Party, talk: Talk, receiver: Receiver) -> Conversation[SiftT
         if found is None:
             break
         if seen is not None:
-            matched = match(found, seen, policy.window_ps, tell_thirds=True)
+            matched = match(found, seen, policy.window_ps, tell_times=True)
             yield from talk.say(matched.reply)
             tally.add(found, matched.kept, matched.which)
         elif policy.chsh:
@@ -138,6 +139,7 @@ def _make_key(party: Party, talk: Talk, receiver: Receiver, block: int) -> Conve
     raw = tally.sifted.key
     known = yield from estimate_reference(talk, policy, tally.sifted, party.error_rate)
     assumptions = party.assumptions(tally, known)
+    party.known, party.stated = known, assumptions
     assumptions.require()
 
     terms = ReconcileOpen(party.error_rate, int.from_bytes(party.entropy(7), "big"))

@@ -73,5 +73,5 @@ class SentReceiver:
         del theirs_ps
         return found
 
-    def follow(self, lags_ps: NDArray[np.int64]) -> None:
+    def follow(self, lag_ps: float) -> None:
         """Take note of nothing: the corrector follows."""

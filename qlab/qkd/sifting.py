@@ -10,6 +10,7 @@ those of the test basis are compared openly.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
 
@@ -18,7 +19,7 @@ import numpy as np
 from qlab.errors import BadRequestError, PeerError
 from qlab.qkd.balance import ALONE, thirds
 from qlab.qkd.bits import SecretBits
-from qlab.qkd.messages import BitString, Blob, Indices, Message, Times, register
+from qlab.qkd.messages import F64, BitString, Blob, Indices, Message, Times, register
 from qlab.tags.one_to_one import one_to_one_pairs
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from qlab.tags.stream import TagBlock
 
 __all__ = [
+    "ENOUGH_TO_FOLLOW",
     "Detections",
     "Match",
     "Outcome",
@@ -44,6 +46,8 @@ __all__ = [
 
 
 A = TypeVar("A", bound=Message)
+ENOUGH_TO_FOLLOW = 50
+"""Of fewer pairs the median lag tells less than clocks and fibres move."""
 _SETTINGS = ("key", "test", "third")
 _HIGHEST = np.array([max(flags.bit_length() - 1, 0) // 2 for flags in range(64)], dtype=np.uint8)
 """The highest setting of which a flag is set; flags are 1 << (2 * setting + bit)."""
@@ -77,12 +81,14 @@ class SiftOffer(Message):
 class SiftAnswer(Message):
     """Which of the offered detections are kept, rising.
 
-    `thirds` tells of each offered detection where in the window it lies (`qlab.qkd.balance`), a byte each; only of pulses.
+    Of pulses, `thirds` tells of each offered detection where in the window it lies (`qlab.qkd.balance`), a byte each, and
+    `lag_ps` by how much all came later than they should, in the median; NaN where that is not known.
     """
 
     kind: ClassVar[int] = 9
     kept: Indices
     thirds: Blob = b""
+    lag_ps: F64 = math.nan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -227,10 +233,10 @@ def answer(mine: Detections, theirs: SiftOffer, window_ps: int) -> tuple[SiftAns
     return found.reply, found.kept
 
 
-def match(mine: Detections, theirs: SiftOffer, window_ps: int, *, tell_thirds: bool = False) -> Match[SiftAnswer]:
+def match(mine: Detections, theirs: SiftOffer, window_ps: int, *, tell_times: bool = False) -> Match[SiftAnswer]:
     """Find out which detections both saw in the same basis; parameters and errors as for `answer`.
 
-    `tell_thirds`: whether the peer is told where in the window each of its detections lies.
+    `tell_times`: whether the peer is told where in the window its detections lie.
     """
     if window_ps < 0:
         msg = f"coincidence window of {window_ps} ps: expected at least 0"
@@ -241,12 +247,13 @@ def match(mine: Detections, theirs: SiftOffer, window_ps: int, *, tell_thirds: b
     i, j = one_to_one_pairs(theirs.times, mine.t_ps, window_ps // 2)
     same = theirs.test_basis[i] == mine.settings[j]
     lags_ps = mine.t_ps[j] - theirs.times[i]
-    where = b""
-    if tell_thirds:
+    reply = SiftAnswer(i[same])
+    if tell_times:
         of_theirs = np.full(theirs.times.size, ALONE, dtype=np.uint8)
         of_theirs[i] = thirds(-lags_ps, window_ps)
-        where = of_theirs.tobytes()
-    return Match(SiftAnswer(i[same], where), _split(mine, j[same]), j[same], lags_ps)
+        lag_ps = float(np.median(-lags_ps)) if lags_ps.size >= ENOUGH_TO_FOLLOW else math.nan
+        reply = SiftAnswer(i[same], of_theirs.tobytes(), lag_ps)
+    return Match(reply, _split(mine, j[same]), j[same], lags_ps)
 
 
 def take(mine: Detections, theirs: SiftAnswer) -> Sifted:

@@ -145,9 +145,9 @@ def _stability(r: Mapping[str, Any]) -> Any:
             axes.plot(tau, value, "o", ms=4, color=BLUE, label="measured")
         reach = np.geomspace(max(tau[0] / 3.0, 0.1), tau[-1] * 3.0, 200)
         for (name, mask), style in zip(
-            [(n, m) for n, m in MASKS.items() if m.kind == kind], ("-", "-.", "--", ":"), strict=False
+            [(n, m) for n, m in MASKS.items() if m.kind == kind], ("-", "-.", "--", ":", (0, (1, 4))), strict=True
         ):
-            axes.plot(reach, mask.limit_ns(reach), style, color=DARK, lw=1.0, label=name)
+            axes.plot(reach, mask.limit_ns(reach), ls=style, color=DARK, lw=1.0, label=name)
         axes.set(xscale="log", yscale="log", ylabel=f"{kind.upper()} (ns)", xlabel="averaging time (s)")
         axes.legend(frameon=False, fontsize=8)
     return figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
+from contextlib import contextmanager
 from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from qlab.run.warming import warm_up
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
+    from qlab.lab.build import Lab
     from qlab.run.options import RunOptions
 
 __all__ = ["list_plans", "report_run", "run_plans", "run_to_its_end", "say", "say_estimate", "say_killed"]
@@ -46,7 +48,12 @@ def list_plans() -> int:
 
 
 def run_plans(
-    lab_name: str, wanted: Sequence[tuple[str, Mapping[str, str]]], options: RunOptions, *, report: bool = False
+    lab_name: str,
+    wanted: Sequence[tuple[str, Mapping[str, str]]],
+    options: RunOptions,
+    *,
+    report: bool = False,
+    metrics_port: int | None = None,
 ) -> int:
     """Run plans, one after the other, in one lab and session; returns the exit code.
 
@@ -58,6 +65,8 @@ def run_plans(
         Names of plans with what a person gave for their parameters; all are checked before anything warms up or moves.
     report:
         Whether each run gets its report.
+    metrics_port:
+        Where clocks and health are published meanwhile; None: nowhere.
     """
     plans = [find_plan(name) for name, _ in wanted]
     with open_lab(lab_name, overrides=options.overrides, data_dir=options.data_dir) as lab:
@@ -66,7 +75,7 @@ def run_plans(
         for plan, (_, texts) in zip(plans, wanted, strict=True):
             bound.append(bind_parameters(plan, texts, lab.devices, light=light))
             try_out(plan, bound[-1])
-        with Session(lab, options) as session:
+        with Session(lab, options) as session, _published(lab, metrics_port):
             say_killed(session)
             session.subscribe(Progress(lab.clock))
             if light:
@@ -78,6 +87,19 @@ def run_plans(
                 if report:
                     write_report(session.data_dir, "-1", None)
     return 0
+
+
+@contextmanager
+def _published(lab: Lab, port: int | None) -> Iterator[None]:
+    """Publish a lab's clocks and health, if anybody asked for it."""
+    if port is None:
+        yield
+        return
+    from qlab.lab.publishing import serve_metrics
+
+    with serve_metrics(lab, port) as address:
+        say(f"metrics: {address}")
+        yield
 
 
 def _say_if_unaligned(plan: Callable[..., Any], arguments: Mapping[str, Any]) -> None:

@@ -59,7 +59,7 @@ _LISTS = (
     "watched",
 )
 """Where all fitting devices are meant, in the order of the lab file, unless some are named."""
-_PIECES = ("correlations", "stubs", "suspending")
+_PIECES = ("correlations", "entangling", "stubs", "suspending")
 """Modules with pieces of plans; elsewhere every generator function of `__all__` is a plan."""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qlab.errors import TagFileError
 from qlab.tags.accumulators.census import Census
 from qlab.tags.accumulators.histogram import DelayHistogram
 from qlab.tags.clean import ECHO_BIN_PS, ECHO_RANGE_PS, Echo, echo_in
@@ -46,8 +47,9 @@ class ChannelInfo:
 class TagsInfo:
     """What a file of time tags holds.
 
-    `tick_ps` is the instrument's tick where the file or the user says it, a decimal number or a fraction; `fault` what ended
-    the file before its end (a cut, a flipped bit, a killed writer), empty where nothing did.
+    `tick_ps` is the instrument's tick where the file or the user says it, a decimal number or a fraction; ? where metadata
+    are damaged.  `fault` is what ended the file before its end (a cut, a flipped bit, a killed writer), empty where
+    nothing did.
     """
 
     path: str
@@ -141,10 +143,14 @@ def tags_info(
         echo = lags.echo(channel)
         rate_hz = count / live_s if live_s else 0.0
         channels.append(ChannelInfo(channel, count, rate_hz, None if shortest < 0 else shortest, echo))
+    try:
+        tick_ps = tick_of_file(path, kind, bin_ps)
+    except TagFileError as error:  # the tags are there all the same
+        tick_ps, fault = "?", fault or str(error)
     return TagsInfo(
         str(path),
         kind,
-        tick_of_file(path, kind, bin_ps),
+        tick_ps,
         found.n,
         found.start_ps,
         found.stop_ps,

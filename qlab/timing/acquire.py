@@ -22,6 +22,8 @@ Times = NDArray[np.int64]
 PS_PER_S = 10**12
 SURE_SIGMAS = 6.0
 """A coarse peak that is looked at at once (of 2e7 places chance makes one in fifty so high); lower ones wait to the end."""
+WIDEST_BIN = 24.0
+"""Standard deviations in the last bin of the zoom, at most: an eighth of it would have held half of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Search:
         How many peaks of a coarse search are looked at closely.
     false_lock:
         Probability of a lock where there are no pairs, at most.
+    max_jitter_ps:
+        Largest standard deviation of the time difference of a pair; what is wider is light that comes and goes.
     """
 
     max_offset_ps: int = 200 * 10**9
@@ -53,6 +57,7 @@ class Search:
     frequency_steps: tuple[float, ...] = (4e-6, 1e-6, 5e-7)
     candidates: int = 12
     false_lock: float = 1e-9
+    max_jitter_ps: float = 1e5
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ def acquire(t_a: Times, t_b: Times, search: Search | None = None) -> ClockLock |
         need_s = (search.max_offset_ps * 2.25) / PS_PER_S
         return NoLock(1.0, f"the two have {common / PS_PER_S:.3g} s in common; expected at least {need_s:.3g} s")
     start = int(max(t_a[0], t_b[0])) + search.max_offset_ps
-    least = 1.0
+    least, reason = 1.0, ""
     for step in search.frequency_steps:
         grid = SearchGrid(search.max_offset_ps, search.max_frequency, span, step)
         candidates = CoarseSearch(t_a, t_b, start, grid).candidates()[: search.candidates]
@@ -119,14 +124,15 @@ def acquire(t_a: Times, t_b: Times, search: Search | None = None) -> ClockLock |
             if candidate.sigmas <= SURE_SIGMAS and step != search.frequency_steps[-1]:
                 break
             found = _closer(t_a, t_b, start, grid, search, candidate)
-            least = min(least, found.false_lock)
             if isinstance(found, ClockLock):
                 return found
-    return NoLock(least, f"no peak is less likely by chance than {search.false_lock:g}")
+            if found.false_lock < least:
+                least, reason = found.false_lock, found.reason
+    return NoLock(least, reason or f"no peak is less likely by chance than {search.false_lock:g}")
 
 
 def _check(search: Search) -> None:
-    for name in ("max_offset_ps", "max_frequency", "span_s", "candidates", "false_lock"):
+    for name in ("max_offset_ps", "max_frequency", "span_s", "candidates", "false_lock", "max_jitter_ps"):
         if getattr(search, name) <= 0:
             msg = f"clock search: {name} is {getattr(search, name)}; expected more than 0"
             raise BadRequestError(msg)
@@ -148,10 +154,14 @@ def _closer(
     false_lock = _by_chance(peak, search, span_s)
     if false_lock > search.false_lock:
         return NoLock(false_lock, "")
+    if peak.width_ps > WIDEST_BIN * search.max_jitter_ps:
+        return _too_wide(false_lock, peak.width_ps, search)
     band = near_pairs(
         a, t_b, middle, lambda s: predict(s) + peak.coefficients @ np.stack([s**0, s, s * s]), 4.0 * peak.width_ps
     )
     fit = fit_peak(band, peak.width_ps / 3.0, peak.excess / max(band.s.size, 1), 2)
+    if fit.jitter_ps > search.max_jitter_ps:
+        return _too_wide(false_lock, fit.jitter_ps, search)
     c = fit.coefficients + np.array([candidate.offset_ps, candidate.frequency * PS_PER_S, 0.0])
     c += peak.coefficients * [1.0, 1.0, 2.0]
     units = np.array([1.0, 1.0 / PS_PER_S, 1.0 / PS_PER_S])
@@ -171,6 +181,13 @@ def _closer(
         false_lock,
         span_s,
     )
+
+
+def _too_wide(false_lock: float, width_ps: float, search: Search) -> NoLock:
+    text = (
+        f"both sides' light comes and goes alike, within {width_ps / 1e3:.3g} ns: these are no photon pairs, which lie "
+    )
+    return NoLock(false_lock, f"{text}within {search.max_jitter_ps / 1e3:.3g} ns of one another")
 
 
 def _by_chance(peak: Peak, search: Search, span_s: float) -> float:

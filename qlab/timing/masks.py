@@ -1,10 +1,13 @@
 """Limits of telecom clocks, to hold a measured MTIE or TDEV against.
 
-From the ITU-T recommendations, wander generation: G.8272 (11/2018), primary reference time clock A and B, tables 1 to 4;
-G.8262 (07/2010), synchronous Ethernet equipment clock, option 1 at constant temperature, tables 1 and 3; G.8273.2, telecom
-boundary clock, classes A and B, dynamic time error behind a low-pass filter of 0.1 Hz. The first two were compared with what
-others have published of the tables (the examples of allantools, the package timetools); those of G.8273.2 are from memory:
-check them before a contract depends on them.
+From the ITU-T recommendations, wander generation in locked mode: G.8272, primary reference time clock A and B; G.8262
+(07/2010), synchronous Ethernet equipment clock, option 1 at constant temperature, tables 1 and 3; G.8273.2 (06/2023),
+telecom boundary and slave clocks at constant temperature, tables 7-4 and 7-5, classes A and B (which have one limit) and C.
+The last are for what a low-pass filter of 0.1 Hz leaves: without it an MTIE is never smaller, and a TDEV not on average.
+
+The recommendations themselves were not read.  The figures are those of others who did: G.8272 and G.8273.2 class C from
+`requirements.py` of redhat-partner-solutions/vse-sync-test and the examples of allantools; G.8273.2 A to C from Calnex's
+one-page summary (second edition, with amendments of 2022); G.8262 from the package timetools.
 """
 
 from __future__ import annotations
@@ -52,6 +55,8 @@ MASKS: dict[str, Mask] = {
     "G.8262 TDEV": Mask("tdev", 0.1, ((25.0, 3.2, 0.0, 0.0), (100.0, 0.0, 0.64, 0.5), (1000.0, 6.4, 0.0, 0.0))),
     "G.8273.2 MTIE": Mask("mtie", 0.1, ((1000.0, 40.0, 0.0, 0.0),)),
     "G.8273.2 TDEV": Mask("tdev", 0.1, ((1000.0, 4.0, 0.0, 0.0),)),
+    "G.8273.2 C MTIE": Mask("mtie", 0.1, ((1000.0, 10.0, 0.0, 0.0),)),
+    "G.8273.2 C TDEV": Mask("tdev", 0.1, ((1000.0, 2.0, 0.0, 0.0),)),
 }
 
 

@@ -12,7 +12,10 @@ op         request                                                              
 `clear`    `instrument` (all without), `kind` (all without)                     armed wire faults
 `power`    `instrument`, `state` ("on", "off", "cycle"), `boot_s`               state of the mount
 `peek`     `instrument`                                                         front panel
+`now`                                                                           lab time in ps
 `step`     `seconds`                                                            lab time
+`meet`     `name`, `parties`, `until_ps`                                        lab time in ps, when it is that
+`part`     `name`                                                               lab time in ps
 `world`    what the lab's world understands                                     what it answers
 =========  ===================================================================  =================================
 """
@@ -29,11 +32,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from qlab.errors import QlabError, TwinError
 from qlab.twin.faults import WIRE_FAULTS, WireFault
+from qlab.twin.meeting import Meeting
 from qlab.twin.mount_tcp import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from qlab.clock import Clock
     from qlab.twin.host import TwinHost
     from qlab.twin.mount import Mount
 
@@ -70,13 +75,18 @@ class ControlServer:
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
         self._stepping = asyncio.Lock()
+        self._meeting = Meeting(host.clock)
+        self._met: dict[asyncio.Task[None] | None, set[str]] = {}
         self._ops: dict[str, Callable[[dict[str, object]], Awaitable[object]]] = {
             "list": self._list,
             "fault": self._fault,
             "clear": self._clear,
             "power": self._power,
             "peek": self._peek,
+            "now": self._now,
             "step": self._step,
+            "meet": self._meet,
+            "part": self._part,
             "world": self._ask_world,
         }
         host.on_close(self.close)
@@ -118,6 +128,8 @@ class ControlServer:
             writer.transport.abort()
             if task is not None:
                 self._clients.discard(task)
+            for name in self._met.pop(task, ()):  # who has hung up keeps nobody waiting
+                await self._meeting.part(name)
 
     async def _answer(self, line: bytes) -> dict[str, object]:
         try:
@@ -208,13 +220,41 @@ class ControlServer:
         with self._host.lock:
             return peek()
 
-    async def _step(self, request: dict[str, object]) -> object:
-        seconds = request.pop("seconds", None)
+    async def _now(self, request: dict[str, object]) -> object:
         _no_more(request)
+        return self._host.clock.now_ps()
+
+    async def _meet(self, request: dict[str, object]) -> object:
+        name, parties, until_ps = (request.pop(key, None) for key in ("name", "parties", "until_ps"))
+        _no_more(request)
+        self._stepped_clock()
+        if not isinstance(name, str) or not isinstance(parties, int) or not isinstance(until_ps, int) or parties < 1:
+            msg = f"expected a name, parties of at least 1 and until_ps, found {name!r}, {parties!r} and {until_ps!r}"
+            raise TwinError(msg)
+        self._met.setdefault(asyncio.current_task(), set()).add(name)
+        await self._meeting.wait(name, parties, until_ps)
+        return self._host.clock.now_ps()
+
+    async def _part(self, request: dict[str, object]) -> object:
+        name = request.pop("name", None)
+        _no_more(request)
+        if not isinstance(name, str):
+            msg = f"expected a name, found {name!r}"
+            raise TwinError(msg)
+        await self._meeting.part(name)
+        return self._host.clock.now_ps()
+
+    def _stepped_clock(self) -> Clock:
         clock = self._host.clock
         if clock.mode != "stepped":
             msg = f"the lab's time is {clock.mode} and runs by itself; only stepped time can be stepped"
             raise TwinError(msg)
+        return clock
+
+    async def _step(self, request: dict[str, object]) -> object:
+        seconds = request.pop("seconds", None)
+        _no_more(request)
+        clock = self._stepped_clock()
         if not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
             msg = f"expected seconds of at least 0, found {seconds!r}"
             raise TwinError(msg)

@@ -27,6 +27,7 @@ STANDARD_ERRORS = {
     -151: "Invalid string data",
     -161: "Invalid block data",
     -200: "Execution error",
+    -213: "Init ignored",
     -221: "Settings conflict",
     -222: "Data out of range",
     -223: "Too much data",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from qlab.clock import PS_PER_S
-from qlab.physics.knob import CELL_PS
+from qlab.physics.knob import CELL_PS, Following, Step
 from qlab.physics.nanowire import ZERO_UA, Nanowire
 
 if TYPE_CHECKING:
@@ -22,17 +22,20 @@ __all__ = ["NanowireChannel"]
 
 LOOK_PS = PS_PER_S
 """How often the temperature is compared with what the bias can stand."""
+COOLING_PS = 5 * PS_PER_S // 1000
+"""[V2] A latch clears after a few ms to 100 ms without bias: here, when the wire has cooled down."""
 ALWAYS_PS = 2**62
 
 
 @dataclass(slots=True)
 class _Bias:
-    """A bias current from a moment on; latched from another, if at all."""
+    """A bias current from a moment on; latched from another, if at all; the wire is warm from a latch until a third."""
 
     start_ps: int
     ua: float
     latched_ps: int | None
     looked_ps: int
+    warm_ps: int = 0
 
 
 class NanowireChannel:
@@ -59,7 +62,7 @@ class NanowireChannel:
     @property
     def bias_ua(self) -> float:
         """The bias current."""
-        return self._biases[-1].ua
+        return self._at(self._clock.now_ps()).ua
 
     @property
     def latched(self) -> bool:
@@ -74,10 +77,27 @@ class NanowireChannel:
         return self.bias_ua * self.wire.normal_kohm if normal else 0.0
 
     def set_bias(self, ua: float) -> None:
-        """Change the bias from now on; zero clears a latch."""
+        """Change the bias from now on, which ends a reset; zero clears a latch, if it lasts for long enough."""
         now = self._clock.now_ps()
-        latched = bool(self._biases) and self._latched(now) and abs(ua) > ZERO_UA
-        self._begin(now, ua, now if latched else None)
+        while self._biases and self._biases[-1].start_ps > now:
+            self._biases.pop()
+        latched = bool(self._biases) and self._latched(now)
+        warm_ps = self._biases[-1].warm_ps if self._biases else 0
+        if abs(ua) <= ZERO_UA:
+            self._begin(now, ua, None, now + COOLING_PS if latched else warm_ps)
+        else:
+            self._begin(now, ua, now if latched or now < warm_ps else None)
+
+    def reset(self, ua: float, zero_ps: int) -> None:
+        """Take the bias to zero for a while, and then to another by itself."""
+        self.set_bias(0.0)
+        if zero_ps == 0:
+            self.set_bias(ua)
+            return
+        now = self._clock.now_ps()
+        back_ps, warm = now + zero_ps, self._biases[-1].warm_ps > now + zero_ps
+        self._biases.append(_Bias(back_ps, ua, back_ps if warm and abs(ua) > ZERO_UA else None, back_ps - 1))
+        self._show(now)
 
     def latch(self) -> None:
         """Become normal, as by a burst of light; nothing happens without a bias."""
@@ -104,15 +124,29 @@ class NanowireChannel:
         """Whether nothing but a new bias can change anything."""
         return self._temperature.settings_before(ALWAYS_PS) == 0
 
-    def _begin(self, now: int, ua: float, latched_ps: int | None) -> None:
-        self._biases.append(_Bias(now, ua, latched_ps, now - 1))
-        constant = self.is_constant
+    def _begin(self, now: int, ua: float, latched_ps: int | None, warm_ps: int = 0) -> None:
+        self._biases.append(_Bias(now, ua, latched_ps, now - 1, warm_ps))
+        self._show(now)
+
+    def _show(self, now: int) -> None:
+        """Let the world see the bias of now, and of a moment to come where there is one."""
+        constant, last = self.is_constant, self._biases[-1]
+        later = last.start_ps > now
         for knob, profile in (
             (self._detector.efficiency, _Efficiency(self)),
             (self._detector.dark_rate_hz, _Darks(self)),
         ):
-            knob.set(profile.value(now) if constant else profile, now)
-        self._detector.jitter_scale.set(self.wire.jitter_scale_at(ua) if abs(ua) > ZERO_UA else 1.0, now)
+            if constant and later:
+                knob.set(Step(profile.value(now), last.start_ps, profile.value(last.start_ps)), now)
+            elif later:
+                knob.set(Following(_second, Step(0.0, last.start_ps, 1.0), profile), now)
+            else:
+                knob.set(profile.value(now) if constant else profile, now)
+        jitter = self._jitter_scale(last.ua)
+        self._detector.jitter_scale.set(Step(self._jitter_scale(0.0), last.start_ps, jitter) if later else jitter, now)
+
+    def _jitter_scale(self, ua: float) -> float:
+        return self.wire.jitter_scale_at(ua) if abs(ua) > ZERO_UA else 1.0
 
     def _at(self, t_ps: int) -> _Bias:
         return next((bias for bias in reversed(self._biases) if bias.start_ps <= t_ps), self._biases[0])
@@ -143,6 +177,12 @@ class NanowireChannel:
     def _blind(self, bias: _Bias, t_ps: int) -> bool:
         cold = self.wire.switching_at(self._temperature.value(t_ps)) > 0.0
         return abs(bias.ua) <= ZERO_UA or not cold or self._latched(t_ps)
+
+
+def _second(first: float, second: float) -> float:
+    """Return the second: the first only says when to look."""
+    del first
+    return second
 
 
 @dataclass(frozen=True, slots=True)

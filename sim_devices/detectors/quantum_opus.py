@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from qlab.clock import PS_PER_S
+
 if TYPE_CHECKING:
     from qlab.clock import Clock
     from sim_devices.detectors.nanowire_channel import NanowireChannel
@@ -15,7 +17,7 @@ __all__ = ["QuantumOpusModule"]
 FULL_SCALE_UA, FULL_SCALE_V = 25.0, 2.5  # [V1] of the amplifier's 16-bit DAC
 HIGH_GAIN_V, LOW_GAIN_V = 1.1, 5.0  # [V1] full scale of its ADC
 AUTO_BIAS = 0.95  # [V1] of the latching current
-
+RESET_UNIT_PS = PS_PER_S // 100  # [V1] `+D`: 10 ms
 
 QUANTUM_OPUS = re.compile(rb"\+([A-H])(\d{0,6})([?;])")  # [V1]
 
@@ -57,9 +59,11 @@ class QuantumOpusModule:
         """Hear bytes at another baud rate or parity: nothing that it knows."""
 
     def fault(self, name: str, *, active: bool) -> bool:
-        """Know no fault."""
-        del name, active
-        return False
+        """Know no fault but a latch, which it ends by itself where it is told to."""
+        if name == "latch" and active:
+            self.channel.latch()
+            self._heal()
+        return name == "latch"
 
     def _carry_out(self, letter: str, digits: str, *, asks: bool) -> str | None:
         number = int(digits) if digits else None
@@ -104,6 +108,5 @@ class QuantumOpusModule:
             self._reset()
 
     def _reset(self) -> None:
-        """Take the bias to zero and back; the world sees it as one moment [INF], whatever its length."""
-        self.channel.set_bias(0.0)
-        self.channel.set_bias(self._code / 0xFFFF * FULL_SCALE_UA)
+        """Take the bias to zero for as long as a reset event lasts, and back."""
+        self.channel.reset(self._code / 0xFFFF * FULL_SCALE_UA, self._length * RESET_UNIT_PS)

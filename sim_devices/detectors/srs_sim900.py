@@ -70,10 +70,6 @@ class SIM900Twin:
     def device_fault(self, name: str, *, active: bool = True, slot: int = 1) -> None:
         """Latch the nanowire on a slot (nothing but zero bias ends that), or a fault that its module knows."""
         module = self.modules.get(slot)
-        if module is not None and name == "latch":
-            if active:
-                module.channel.latch()
-            return
         if module is None or not module.fault(name, active=active):
             what = f"unknown device fault {name!r} of slot {slot}"
             msg = f"{self._name}: {what}; expected latch, or overload, trip or battery of a slot with a SIM928"

@@ -74,7 +74,11 @@ class Sim928Module(Sim928Status):
         self.device_clear()
 
     def fault(self, name: str, *, active: bool) -> bool:
-        """Draw too much current, drive the output from outside (which trips it), or break a battery."""
+        """Latch the wire, draw too much current, drive the output from outside (which trips it), or break a battery."""
+        if name == "latch":
+            if active:
+                self.channel.latch()
+            return True
         if name not in FAULTS:
             return False
         self.set_condition(FAULTS[name], active=active)

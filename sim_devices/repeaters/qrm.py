@@ -11,6 +11,7 @@ from sim_devices.repeaters.qrm_events import EventType
 from sim_devices.repeaters.qrm_module import Module
 from sim_devices.repeaters.qrm_parameters import Parameters
 from sim_devices.repeaters.qrm_programme import Programme
+from sim_devices.repeaters.qrm_slots import device_error
 from sim_devices.repeaters.qrm_time_table import TimeTable
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ FAULTS = {"clock_lost": 1, "too_warm": 2, "laser_unlocked": 0, "phase_lost": 0}
 ATTEMPTING, STORED, SWAPPING, RUNNING, EVENTS, LOCKED = 1 << 4, 1 << 8, 1 << 9, 1 << 10, 1 << 11, 1 << 12
 TIME, TEMPERATURE, LASER, PHASE, POOR, DISCARDED, OVERFLOW, NO_PEER = (1 << bit for bit in (2, 4, 5, 6, 9, 10, 11, 12))
 TOO_WARM_K = 20.0
+ILLEGAL_WORD, BAD_WORD = -224, -141
+"""[design] A word that is none of those that a command knows is bad character data here."""
 
 
 class QRMTwin(TimeTable):
@@ -43,6 +46,7 @@ class QRMTwin(TimeTable):
         self.programme = Programme(self.module)
         self._faults: set[str] = set()
         self._look_again: Callable[[], None] | None = None
+        self._overflow_told = False
         self._stored: dict[int, list[tuple[object, ...]]] = {}
         self.reference = bench.oscillator(name)
         self.tick_hz, self.internal_clock_error = parameters.tick_hz, parameters.internal_clock_error
@@ -67,7 +71,14 @@ class QRMTwin(TimeTable):
 
     def _scpi_call(self, header: str, tokens: list[str], arguments: list[str]) -> Reply:
         self.module.now_ps()  # what was over before is done before
-        return super()._scpi_call(header, tokens, arguments)
+        if self._overflow_told is not self.module.events.overflowed:
+            self._overflow_told = self.module.events.overflowed
+            if self._overflow_told:
+                self.fail(device_error(106))
+        try:
+            return super()._scpi_call(header, tokens, arguments)
+        except ScpiError as error:
+            raise (ScpiError(BAD_WORD) if error.code == ILLEGAL_WORD else error) from error
 
     def attach_alarm(self, look_again: Callable[[], None]) -> None:
         """Learn whom to tell that another module began to try, or that somebody spoke through another port."""

@@ -8,12 +8,14 @@ from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
 
-__all__ = ["FAILED", "Event", "EventFifo", "EventType"]
+__all__ = ["FAILED", "TEMPERATURE_FAULT", "Event", "EventFifo", "EventType"]
 
 DEPTH = 4096
 MOST_AT_ONCE = 3000
 FAILED = 255
 CLOCK_UNLOCKED, TEMPERATURE_FAULT, TRUNCATED, AFTER_OVERFLOW = 1, 2, 4, 8
+MOST_ATTEMPTS = 0xFFFFFFFF
+"""What the record has room for."""
 CRC_START = 0xFFFF
 """[design] CRC-16/CCITT with this start value."""
 _BODY = struct.Struct("<IBBBBQIfIH")
@@ -52,9 +54,8 @@ class Event:
     def pack(self, sequence: int, flags: int) -> bytes:
         """Return the record."""
         head = (sequence & 0xFFFFFFFF, self.kind, self.outcome & 0xFF, self.qubit, self.link)
-        body = _BODY.pack(
-            *head, self.t_ps, min(self.attempts, 0xFFFFFFFF), self.fidelity, self.pair_id, self.flags | flags
-        )
+        flags |= self.flags | (TRUNCATED if self.attempts > MOST_ATTEMPTS else 0)
+        body = _BODY.pack(*head, self.t_ps, min(self.attempts, MOST_ATTEMPTS), self.fidelity, self.pair_id, flags)
         return body + struct.pack("<H", binascii.crc_hqx(body, CRC_START))
 
 

@@ -77,7 +77,9 @@ class Programme:
 
     def run(self) -> None:
         """Begin at the first instruction, on the next tick."""
-        if not self._code or self.running:
+        if self.running:
+            raise ScpiError(-213)
+        if not self._code:
             raise ScpiError(-221)
         self.running, self.counter = True, 0
         self._generation += 1

@@ -8,7 +8,7 @@ from qlab.clock import PS_PER_S
 from qlab.physics.register import CNOT, CZ, rotation
 from qlab.twin.scpi import ScpiError
 from sim_devices.repeaters.qrm_agenda import Agenda
-from sim_devices.repeaters.qrm_events import Event, EventFifo, EventType
+from sim_devices.repeaters.qrm_events import TEMPERATURE_FAULT, Event, EventFifo, EventType
 from sim_devices.repeaters.qrm_slots import Pair, Slot, device_error
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Qubits(Agenda):
     def state(self, n: int) -> str:
         """Return a qubit's state word."""
         slot = self.slot(n)
-        return "BUSY" if slot.busy else slot.state
+        return "BUSY" if slot.busy else "FAUL" if self.flags & TEMPERATURE_FAULT else slot.state
 
     def pair(self, n: int) -> Pair:
         """Return the pair on a qubit; 103 or 105 where there is none."""
@@ -78,7 +78,7 @@ class Qubits(Agenda):
                 raise device_error(102)
             if initialised and self.slots[n].state == "UNIN":
                 raise device_error(105 if self.slots[n].expired else 101)
-        if self.flags & 2:
+        if self.flags & TEMPERATURE_FAULT:
             raise device_error(108)
         for n in qubits:
             self.slots[n].busy = True

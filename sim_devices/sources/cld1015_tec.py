@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qlab.clock import PS_PER_S
-from qlab.physics.knob import Knob, Relaxation
+from qlab.physics.knob import Relaxation
 from qlab.twin.scpi import ScpiTwin, command, parameter, query
 from qlab.twin.scpi_values import parse_limited
 
@@ -48,7 +48,8 @@ class TecTwin(ScpiTwin):
         self._bench = bench
         self._name = name
         self._tau_s = tau_s
-        self._temperature = Knob(bench.ambient_c(name))
+        room_c = bench.ambient_c(name)
+        self.course = Relaxation(0, room_c, room_c, 1)
         self._tec_on = False
         self.window = Window()
 
@@ -63,15 +64,16 @@ class TecTwin(ScpiTwin):
 
     def actual_c(self) -> float:
         """Return the laser's temperature."""
-        return self._temperature.value(self.clock.now_ps())
+        return self.course.value(self.clock.now_ps())
 
     def switch_tec(self, *, on: bool) -> None:
         """Head for the set point, or for the room."""
         self._tec_on = on
         now = self.clock.now_ps()
         target = self.window.set_point_c if on else self._bench.ambient_c(self._name)
-        tau = round(self._tau_s * PS_PER_S)
-        self._temperature.set(Relaxation(now, self._temperature.value(now), target, tau), now)
+        tau = round(self._tau_s * PS_PER_S) if target != self.actual_c() else 1
+        self.course = Relaxation(now, self.actual_c(), target, tau)
+        self._light_changed()
 
     @query("OUTPut2[:STATe]?")
     def _tec_query(self) -> bool:
@@ -104,6 +106,10 @@ class TecTwin(ScpiTwin):
     @query("SENSe2:TEMPerature:DATA?", "MEASure[:SCALar]:TEMPerature?")
     def _measure_temperature(self) -> float:
         return self._shown(self.actual_c())
+
+    def _light_changed(self) -> None:
+        """Let the light follow the temperature."""
+        raise NotImplementedError
 
     def _shown(self, celsius: float) -> float:
         factor, offset = SCALES[str(self.unit)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field
 
 from qlab.clock import PS_PER_S
-from qlab.physics.knob import Knob, Ramp, Relaxation
+from qlab.physics.knob import Following, Knob, Ramp, Relaxation
 from qlab.physics.source import LaserDiode
 from sim_devices.sources.decop import as_number
 
@@ -43,7 +43,9 @@ class Parameters(BaseModel):
     wavelength_nm: float = Field(780.241, gt=0, description="the D2 line of rubidium, Steck (2001)")
     shortest_nm: float = Field(765.0, gt=0, description="[INF] of the head")
     longest_nm: float = Field(781.0, gt=0, description="[INF] of the head")
-    threshold_ma: float = Field(40.0, ge=0, description="[INF] typical of a near-infrared diode")
+    threshold_ma: float = Field(40.0, ge=0, description="[INF] typical of a near-infrared diode, at 22 degC")
+    t0_k: float = Field(120.0, gt=0, description="[INF] the threshold grows by e in so many kelvin; AlGaAs: 120 to 160")
+    t1_k: float = Field(500.0, gt=0, description="[INF] the slope falls by e in so many kelvin: a few times t0_k")
     slope_w_per_a: float = Field(0.8, gt=0, description="[INF] typical of a near-infrared diode")
     rollover_per_a: float = Field(0.0, ge=0, description="thermal roll-off of the slope")
     clip_limit_ma: float = Field(250.0, gt=0, description="[INF]")
@@ -66,6 +68,8 @@ class LaserHead:
             parameters.threshold_ma * 1e-3,
             parameters.slope_w_per_a,
             reference_c=22.0,
+            t0_k=parameters.t0_k,
+            t1_k=parameters.t1_k,
             rollover_per_a=parameters.rollover_per_a,
         )
         self._temperature = Knob(bench.ambient_c(name))
@@ -156,8 +160,10 @@ class LaserHead:
 
     def drive(self) -> None:
         """Make the light that the current means."""
-        watts = self._diode.power_w(self.current_ma * 1e-3, self.temperature_c)
-        self._power.set(watts, self._clock.now_ps())
+        now, current_a = self._clock.now_ps(), self.current_ma * 1e-3
+        current = Ramp(now, current_a, now, current_a)
+        heat = self._approach(self.temperature_c, self._target_c)
+        self._power.set(Following(self._diode.power_w, current, heat) if self.emission else 0.0, now)
         self.tune()
 
     def regulate(self) -> None:
@@ -169,7 +175,7 @@ class LaserHead:
         seconds = abs(there - here) / self.number("tc:temp-roc-limit") if limited else 0.0
         self._heat_ps, self._target_c = now + round(seconds * PS_PER_S), there
         self._temperature.set(self._approach(here, there), now)
-        self.tune()
+        self.drive()
 
     def turn_motor(self) -> None:
         """Head for the set wavelength."""
@@ -219,4 +225,4 @@ class LaserHead:
         now = self._clock.now_ps()
         if now < self._heat_ps:
             return Ramp(now, here, self._heat_ps, there)
-        return Relaxation(now, here, there, round(self._parameters.tec_tau_s * PS_PER_S))
+        return Relaxation(now, here, there, round(self._parameters.tec_tau_s * PS_PER_S) if here != there else 1)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from qlab.twin.scpi import ScpiError, boolean, command, number, query
+from qlab.twin.scpi import boolean, command, number, query
+from sim_devices.sources.diode import DiodeTemperature
 from sim_devices.sources.ldc501_tec import Ldc501Tec
 
 if TYPE_CHECKING:
@@ -19,10 +20,8 @@ __all__ = ["LaserReadings", "Parameters"]
 SERIES_OHM, DIODE_V = 8.0, 3.2  # a violet diode, typical data-sheet values
 
 
-class Parameters(BaseModel):
+class Parameters(DiodeTemperature):
     """The `twin:` section: properties of the diode."""
-
-    model_config = ConfigDict(extra="forbid")
 
     model: Literal["LDC500", "LDC501", "LDC502"] = "LDC501"
     serial: str = "098023"
@@ -70,11 +69,6 @@ class LaserReadings(Ldc501Tec):
     @command("CALP", number(1e-3, 5000.0))
     def _calibrate(self, milliwatt: float) -> None:
         self.responsivity = self._photocurrent() / milliwatt
-
-    @command("SCAN")
-    def _scan(self, *values: str) -> None:
-        if len(values) != 3:
-            raise ScpiError(-109)
 
     @query("LDCR?")
     def _laser_condition(self) -> int:

@@ -75,25 +75,36 @@ class LaserSettings(LaserReadings):
         return self._parameters.responsivity_ua_per_mw
 
     def _actual_ma(self) -> float:
-        if not self._on:
-            return 0.0
-        return float(self.set_ma) if self.mode == "CC" else self._ma_for_light()
+        return self._current_a(self._wanted(), self.actual_c()) * 1e3 if self._on else 0.0
 
-    def _ma_for_light(self) -> float:
-        """Return the current at which the diode is as bright as constant power wants it."""
+    def _wanted(self) -> float:
+        """Return what is regulated to: A with constant current, W of light with constant power."""
+        return float(self.set_ma) * 1e-3 if self.mode == "CC" else self._asked_w()
+
+    def _asked_w(self) -> float:
+        """Return the light that constant power regulates to."""
         asked = float(self.set_mw) * float(self.responsivity) if self.in_mw else float(self.set_ua)
-        wanted_w = min(asked, self._most_ua()) / self._monitor_ua_per_mw() * 1e-3
-        low, high = 0.0, float(self.limit_ma)
+        return min(asked, self._most_ua()) / self._monitor_ua_per_mw() * 1e-3
+
+    def _current_a(self, wanted: float, celsius: float) -> float:
+        """Return the current in A with which the diode does what is wanted, at most its limit."""
+        if self.mode == "CC":
+            return wanted
+        return self._current_for(wanted, celsius, float(self.limit_ma) * 1e-3)
+
+    def _current_for(self, watts: float, celsius: float, most_a: float) -> float:
+        """Return the current at which the diode is as bright as it should be."""
+        low, high = 0.0, most_a
         for _ in range(HALVINGS):
             middle = 0.5 * (low + high)
-            bright = self._diode.power_w(middle * 1e-3, self.actual_c()) >= wanted_w
+            bright = self._diode.power_w(middle, celsius) >= watts
             low, high = (low, middle) if bright else (middle, high)
         return high
 
     def _mode_changed(self) -> None:
         """Take the other set point from what is measured, so that the light does not jump [V2]."""
         if self._on and self.mode == "CC":
-            self.set_ma = self._ma_for_light()
+            self.set_ma = self._current_for(self._asked_w(), self.actual_c(), float(self.limit_ma) * 1e-3) * 1e3
         elif self._on:
             shown = self._photocurrent()
             if shown > self._most_ua():

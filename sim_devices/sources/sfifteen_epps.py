@@ -6,13 +6,14 @@ import math
 import re
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
-from qlab.physics.knob import Knob, Profile, Ramp, Relaxation
+from qlab.physics.knob import Following, Profile, Ramp, Relaxation
 from qlab.physics.source import LaserDiode
 from qlab.twin.lines import LineError, LineTwin, line
+from sim_devices.sources.diode import DiodeTemperature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,10 +49,8 @@ DEFAULTS |= {f"{part}CONST{term}": 0.1 for part in "HP" for term in "PID"}
 WHOLE = ("POWER", "HLOOP", "PLOOP")
 
 
-class Parameters(BaseModel):
+class Parameters(DiodeTemperature):
     """The `twin:` section: the source."""
-
-    model_config = ConfigDict(extra="forbid")
 
     serial: str = "EPPS-0007"
     threshold_ma: float = Field(30.0, ge=0, description="[INF] a violet diode, typical data-sheet value")
@@ -79,13 +78,18 @@ class EPPSTwin(LineTwin):
         self._diode = LaserDiode(
             p.threshold_ma * 1e-3,
             p.slope_w_per_a,
+            t0_k=p.t0_k,
+            t1_k=p.t1_k,
             rollover_per_a=p.rollover_per_a,
             mode_spacing_nm=p.mode_spacing_nm,
+            gain_nm_per_k=p.gain_nm_per_k,
+            mode_nm_per_k=p.mode_nm_per_k,
         )
         self._power = bench.knob(name, "power_w")
         self._wavelength = bench.knob(name, "wavelength_nm", self._diode.wavelength_nm)
         self._crystal = bench.oven_temperature(name)
-        self._laser = Knob(bench.ambient_c(name))
+        room_c = bench.ambient_c(name)
+        self._laser = Relaxation(0, room_c, room_c, 1)
         self._saved = dict(DEFAULTS)
         self._set = dict(DEFAULTS)
         self._on = self._runs_away = False
@@ -215,7 +219,11 @@ class EPPSTwin(LineTwin):
         self._crystal.set(way, now)
         laser = s["PSETTEMP"] if s["PLOOP"] else room + PELTIER_K_PER_V * s["PVOLT"]
         laser = room + RUNAWAY_K if self._runs_away else laser if powered else room
-        self._laser.set(Relaxation(now, self._laser_c(), laser, round(p.peltier_tau_s * PS_PER_S)), now)
-        self._power.set(self._diode.power_w(s["LCURRENT"] * 1e-3) if self._shines else 0.0, now)
-        if self._shines:
-            self._wavelength.set(self._diode.wavelength_at(s["LCURRENT"] * 1e-3, laser), now)
+        tau = round(p.peltier_tau_s * PS_PER_S) if laser != self._laser_c() else 1
+        self._laser = Relaxation(now, self._laser_c(), laser, tau)
+        if not self._shines:
+            self._power.set(0.0, now)
+            return
+        current = Ramp(now, s["LCURRENT"] * 1e-3, now, s["LCURRENT"] * 1e-3)
+        self._power.set(Following(self._diode.power_w, current, self._laser), now)
+        self._wavelength.set(Following(self._diode.wavelength_at, current, self._laser), now)

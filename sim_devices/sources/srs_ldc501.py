@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
-from qlab.physics.knob import Relaxation
 from qlab.physics.source import LaserDiode
 from qlab.twin.scpi import ScpiError, boolean, choice, command, integer, query
 from qlab.twin.scpi_status import StatusGroup
 from sim_devices.sources.ldc501_readings import Parameters
-from sim_devices.sources.ldc501_settings import I_LIMIT, P_LIMIT, RANGES_MA, LaserSettings
+from sim_devices.sources.ldc501_scan import REFUSED, ScanningLaser
+from sim_devices.sources.ldc501_settings import I_LIMIT, P_LIMIT, RANGES_MA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,11 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LDC501Twin"]
 
-SETTLING_PS = {"CC": PS_PER_S // 400, "CP": PS_PER_S // 200}
-"""[V2] 2.5 ms with constant current, 5 ms with constant power."""
-REFUSED = 6  # [INF] LEXE? of a laser that may not be switched on
-LD_ON, CONSTANT_P, WIDE, STABLE, INTERLOCK, HIGH_RANGE = 1 << 0, 1 << 1, 1 << 2, 1 << 4, 1 << 8, 1 << 9
-V_TRIP, OPEN_CIRCUIT, TEC_OFF, T_MAX, T_MIN, T_SENSOR = (1 << bit for bit in range(10, 16))
+LD_ON, CONSTANT_P, WIDE, SCANNING, STABLE, INTERLOCK, HIGH_RANGE = (1 << bit for bit in (0, 1, 2, 3, 4, 8, 9))
+OPEN_CIRCUIT, TEC_OFF, T_MAX, T_MIN, T_SENSOR = (1 << bit for bit in range(11, 16))
 BUFFER = 64  # [V2] bytes of a message
 TERMINATORS = (b"", b"\r", b"\n", b"\r\n", b"\n\r")  # [V2] of `TERM`, by number
 TERMINATOR_WORDS = ("NONE", "CR", "LF", "CRLF", "LFCR")
@@ -32,7 +28,7 @@ DEFAULT_END = b"\n"  # [INF] on TCP
 FAULTS = ("interlock", "sensor_unplugged", "open_circuit", "tec_open", "thermal_runaway")
 
 
-class LDC501Twin(LaserSettings):
+class LDC501Twin(ScanningLaser):
     """The controller: laser driver and trips."""
 
     wire: ClassVar[Literal["tcp", "serial", "zmq"]] = "tcp"
@@ -43,13 +39,17 @@ class LDC501Twin(LaserSettings):
         self._diode = LaserDiode(
             p.threshold_ma * 1e-3,
             p.slope_w_per_a,
+            t0_k=p.t0_k,
+            t1_k=p.t1_k,
             rollover_per_a=p.rollover_per_a,
             wavelength_nm=p.wavelength_nm,
             mode_spacing_nm=p.mode_spacing_nm,
+            gain_nm_per_k=p.gain_nm_per_k,
+            mode_nm_per_k=p.mode_nm_per_k,
         )
         self._power = bench.knob(name, "power_w")
         self._wavelength = bench.knob(name, "wavelength_nm", p.wavelength_nm)
-        self._on = self.words = False
+        self.words = False
         self._range, self._end = "HIGH", DEFAULT_END
         self.limit_ma = min(self.limit_ma, self._most_ma())
         self._faults: set[str] = set()
@@ -74,6 +74,7 @@ class LDC501Twin(LaserSettings):
         if len(message) > BUFFER:
             self.fail(ScpiError(-363))
             return
+        self.follow_scan()
         self._watch_temperature()
         yield from super().answer(message)
 
@@ -121,6 +122,7 @@ class LDC501Twin(LaserSettings):
         bits |= INTERLOCK if "interlock" in self._faults else 0
         bits |= HIGH_RANGE if self._range == "HIGH" else 0
         bits |= WIDE if self.bandwidth == "HIGH" else 0
+        bits |= SCANNING if self.scanning else 0
         bits |= self.limits_reached() if self._on else 0
         for group, condition, rising, falling in (
             (self.laser_status, bits, self.positive, self.negative),
@@ -178,17 +180,6 @@ class LDC501Twin(LaserSettings):
         self._on = on
         self._light_changed()
         self.refresh_status()
-
-    def _light_changed(self) -> None:
-        now, current_a = self.clock.now_ps(), self._actual_ma() * 1e-3
-        if self._on and self._voltage() > self.limit_v:
-            self._trip(V_TRIP)
-            return
-        watts = self._diode.power_w(current_a, self.actual_c()) if self._on else 0.0
-        settling = Relaxation(now, self._power.value(now), watts, SETTLING_PS[str(self.mode)])
-        self._power.set(settling if self._on else 0.0, now)
-        if self._on:
-            self._wavelength.set(self._diode.wavelength_at(current_a, self.actual_c()), now)
 
     def _watch_temperature(self) -> None:
         """Trip, where a limit that is armed has been reached, or the temperature has left its window."""

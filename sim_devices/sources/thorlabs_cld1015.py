@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from qlab.errors import TwinError
-from qlab.physics.knob import Ramp
+from qlab.physics.knob import Following, Ramp
 from qlab.physics.source import LaserDiode
 from qlab.twin.scpi import ScpiError, boolean, command, integer, parameter, query
 from sim_devices.sources.cld1015_tec import TecTwin, Window
+from sim_devices.sources.diode import DiodeTemperature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,16 +42,15 @@ TEC_FAULTS = ("sensor_failure", "tec_compliance", "connection")
 MEMORIES = 10  # [INF] of *SAV and *RCL
 
 
-class Parameters(BaseModel):
+class Parameters(DiodeTemperature):
     """The `twin:` section: properties of the diode and the mount."""
-
-    model_config = ConfigDict(extra="forbid")
 
     serial: str = "M00123456"
     firmware: str = "1.7.0"
     threshold_a: float = Field(0.03, ge=0, description="[INF] a violet diode, typical data-sheet value")
     slope_w_per_a: float = Field(0.6, gt=0, description="[INF] a violet diode, typical data-sheet value")
     rollover_per_a: float = Field(0.0, ge=0, description="thermal roll-off of the slope")
+    wavelength_nm: float = Field(405.0, gt=0, description="at 25 degC and threshold; pump of a crystal for 810 nm")
     mode_spacing_nm: float = Field(0.03, gt=0, description="[INF] by which the laser hops")
     maximum_a: float = Field(1.5, gt=0, description="[V2] CLD1015: 1.5 A")
     tec_tau_s: float = Field(3.0, gt=0, description="[INF] TEC settles in seconds to tens of seconds")
@@ -77,8 +78,13 @@ class CLD1015Twin(TecTwin):
         self._diode = LaserDiode(
             parameters.threshold_a,
             parameters.slope_w_per_a,
+            t0_k=parameters.t0_k,
+            t1_k=parameters.t1_k,
             rollover_per_a=parameters.rollover_per_a,
+            wavelength_nm=parameters.wavelength_nm,
             mode_spacing_nm=parameters.mode_spacing_nm,
+            gain_nm_per_k=parameters.gain_nm_per_k,
+            mode_nm_per_k=parameters.mode_nm_per_k,
         )
         self._power = bench.pump_power(name)
         self._wavelength = bench.knob(name, "wavelength_nm", self._diode.wavelength_nm)
@@ -216,19 +222,19 @@ class CLD1015Twin(TecTwin):
         now = self.clock.now_ps()
         if on and changed:
             self._full_ps = now + SOFT_START_PS
-            self._power.set(Ramp(now, 0.0, self._full_ps, self._watts()), now)
-            self._hop(now)
+            self._light_changed()
         elif changed:
             self._power.set(0.0, now)
 
     def _light_changed(self) -> None:
+        """Let the light follow the current and the diode's temperature, which is on its way; softly at the start."""
         if not self._laser_on:
             return
         now = self.clock.now_ps()
-        starting = now < self._full_ps
-        light = Ramp(now, self._power.value(now), self._full_ps, self._watts()) if starting else self._watts()
-        self._power.set(light, now)
-        self._hop(now)
+        light = partial(self._watts, float(self.current_a), self._power.value(now))
+        self._power.set(Following(light, Ramp(now, 0.0, max(self._full_ps, now), 1.0), self.course), now)
+        colour = partial(self._colour, float(self.current_a))
+        self._wavelength.set(Following(colour, Ramp(now, 0.0, now, 1.0), self.course), now)
 
     def _limit_changed(self) -> None:
         if self.current_a > self.limit_a:
@@ -237,9 +243,10 @@ class CLD1015Twin(TecTwin):
             self.refresh_status()
             self._light_changed()
 
-    def _hop(self, now_ps: int) -> None:
-        """Let the light have the wavelength of the mode that current and temperature choose."""
-        self._wavelength.set(self._diode.wavelength_at(float(self.current_a), self.actual_c()), now_ps)
+    def _watts(self, current_a: float, before_w: float, started: float, celsius: float) -> float:
+        """Return the light of a current, so much of the way from what it was before."""
+        return before_w + (self._diode.power_w(current_a, celsius) - before_w) * started
 
-    def _watts(self) -> float:
-        return self._diode.power_w(float(self.current_a), 25.0)
+    def _colour(self, current_a: float, _: float, celsius: float) -> float:
+        """Return the wavelength of the mode that current and temperature choose."""
+        return self._diode.wavelength_at(current_a, celsius)

@@ -69,7 +69,7 @@ class Discipline:
         self._ageing_per_s = ageing_1e12_per_day * 1e-12 / 86400.0
         self._frequency = bench.knob(name, "frequency")
         self._phase = bench.knob(name, "phase_ps")
-        self._drifted_s = 0.0
+        self._drifted_s = self._delay_s = 0.0
         self.antenna, self.absent, self.unlocked = True, "NGPS", False
         self._manual = False
         self._began_ps = bench.clock.now_ps() - (round(self._until_lock_s() * PS_PER_S) if locked else 0)
@@ -150,11 +150,18 @@ class Discipline:
         until_ps = self.now_ps if self._lost_ps is None else self._lost_ps
         return EFC_CENTRE_V - self._ageing_per_s * until_ps / PS_PER_S / EFC_PER_V
 
+    def delay_output(self, seconds: float) -> None:
+        """Let the 1 pps come later at once: whoever reads the time from it is behind by that."""
+        now = self.now_ps
+        here_ps = self._phase.value(now) + (self._delay_s - seconds) * PS_PER_S
+        self._delay_s = seconds
+        self._turn(now, here_ps)
+
     def interval_s(self) -> float:
         """Return GPS minus internal 1 pps: noise while locked, the drift of the oscillator without satellites."""
         second = self.now_ps // PS_PER_S
         noise_s = self._noise_s * float(self._bench.rng(self._name, second).standard_normal())
-        turned_s = self._phase.value(self.now_ps) / PS_PER_S
+        turned_s = self._phase.value(self.now_ps) / PS_PER_S + self._delay_s
         return noise_s - (self._drifted_s + self._held_over_s() + turned_s)
 
     def _held_over_s(self) -> float:
@@ -182,8 +189,12 @@ class Discipline:
         now = self.now_ps
         self._drifted_s += self._held_over_s()
         self._frequency.set(0.0, now)
-        tau_ps = round(PULLED_S * PS_PER_S)
-        self._phase.set(Relaxation(now, self._phase.value(now), -self._drifted_s * PS_PER_S, tau_ps), now)
+        self._turn(now, self._phase.value(now))
+
+    def _turn(self, now: int, here_ps: float) -> None:
+        """Pull the phase from here to where it belongs."""
+        there_ps = -(self._drifted_s + self._delay_s) * PS_PER_S
+        self._phase.set(Relaxation(now, here_ps, there_ps, round(PULLED_S * PS_PER_S)), now)
 
     def _until_lock_s(self) -> float:
         return sum(seconds for _, seconds in self._stages.names())

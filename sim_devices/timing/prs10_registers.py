@@ -24,7 +24,11 @@ RANGES = {
     "PS": (0, 255),
     "VB": (0, 1),
 }
-"""[V1] What can be set, and its range where the sheet has one, else [INF]."""
+"""[V1] What can be set, and its range where the sheet has one, else [INF].
+
+`SF`, `LO`, `PL` and `PT` do something in the world; the others are kept and told.  Replies stay terse after `VB1`, as the
+sheet does not word verbose ones.
+"""
 DEFAULTS = {
     "LO": 1,
     "PT": 8,

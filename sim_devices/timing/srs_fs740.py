@@ -1,4 +1,8 @@
-"""Twin of the SRS FS740 GPS time and frequency system.  Written from protocol sheet 19."""
+"""Twin of the SRS FS740 GPS time and frequency system.  Written from protocol sheet 19.
+
+Kept and told without effect: bandwidth, hold-over mode and limit of the loop, limit and duration of the alarm, and what
+configures the receiver.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +87,7 @@ class FS740Twin(CounterCommands, ReceiverCommands):
     alarm_enable = parameter("SYSTem:ALARm:ENABle", 0, limits=(0, 0xFFFF))
     alarm_limit_s = parameter("SYSTem:ALARm:TINTerval", 1e-7, limits=(5e-8, 1.0))
     alarm_holdover_s = parameter("SYSTem:ALARm[:HOLDover]:DURation", 0, limits=(0, 2**31 - 1))
-    output_delay_s = parameter("SOURce3:PHASe:SYNC:TDELay", 0.0, limits=(-0.5, 0.5))
+    output_delay_s = parameter("SOURce3:PHASe:SYNC:TDELay", 0.0, limits=(-0.5, 0.5), changed="_delay_changed")
 
     def __init__(self, name: str, bench: Bench, parameters: Parameters) -> None:
         super().__init__(bench.clock)
@@ -141,6 +145,14 @@ class FS740Twin(CounterCommands, ReceiverCommands):
         """Carry out one message."""
         self.gps.note()
         yield from super().answer(message)
+
+    def on_reset(self) -> None:
+        """Discipline it again, and delay no pulse."""
+        self._lock_changed()
+        self._delay_changed()
+
+    def _delay_changed(self) -> None:
+        self.gps.delay_output(float(self.output_delay_s))
 
     def _lock_changed(self) -> None:
         self.gps.switch_lock(on=bool(self.lock_on))

@@ -1,7 +1,7 @@
 """Twin of the SRS PRS10 rubidium oscillator (FS725 on the bench).  Written from protocol sheet 20.
 
 The world sees its fractional frequency error as a knob: that of its crystal while it warms up, then what the rubidium leaves,
-with the offset that is set; slaved to a 1 pps it goes to the reference's.
+with the offset that is set; slaved to a 1 pps it goes to the reference's, and stays where it was when that is lost.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from qlab.clock import PS_PER_S
 from qlab.errors import TwinError
-from qlab.physics.knob import Relaxation, Step
+from qlab.physics.knob import Step
 from qlab.twin.conversation import Dialogue
 from qlab.twin.framing import LineFramer
+from sim_devices.timing.prs10_loop import PulseLock, damping, natural_s
 from sim_devices.timing.prs10_registers import DEFAULTS, MONITORS, RANGES, SYNTHESISER
 from sim_devices.timing.prs10_status import BAD_PARAMETER, BAD_SYNTAX, COLD, CONDITIONS, FAULTS, LOST_LOCK, WAS_RESET
 
@@ -61,7 +62,7 @@ class PRS10Twin:
         now = self._clock.now_ps()
         self._locks_ps = now if parameters.begins_warm else now + self._warm_up_ps()
         self._latched = [0, 0, 0, 0, 0, WAS_RESET]
-        self._slaved_ps: int | None = None
+        self._loop: PulseLock | None = None
         self._tagged_ps = 0
         self._set = dict(DEFAULTS)
         self._synthesiser = SYNTHESISER
@@ -80,7 +81,7 @@ class PRS10Twin:
     def reset_power(self) -> None:
         """Begin to warm up; settings are lost [INF]."""
         self._set = dict(DEFAULTS)
-        self._slaved_ps = None
+        self._loop = None
         self._locks_ps = self._clock.now_ps() + self._warm_up_ps()
         self._latched = [0, 0, 0, 0, 0, WAS_RESET]
         self._synthesiser = SYNTHESISER
@@ -92,7 +93,7 @@ class PRS10Twin:
         self._latch()
         if name == "pps_lost":
             self._pps = not active and self._parameters.pps_input
-            self._slaved_ps = None
+            self._follow()
         elif name in FAULTS:
             (self._faults.add if active else self._faults.discard)(name)
             if not active and name in LOST_LOCK:
@@ -173,6 +174,8 @@ class PRS10Twin:
             return "2000"
         if name == "TT":
             return self._time_tag()
+        if name == "SF" and self._slaved:
+            return str(self._offset_1e12())
         if name in RANGES:
             return str(self._set.get(name, 0))
         self._latched[5] |= BAD_SYNTAX
@@ -185,7 +188,7 @@ class PRS10Twin:
 
     @property
     def _slaved(self) -> bool:
-        return self._slaved_ps is not None and self._clock.now_ps() >= self._slaved_ps
+        return self._loop is not None and self._clock.now_ps() >= self._loop.t0_ps
 
     def _warm_up_ps(self) -> int:
         return round(self._parameters.warm_up_s * PS_PER_S)
@@ -222,24 +225,43 @@ class PRS10Twin:
         if not self._pps or second == self._tagged_ps:
             return "-1"
         self._tagged_ps = second
-        away_ns = 0.0 if self._slaved else self._knob.value(self._clock.now_ps()) * second * 1e9
+        now = self._clock.now_ps()
+        loop = self._loop if self._slaved else None
+        away_ns = (self._knob.value(now) * second if loop is None else loop.time_error_s(now)) * 1e9
         return str(round(away_ns) % 1_000_000_000)
 
     def _changed(self, name: str) -> None:
         if name == "PL":
-            active = self._set["PL"] == 1 and self._pps
-            self._slaved_ps = self._clock.now_ps() + round(GOOD_PULSES_S * PS_PER_S) if active else None
+            self._follow()
         self._drive()
 
-    def _drive(self) -> None:
-        """Publish the frequency error: the crystal's, then the rubidium's, then the reference's."""
+    def _follow(self) -> None:
+        """Wait for good pulses to close the loop, or open it: the frequency stays as it was set last."""
         now = self._clock.now_ps()
-        free = (self._parameters.error_1e12 + self._set.get("SF", 0)) * 1e-12
+        if self._slaved:
+            self._set["SF"] = self._offset_1e12()
+        self._loop = None
+        if self._set.get("PL", 0) == 1 and self._pps:
+            self._loop = PulseLock(now + round(GOOD_PULSES_S * PS_PER_S), 0.0, self._free(), 1.0, 1.0)
+
+    def _free(self) -> float:
+        """Return the frequency error with the offset that is set."""
+        return (self._parameters.error_1e12 + self._set.get("SF", 0)) * 1e-12
+
+    def _offset_1e12(self) -> int:
+        """Return the offset to which the loop has gone."""
+        return round(self._knob.value(self._clock.now_ps()) * 1e12 - self._parameters.error_1e12)
+
+    def _drive(self) -> None:
+        """Publish the frequency error: the crystal's, then the rubidium's, then what the loop leaves."""
+        now = self._clock.now_ps()
         if not self._locked:
             locks = self._locks_ps if self._set["LO"] == 1 and not self._faults.intersection(LOST_LOCK) else 2**60
-            self._knob.set(Step(COLD_CRYSTAL, max(locks, now + 1), free), now)
-        elif self._slaved_ps is not None:
-            tau_ps = round(2.0 ** self._set["PT"] * PS_PER_S)  # [INF] the integrator's time constant
-            self._knob.set(Relaxation(now, self._knob.value(now), 0.0, tau_ps), now)
+            self._knob.set(Step(COLD_CRYSTAL, max(locks, now + 1), self._free()), now)
+        elif self._loop is not None:
+            x, y = (self._loop.time_error_s(now), self._loop.value(now)) if self._slaved else (0.0, self._free())
+            begin = max(now, self._loop.t0_ps)
+            self._loop = PulseLock(begin, x, y, natural_s(self._set["PT"]), damping(self._set["PF"]))
+            self._knob.set(self._loop, now)
         else:
-            self._knob.set(free, now)
+            self._knob.set(self._free(), now)

@@ -15,8 +15,9 @@ from qlab.analysis.bell import chsh
 from qlab.analysis.photon_statistics import heralded_g2, pulsed_g2
 from qlab.analysis.projections import NINE_SETTINGS, ProjectionCounts, analyser_counts, bloch_projector
 from qlab.analysis.state_estimation import maximum_likelihood_batch
+from qlab.analysis.state_extremes import entropy_interval, largest_chsh_interval
 from qlab.analysis.state_intervals import KINK, linear_state
-from qlab.analysis.state_measures import bell_weights, concurrence, negativity, purity
+from qlab.analysis.state_measures import bell_weights, concurrence, entropy_bits, largest_chsh, negativity, purity
 from qlab.analysis.two_photon_interference import counted_dip, dip_shape, fit_dip
 from qlab.analysis.visibility import counted_visibility
 from qlab.lab.load import load_lab
@@ -69,6 +70,29 @@ def test_tomography_of_the_labs_state(pairs: int) -> None:
             interval = state.interval(figure)
             hits[name].append(interval.low <= float(figure(rho[np.newaxis])[0]) <= interval.high)
     assert {name: float(np.mean(h)) for name, h in hits.items()} == pytest.approx(dict.fromkeys(hits, LEVEL), abs=BAND)
+
+
+@pytest.mark.parametrize(("pairs", "runs"), [(500, 100), pytest.param(20_000, 200, marks=pytest.mark.slow)])
+def test_largest_s_and_entropy_of_the_labs_state(pairs: int, runs: int) -> None:
+    """Maxima and infinite slopes: S at the settings that the same counts choose, or the posterior, would not hold it."""
+    band = BAND * (RUNS / runs) ** 0.5
+    rng, (rho, _) = np.random.default_rng(20261129), lab_state()
+    mean = mean_tables(rho, 1.0, list(NINE_SETTINGS), pairs)
+    counts = rng.poisson(mean, (runs, 9, 2, 2))
+    frame = analyser_counts(NINE_SETTINGS, counts[0])
+    fits = maximum_likelihood_batch(frame, counts.reshape(runs, 36).astype(np.float64))
+    s, entropy = float(largest_chsh(rho)), float(entropy_bits(rho))
+    hits: dict[str, list[bool]] = {"s": [], "naive s": [], "entropy": []}
+    for seed, (tables, fit) in enumerate(zip(counts, fits, strict=True)):
+        data = analyser_counts(NINE_SETTINGS, tables)
+        state = linear_state(data, fit.rho)
+        found, bounds = largest_chsh_interval(data, state, seed), entropy_interval(state)
+        hits["s"].append(found.low <= s <= found.high)
+        hits["naive s"].append(abs(float(largest_chsh(state.rho)) - s) <= found.sigma / math.sqrt(2.0))
+        hits["entropy"].append(bounds.low <= entropy <= bounds.high)
+    assert np.mean(hits["s"]) == pytest.approx(LEVEL, abs=band)
+    assert np.mean(hits["entropy"]) > LEVEL - band
+    assert np.mean(hits["naive s"]) < LEVEL - band
 
 
 def test_chsh_of_the_labs_state() -> None:

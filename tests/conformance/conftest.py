@@ -39,6 +39,18 @@ LASERS = {
 """Settings with which each laser shines when it is switched on."""
 
 
+PULSERS = {
+    "DG645": ("{trigger_rate_hz: 1.0e+6}", "trigger_source", 0),
+    "Keysight33500B": ("{}", "output_1.output", 1),
+}
+"""Settings of each pulse generator, and which signal with which value makes pulses, which may make light."""
+
+
+def pulsers() -> list[str]:
+    """Return the classes that make pulses."""
+    return [name for name in classes() if hasattr(find_device_class(name), "fire")]
+
+
 def lasers() -> list[str]:
     """Return the classes that make laser light."""
     return [name for name in classes() if hasattr(find_device_class(name), "switch_on")]

@@ -11,6 +11,7 @@ import itertools
 import os
 import socket
 from contextlib import suppress
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import bluesky.plans as bp
@@ -29,7 +30,7 @@ from qlab.run.engine import Session
 from qlab.run.options import RunOptions
 from qlab.twin.faults import WIRE_FAULTS, WireFault
 
-from .conftest import CASSETTES, LASERS, lasers, with_ports
+from .conftest import CASSETTES, LASERS, PULSERS, lasers, pulsers, with_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from qlab.lab.build import Lab
     from qlab.twin.mount import Mount
 
-LIT = ("laser_on", "emission", "emitting", "output_on")
-"""How twins call light in what they show."""
+LIT = ("laser_on", "emission", "emitting", "output_on", "rate_hz")
+"""How twins call light, or pulses that may make it, in what they show."""
 
 
 def cassette_of(cls: str) -> Path:
@@ -287,3 +288,38 @@ def test_a_laser_that_was_on_stays_dark_after_a_power_cycle_a_reconnection_and_a
     assert not light(lab)
     device.unstage()
     assert not light(lab)
+
+
+def test_every_pulse_generator_is_tried() -> None:
+    assert {name.rpartition(".")[2] for name in pulsers()} == set(PULSERS)
+
+
+@pytest.mark.parametrize("pulser", pulsers(), ids=lambda name: name.rpartition(".")[2])
+def test_a_pulse_generator_that_ran_makes_no_pulses_by_itself_after_a_power_cycle(
+    alone: Callable[..., Lab], pulser: str
+) -> None:
+    settings_text, signal, runs = PULSERS[pulser.rpartition(".")[2]]
+    lab = alone(pulser, settings=settings_text)
+    device, mount = lab.devices["it"], lab.mounts["it"]
+    switch = attrgetter(signal)(device)
+    assert not light(lab)  # connecting makes none
+    switch.set(runs).wait(60)
+    assert light(lab)  # so that darkness below means something
+    mount.power_cycle(boot_s=2.0)
+    assert not light(lab)
+    with suppress(QlabError):
+        device.trigger().wait(60)
+    lab.clock.sleep(30.0)
+    device.trigger().wait(60)
+    assert not light(lab)  # reconnected, and its settings are back
+    device.stage()
+    assert not light(lab)
+    device.unstage()
+    switch.set(runs).wait(60)  # a person asks for it
+    assert light(lab)
+    mount.faults.arm(WireFault("drop"))
+    with suppress(QlabError):
+        device.trigger().wait(60)
+    mount.faults.clear()
+    device.trigger().wait(60)
+    assert light(lab)  # a wire that was lost changes nothing at the instrument

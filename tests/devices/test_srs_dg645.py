@@ -114,3 +114,17 @@ def test_the_longest_period_of_a_burst_is_10_ns_less_than_2000_s(table: Callable
     dg.burst_period_s.put(2000.0 - 1e-8)
     with pytest.raises(LimitError):
         dg.burst_period_s.put(2000.0)
+
+
+def test_after_a_power_cycle_there_are_no_pulses_until_they_are_asked_for(table: Callable[..., Lab]) -> None:
+    lab = table(dg=DG)
+    dg = lab.devices["dg"]
+    assert lab.twins["dg"].peek()["rate_hz"] == 1e6
+    lab.mounts["dg"].power_cycle()
+    dg.trigger().wait(30)
+    assert lab.twins["dg"].peek()["rate_hz"] == 0.0
+    assert not dg.refresh_health()
+    assert "set trigger_source to 0 again" in dg.health.reason.get()
+    dg.trigger_source.put(0)
+    assert dg.refresh_health()
+    assert lab.twins["dg"].peek()["rate_hz"] == 1e6

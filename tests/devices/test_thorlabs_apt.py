@@ -101,7 +101,7 @@ def test_before_the_counter_wraps_the_mount_goes_the_other_way_round(table: Call
     mount, axis = lab.devices["mount"], lab.twins["mount"].axes[1]
     turn = 409600 * 120
     axis.set_counts(43 * turn + axis.counts())  # where many turns have left it
-    for angle in (170.0, 340.0, 150.0):
+    for angle in (150.0, 300.0, 90.0):  # the second would be 43.87 turns, and 2^31 counts are 43.69
         mount.set(angle).wait(600)
         assert mount.angle_deg.get() == pytest.approx(angle, abs=0.01)
         true = (lab.bench.knob("mount", "angle_deg").value(lab.clock.now_ps()) - 12.5) % 360

@@ -18,10 +18,21 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["FOLDER", "MARKS", "ROOT", "Fact", "find_constant", "ledgers", "names_of_tests", "read_ledger"]
+__all__ = [
+    "FOLDER",
+    "MARKS",
+    "ROOT",
+    "Fact",
+    "find_constant",
+    "ledgers",
+    "names_of_tests",
+    "read_ledger",
+    "read_left_out",
+]
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
+LEFT_OUT = FOLDER / "left_out.csv"
 COLUMNS = ["fact", "mark", "proof"]
 MARKS = ("V2", "design", "V1", "INF")
 NEEDS_TEST = ("V2", "design")
@@ -64,6 +75,17 @@ def read_ledger(path: Path) -> list[Fact]:
         msg = f"{path.name}: " + (f"told twice: {twice[0]!r}" if twice else "no facts")
         raise ValueError(msg)
     return facts
+
+
+def read_left_out() -> list[tuple[str, str, str]]:
+    """Return the facts that no ledger holds: sheet, fact and why not; ValueError for a row that says less."""
+    with LEFT_OUT.open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file, strict=True)
+    bad = [row for row in rows if len(row) != 3 or not all(cell and cell == cell.strip() for cell in row)]
+    if header != ["sheet", "fact", "why"] or bad:
+        msg = f"{LEFT_OUT.name}: expected sheet,fact,why and three cells a row, found {bad[0] if bad else header}"
+        raise ValueError(msg)
+    return sorted((sheet, fact, why) for sheet, fact, why in rows)
 
 
 def _fact(where: str, row: list[str]) -> Fact:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tests.facts.ledger import FOLDER, MARKS, ROOT, ledgers, read_ledger
+from tests.facts.ledger import FOLDER, MARKS, ROOT, ledgers, read_ledger, read_left_out
 
 __all__ = ["PAGE", "SHEETS", "page"]
 
 PAGE = ROOT / "docs" / "verified-facts.md"
 SHEETS = {
+    "00_index_and_conventions": "all with IEEE 488.2",
     "01_sfifteen_epps": "S-Fifteen EPPS",
     "02_srs_ldc501": "SRS LDC501",
     "03_thorlabs_cld1015": "Thorlabs CLD1015",
@@ -55,6 +56,10 @@ What this proves: the code does what the sheets say, fact by fact, in bytes on a
 - that a sheet tells all that its instrument does;
 - that a named test is a good one: the ledger checks that it exists, people read it when they wrote the row.
 
+Left out, and why (`tests/facts/left_out.csv`):
+
+{left_out}
+
 Whether a fact holds on your instrument is told by [hardware in the loop](hardware-in-the-loop.md).
 """
 
@@ -72,7 +77,9 @@ def page() -> str:
         proofs = [len({t for f in facts for t in f.tests}), len({c for f in facts for c in f.constants})]
         where = f"[{sheet[:2]}](../{FOLDER.relative_to(ROOT)}/{sheet}.csv)"
         lines.append(f"| {where} | {instruments} | " + " | ".join(str(n) for n in [*marks, *proofs]) + " |")
-    return INTRODUCTION + "\n".join(lines) + "\n" + LIMITS
+    left_out = ["| sheet | fact | why |", "|---|---|---|"]
+    left_out += [f"| {sheet} | {fact} | {why} |" for sheet, fact, why in read_left_out()]
+    return INTRODUCTION + "\n".join(lines) + "\n" + LIMITS.format(left_out="\n".join(left_out))
 
 
 if __name__ == "__main__":

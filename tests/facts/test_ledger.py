@@ -34,8 +34,8 @@ def test_every_named_constant_exists(path: Path) -> None:
         find_constant(name)
 
 
-def test_every_ledger_is_of_a_sheet() -> None:
-    assert [path.stem for path in ledgers() if path.stem not in SHEETS] == []
+def test_every_sheet_has_its_ledger_and_every_ledger_its_sheet() -> None:
+    assert [path.stem for path in ledgers()] == sorted(SHEETS)
 
 
 def test_the_page_counts_the_ledgers() -> None:

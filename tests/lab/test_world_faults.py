@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from qlab.errors import BadRequestError
+from qlab.errors import BadRequestError, LabFileError
 from qlab.lab.build import open_lab
 
 if TYPE_CHECKING:
@@ -151,6 +151,56 @@ def test_warmth_makes_light_late_on_both_ways(tmp_path: Path) -> None:
         assert warm - cold == pytest.approx(10.0 * 10.0 * 8.0, abs=6.0 * sigma)
         assert offset == pytest.approx(0.0, abs=4.0 * sigma + 0.5)
         assert later == pytest.approx(0.0, abs=4.0 * sigma + 0.5)
+
+
+SCHEDULE = """ps_per_km_k: 10.0, events: [
+  {at_s: 4.0, kind: cut, for_s: 1.0}, {at_s: 1.0, kind: delay, by_ps: 1000, way: forth},
+  {at_s: 2.0, kind: delay, by_ps: 0, way: forth}, {at_s: 2.0, kind: delay, by_ps: 300},
+  {at_s: 3.0, kind: loss, db: 3.0103}, {at_s: 4.5, kind: loss, db: 0},
+  {at_s: 10.0, kind: warmth, by_k: 2.0}, {at_s: 20.0, kind: warmth, by_k: 1.0, tau_s: 100.0}]"""
+
+
+def test_a_fibre_is_attacked_warmed_and_cut_by_schedule_as_it_is_by_faults(tmp_path: Path) -> None:
+    with two_way(tmp_path, fibre=SCHEDULE) as lab:
+        length, offset, sigma = both_ways(lab)
+        lab.clock.sleep(1.1 - lab.clock.now_ps() / S)
+        lab.faults.arm("fibre_delay", "spool", by_ps=100.0, way="back")  # comes on top, and is not taken back at 2 s
+        attacked = both_ways(lab)
+        assert attacked[1] - offset == pytest.approx((1000.0 - 100.0) / 2.0, abs=6.0 * sigma)
+        assert attacked[0] - length == pytest.approx((1000.0 + 100.0) / 2.0, abs=6.0 * sigma)
+        lab.clock.sleep(2.1 - lab.clock.now_ps() / S)
+        later = both_ways(lab)
+        assert later[1] - offset == pytest.approx(-50.0, abs=6.0 * sigma)
+        assert later[0] - length == pytest.approx(300.0 + 50.0, abs=6.0 * sigma)
+        before = tags(lab, 0.3)
+        lab.clock.sleep(3.1 - lab.clock.now_ps() / S)
+        lossy = tags(lab, 0.3)  # half of the light
+        seen = lossy["far_a"].size / before["far_a"].size
+        assert seen == pytest.approx(0.5, abs=4.0 * (0.75 / before["far_a"].size) ** 0.5)
+        lab.clock.sleep(4.1 - lab.clock.now_ps() / S)
+        assert tags(lab, 0.3)["far_a"].size == 0
+        lab.clock.sleep(6.0 - lab.clock.now_ps() / S)
+        assert tags(lab, 0.3)["far_a"].size == pytest.approx(before["far_a"].size, rel=0.05)
+        for at_s, warm_k in ((11.0, 2.0), (120.0, 1.0 + np.exp(-1.0))):
+            lab.clock.sleep(at_s - 0.15 - lab.clock.now_ps() / S)
+            now = both_ways(lab)
+            assert now[0] - later[0] == pytest.approx(10.0 * 10.0 * warm_k, abs=8.0 * sigma)
+            assert now[1] - later[1] == pytest.approx(0.0, abs=8.0 * sigma)
+
+
+@pytest.mark.parametrize(
+    ("event", "pieces"),
+    [
+        ("{at_s: 1.0, kind: delay}", ["by_ps"]),
+        ("{at_s: 1.0, kind: cutt}", ["cutt", "delay"]),
+        ("{at_s: -1.0, kind: cut}", ["at_s", "-1"]),
+    ],
+)
+def test_a_mistake_in_a_fibres_schedule_is_named(tmp_path: Path, event: str, pieces: list[str]) -> None:
+    with pytest.raises(LabFileError) as caught, two_way(tmp_path, fibre=f"events: [{event}]"):
+        pass
+    for piece in pieces:
+        assert piece in str(caught.value), caught.value
 
 
 def test_clocks_step_leap_and_jump_by_schedule_and_by_fault(tmp_path: Path) -> None:

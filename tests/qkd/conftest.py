@@ -55,7 +55,7 @@ class Pieces:
         """Both have one clock."""
         return found
 
-    def follow(self, lags_ps: Any) -> None:
+    def follow(self, lag_ps: float) -> None:
         """These clocks do not drift."""
 
 

@@ -44,7 +44,7 @@ class Given:
     def locate(self, found: Detections, theirs_ps: Any) -> Detections:
         return found
 
-    def follow(self, lags_ps: Any) -> None:
+    def follow(self, lag_ps: float) -> None:
         """No drift."""
 
 

@@ -93,6 +93,7 @@ CASES: dict[str, Case] = {
     "measure_tomography": Case(texts={"acquisition_s": "0.1", "sigma": "0.005"}, bound=COUNTED),
     "measure_visibility": Case(texts={"acquisition_s": "0.1", "points": "4", "sigma": "0.02"}, bound=COUNTED),
     "monitor_stability": Case(texts={"duration_s": "20", "acquisition_s": "0.2", "every_s": "5"}),
+    "purify_pairs": Case("chain", {"modules": "alice,hub", "pairs": "6"}, (), bound=3.0),  # as measure_chain
     "qkd_bbm92": Case("bbm92", {"blocks": "1"}, (), bound=COUNTED),
     "qkd_e91": Case("e91", {"blocks": "1"}, (), bound=COUNTED),  # settings come at random
     "qkd_decoy": Case("decoy", {"blocks": "1"}, (), bound=COUNTED),

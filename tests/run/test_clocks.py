@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from plans.clocks import synchronise_clocks
+from plans.clocks import Loop, synchronise_clocks
 from qlab.errors import LabFileError, PlanError
 from qlab.lab.build import open_lab
 from qlab.run.engine import Session
@@ -62,3 +63,45 @@ def test_wrong_wishes_and_labs_are_refused(session: Session, tmp_path: Path) -> 
         pass
     assert "input 1 is said to have pairs as well" in str(raised.value)
     assert "bob_counter" in str(raised.value)
+
+
+class FreeClock:
+    """A clock that is known exactly and steered exactly: offset, frequency and drift, and the loop's roles."""
+
+    steering_step, steering_limits = 0.0, (-1e-6, 1e-6)
+
+    def __init__(self, x_s: float, y: float, drift_per_s: float) -> None:
+        self.x_s, self.y, self.drift_per_s, self.steering = x_s, y, drift_per_s, 0.0
+        self.lock, self.name = SimpleNamespace(get=lambda: 1), "free"
+        self.offset_ps = SimpleNamespace(get=lambda: self.x_s * 1e12)
+        self.frequency = SimpleNamespace(get=lambda: self.y)
+
+    def steer(self, fraction: float) -> None:
+        self.y += fraction - self.steering
+        self.steering = fraction
+
+    def note_steering(self, frequency: float) -> None:
+        del frequency
+
+    def go(self, seconds: float) -> None:
+        self.x_s += self.y * seconds + self.drift_per_s * seconds**2 / 2.0
+        self.y += self.drift_per_s * seconds
+
+
+@pytest.mark.parametrize("drift", [0.0, 1e-13])
+def test_the_loop_takes_a_frequency_error_off_and_leaves_of_a_drift_what_it_says(drift: float) -> None:
+    """x(k+1) = x(k) (1 - T / tau) + a T^2 / 2, whatever the frequency was: from the loop's own law."""
+    every_s, tau_s = 5.0, 20.0
+    clock = FreeClock(1e-9, 3e-10, drift)
+    loop = Loop(clock, clock, tau_s, 0.0)
+    found = []
+    for _ in range(60):
+        found.append(clock.x_s)
+        for message in loop.turn():
+            if message.command == "set":
+                message.obj.set(1)
+        clock.go(every_s)
+    ends = drift * every_s * tau_s / 2.0
+    expected = ends + (1e-9 - ends) * (1.0 - every_s / tau_s) ** np.arange(60)
+    assert np.array(found) == pytest.approx(expected, abs=1e-16)
+    assert clock.steering == pytest.approx(-3e-10 - drift * 300.0, abs=2e-12 if drift else 1e-16)

@@ -116,3 +116,21 @@ def test_clicks_behind_the_gate_are_out_of_the_window_or_the_key_is_refused(tmp_
             assert made.estimated.test_error_rate < 0.02
         else:
             assert "clicks-in-gate (window 12000 ps, gate 5000 ps)" in made.reason
+
+
+@pytest.mark.slow
+def test_pulses_are_aligned_and_a_turned_analyser_suspends_until_it_is_turned_back(tmp_path: Path) -> None:
+    """The lab file's delay is 300 ns off; the plate's 8 degrees turn D and A by 16: sin^2 of that is wrong."""
+    with lab(tmp_path, "qkd.bob.delay_ps=48667800") as (opened, session):
+        plate, said = opened.devices["bob_hwp"], []
+
+        def look(kind: str, document: Any) -> None:
+            if kind == "event" and "suspended_error_rate" in document["data"]:
+                said.append(document["data"]["suspended_error_rate"])
+                plate.set(0.0)
+
+        session.subscribe(look)
+        plate.set(8.0).wait()
+        (made,) = session.run(qkd_decoy(opened.devices["parties"], recheck_s=0.5))["statements"]
+    assert said == [pytest.approx(math.sin(math.radians(16)) ** 2, abs=0.02)]
+    assert made.key_bits > 0

@@ -30,6 +30,9 @@ QUICK = (
     "qkd.eps_sec=1.0e-5",
     "optics.alice_fibre.length_m=0",
     "optics.bob_fibre.length_m=0",
+    # Settings are more even than in the lab file, so that fewer pieces have all of them.
+    *(f"qkd.alice.choice.settings.{name}.share={share}" for name, share in (("a0", 0.4), ("a1", 0.3), ("a2", 0.3))),
+    *(f"qkd.bob.choice.settings.{name}.share=0.5" for name in ("b1", "b2")),
 )
 # Of the lab file: 30 mW of pump; two splitters of 30 dB; one analyser sees every photon.
 LINK = PairLink(30.0 * 40_000, 0.6, 0.6, 1.0, 1.0, 400.0, 0.98 * (1 - 2e-3) ** 2, 800.0, 30_000.0)

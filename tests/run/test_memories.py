@@ -5,13 +5,23 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from plans.memories import measure_chain
+from plans.purification import purify_pairs
 from qlab import roles
-from qlab.analysis.memories import bell_fidelity, correlation
+from qlab.analysis.memories import (
+    bell_fidelity,
+    bell_weights,
+    correlation,
+    expected_purification,
+    purified,
+    success_rate,
+)
 from qlab.errors import BadRequestError, InstrumentError, LabFileError, PlanError
 from qlab.lab.build import open_lab
+from qlab.physics.register import BELL_KETS, rotation
 from qlab.run.engine import Session
 from qlab.run.journal import find_run, read_run
 from qlab.run.options import RunOptions
@@ -47,12 +57,14 @@ paths:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Any]:
-    def go(names: list[str], pairs: int, twin: str = TWIN) -> tuple[dict[str, Any], Any, Any]:
+    def go(
+        names: list[str], pairs: int, plan: Any = measure_chain, left: float = 0.96
+    ) -> tuple[dict[str, Any], Any, Any]:
         path = tmp_path / "chain.yaml"
-        path.write_text(LAB.format(twin=twin))
+        path.write_text(LAB.format(twin=TWIN).replace("visibility: 0.96", f"visibility: {left}"))
         with open_lab(str(path), data_dir=tmp_path) as lab, Session(lab, RunOptions(data_dir=tmp_path)) as session:
             assert all(isinstance(device, roles.RepeaterModule) for device in lab.devices.values())
-            result = session.run(measure_chain([lab.devices[name] for name in names], pairs=pairs))
+            result = session.run(plan([lab.devices[name] for name in names], pairs=pairs))
         return result, read_run(find_run(tmp_path / "runs", "-1")), lab
 
     return go
@@ -131,3 +143,61 @@ def test_fidelity_comes_from_three_correlations() -> None:
     assert [correlation(3, axis) for axis in ("X", "Y", "Z")] == [-1, -1, -1]  # the singlet
     with pytest.raises(BadRequestError, match="no outcome along Y"):
         bell_fidelity({"X": [1, 0], "Y": [0, 0], "Z": [1, 0]})
+
+
+@pytest.mark.parametrize("pairs", [18, pytest.param(150, marks=pytest.mark.slow)])
+def test_purified_pairs_are_as_good_and_as_rare_as_theory_says(run: Callable[..., Any], pairs: int) -> None:
+    """Phase flips with probability 1 - F = 0.15: F' = F^2 / (F^2 + (1 - F)^2) in a share F^2 + (1 - F)^2 of the tries.
+
+    Bennett et al., Phys. Rev. Lett. 76, 722 (1996), equations 5 and 6 without their terms for the other two Bell states.
+    """
+    result, record, _ = run(["alice", "hub"], pairs, purify_pairs, left=0.7)
+    single = (1.0 + 0.7) / 2.0
+    success = single**2 + (1.0 - single) ** 2
+    better = single**2 / success
+    for name, expected in (("single_fidelity", single), ("fidelity", better), ("success", success)):
+        assert abs(result[name] - expected) < 4.0 * result[f"{name}_sigma"], name
+    if pairs > 100:  # enough for 4 standard deviations between both kinds
+        assert result["fidelity_sigma"] < (better - single) / 4.0
+    assert abs(result["expected_fidelity"] - better) < 4.0 * result["expected_fidelity_sigma"]
+    assert abs(result["expected_success"] - success) < 4.0 * result["expected_success_sigma"]
+    assert result["single_correlation_z"] == result["correlation_x"] == 1.0  # phase flips have become bit flips
+    events = record.events["pairs"]
+    assert [event["pair_kind"] for event in events[:4]] == ["single", "purified", "single", "purified"]
+    assert sum(event["pair_tries"] for event in events if event["pair_kind"] == "purified") == result["tries"]
+    assert {event["pair_bell"] for event in events if event["pair_kind"] == "purified"} == {0, 2}  # Phi+, Psi+ turned
+
+
+def test_purification_is_for_two_neighbours(run: Callable[..., Any]) -> None:
+    with pytest.raises(PlanError, match=r"3 modules \(alice, hub, bob\).*modules=NAME,NAME"):
+        run(["alice", "hub", "bob"], 10, purify_pairs)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_formula_of_purification_is_what_its_gates_do(seed: int) -> None:
+    """Any mixture of the four Bell states, turned, joined by two CNOTs, read along Z and compared: with matrices."""
+    weights = np.random.default_rng(seed).dirichlet((4.0, 1.0, 1.0, 1.0))
+    turn = np.kron(rotation("Y", math.pi / 2), rotation("Y", math.pi / 2))
+    kets = [turn @ BELL_KETS[label] for label in (0, 1, 2, 3)]  # Phi+ as told, the other phase, the other parity, both
+    rho = sum(w * np.outer(ket, ket.conj()) for w, ket in zip(weights, kets, strict=True))
+    both = np.kron(rho, rho).reshape((2,) * 8)  # kept A, kept B, spent A, spent B; ket, then bra
+    ket_index = np.indices((2, 2, 2, 2))
+    moved = ket_index[0], ket_index[1], ket_index[2] ^ ket_index[0], ket_index[3] ^ ket_index[1]
+    flat = np.ravel_multi_index(moved, (2, 2, 2, 2)).ravel()
+    after = both.reshape(16, 16)[np.ix_(flat, flat)].reshape((2,) * 8)
+    kept = sum(after[:, :, n, n, :, :, n, n] for n in (0, 1)).reshape(4, 4)  # both outcomes are the same
+    success = float(np.trace(kept).real)
+    expected = BELL_KETS[0]  # Phi+ turned is Phi+
+    fidelity = float((expected.conj() @ kept @ expected).real) / success
+    assert purified(weights) == pytest.approx((fidelity, success), rel=1e-12)
+
+
+def test_weights_are_those_of_the_four_bell_states() -> None:
+    for label in range(4):
+        x, y, z = (correlation(label, axis) * correlation(0, axis) for axis in ("X", "Y", "Z"))
+        assert bell_weights(x, y, z) == tuple(float(n == label) for n in range(4))
+    counts = {"X": [85, 15], "Y": [85, 15], "Z": [100, 0]}
+    found = expected_purification(counts)
+    assert found["expected_success"] == pytest.approx(0.85**2 + 0.15**2)
+    assert found["expected_fidelity"] == pytest.approx(0.85**2 / (0.85**2 + 0.15**2))
+    assert success_rate(60, 40) == {"success": 0.6, "success_sigma": pytest.approx(0.049, abs=5e-4)}

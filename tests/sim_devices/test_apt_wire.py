@@ -52,6 +52,9 @@ def test_info_has_model_serial_and_firmware(wire: Wire) -> None:
     assert len(reply) == 6 + 84
     serial, model = struct.unpack_from("<i8s", reply, 6)
     assert (serial, model) == (55000123, b"K10CR1\0\0")
+    kind, *version, internal, hardware, state, channels = struct.unpack_from("<H4B60sHHH", reply, 18)
+    assert (kind, version, internal) == (16, [3, 0, 2, 0], bytes(60))  # version 2.0.3, minor first
+    assert (hardware, state, channels) == (1, 0, 1)
 
 
 def test_homing_ends_with_homed_and_status_shows_it(wire: Wire, table: FakeBench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import pytest
@@ -248,16 +249,46 @@ def test_an_open_interlock_is_still_open_after_a_power_cycle(laser: CLD1015Twin)
 def test_the_laser_starts_softly_and_follows_its_current(wire: Wire, table: FakeBench) -> None:
     wire.say(b"SOUR:CURR 0.08;:OUTP ON\n")
     light = table.pump_power("pump")
-    full_w = 0.6 * (0.08 - 0.03)  # slope and threshold of the twin's diode
+    full_w = watts(0.08, 22.0)  # the room's temperature: the TEC is off
     assert wire.talk(b"MEAS:POW2?\n", wait_s=0.15) == b"0.000000E+00\n"
     assert wire.say(b"MEAS:POW2?\n") == b"%.6E\n" % (full_w / 2)
     wire.say(b"SOUR:CURR 0.13\n")  # the start goes on
     assert light.value(table.clock.now_ps()) == pytest.approx(full_w / 2)
     wire.talk(wait_s=0.15)
     assert wire.say(b"MEAS:POW2?;:SOUR:CURR 0.08;:MEAS:POW2?;:OUTP 0;:MEAS:POW2?\n") == b"%.6E;%.6E;0.000000E+00\n" % (
-        2 * full_w,
+        watts(0.13, 22.0),
         full_w,
     )
+
+
+def watts(current_a: float, celsius: float) -> float:
+    """Threshold and slope of the twin's diode at 25 degC, with T0 and T1 (Coldren et al., chapter 2)."""
+    return 0.6 * math.exp(-(celsius - 25.0) / 500.0) * (current_a - 0.03 * math.exp((celsius - 25.0) / 170.0))
+
+
+@pytest.mark.parametrize("set_c", [10.0, 25.0, 40.0])
+def test_light_and_wavelength_follow_the_diodes_temperature(wire: Wire, table: FakeBench, set_c: float) -> None:
+    light, wavelength = table.pump_power("pump"), table.knob("pump", "wavelength_nm")
+    wire.talk(b"SOUR:CURR 0.1;:OUTP ON\n", wait_s=1.0)
+    wire.talk(b"SOUR2:TEMP %f;:OUTP2 ON\n" % set_c)
+    for seconds in (0.0, 1.5, 3.0, 60.0):
+        left = math.exp(-seconds / 3.0) if seconds < 48.0 else 0.0
+        celsius = set_c + (22.0 - set_c) * left  # from the room's, with the TEC's time constant
+        at_ps = table.clock.now_ps() + round(seconds * 1e12)
+        assert light.value(at_ps) == pytest.approx(watts(0.1, celsius), rel=1e-9)
+        heat = celsius - 25.0 + 60.0 * (0.1 - 0.03)
+        mode = 0.0154 * heat + 0.03 * round((0.0432 - 0.0154) * heat / 0.03)
+        assert wavelength.value(at_ps) == pytest.approx(405.0 + mode, abs=1e-9)
+
+
+def test_the_lab_file_says_what_diode_it_is(visa: Callable[[object], Wire], table: FakeBench) -> None:
+    diode = {"t0_k": 60.0, "t1_k": 150.0, "wavelength_nm": 1550.0, "gain_nm_per_k": 0.1, "mode_nm_per_k": 0.1}
+    wire = visa(CLD1015Twin.build("seed", table, diode))
+    wire.talk(b"SOUR:CURR 0.1;:SOUR2:TEMP 35;:OUTP2 ON;:OUTP ON\n", wait_s=60.0)
+    expected = 0.6 * math.exp(-10.0 / 150.0) * (0.1 - 0.03 * math.exp(10.0 / 60.0))
+    assert table.pump_power("seed").value(table.clock.now_ps()) == pytest.approx(expected, rel=1e-9)
+    nm = table.knob("seed", "wavelength_nm").value(table.clock.now_ps())
+    assert nm == pytest.approx(1550.0 + 0.1 * (10.0 + 60.0 * 0.07), abs=1e-9)
 
 
 def test_the_tec_settles_within_tens_of_seconds(wire: Wire) -> None:

@@ -66,7 +66,9 @@ def test_light_needs_current_its_rail_and_on(wire: Wire, table: FakeBench) -> No
     assert power.value(table.clock.now_ps()) == 0.0  # the current reads its set value, but there is no rail
     assert wire.say(b"LCURRENT?\n") == b"50.000\r\n"
     wire.say(b"POWER 2\n")
-    assert power.value(table.clock.now_ps()) == pytest.approx(0.8 * 0.020)
+    cool_k = 3.0  # the room's 22 degC, below the 25 degC of threshold and slope
+    expected = 0.8 * math.exp(cool_k / 500.0) * (0.050 - 0.030 * math.exp(-cool_k / 170.0))
+    assert power.value(table.clock.now_ps()) == pytest.approx(expected)
     wire.say(b"OFF\n")
     assert power.value(table.clock.now_ps()) == 0.0
 

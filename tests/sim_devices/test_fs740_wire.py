@@ -174,6 +174,24 @@ def test_the_control_voltage_follows_the_ageing_and_stands_in_hold_over(wire: Wi
     assert wire.say(b"TBAS:FCON?\n") == b"5.0000\r\n"
 
 
+def test_a_delayed_1_pps_makes_a_clock_that_is_behind(wire: Wire, twin: FS740Twin, table: FakeBench) -> None:
+    phase = table.knob("gps", "phase_ps")
+    wire.say(b"SOUR3:PHAS:SYNC:TDEL 2e-9\n")
+    assert phase.value(table.clock.now_ps()) == pytest.approx(-2000.0)
+    assert float(wire.say(b"TBAS:TINT?\n")) == pytest.approx(0.0, abs=1e-15)  # the internal pulse stays where it is
+    twin.device_fault("antenna_unplugged")
+    wire.talk(wait_s=1000.0)
+    lost_s = 2e-12 * 1e3 + 1e-12 / 86400 * 1e6 / 2
+    assert float(wire.say(b"TBAS:TINT?\n")) == pytest.approx(-lost_s, rel=1e-6)
+    twin.device_fault("antenna_unplugged", active=False)
+    wire.talk(wait_s=1000.0)
+    assert phase.value(table.clock.now_ps()) == pytest.approx(-2000.0 - lost_s * 1e12, abs=1e-3)
+    assert float(wire.say(b"TBAS:TINT?\n")) == pytest.approx(0.0, abs=1e-15)
+    wire.say(b"TBAS:CONF:LOCK 0\n*RST\n")
+    assert wire.say(b"SOUR3:PHAS:SYNC:TDEL?;:TBAS:CONF:LOCK?;:TBAS?\n") == b"0.000000E+00;1;STAB\r\n"
+    assert phase.value(table.clock.now_ps()) == pytest.approx(-lost_s * 1e12, abs=1e-3)
+
+
 def test_the_averaged_interval_is_quieter(visa: Callable[..., Wire], table: FakeBench) -> None:
     wire = visa(FS740Twin.build("gps", table, {"noise_ns": 5.0}))
     one, mean = map(float, wire.say(b"TBAS:TINT?;TINT? AVER\n").split(b";"))

@@ -43,15 +43,16 @@ def ask(host: TwinHost, tagger: ID900Twin, dial: Dial) -> Ask:
 @pytest.mark.parametrize(
     ("inside", "outside", "counted"),
     [
-        # in each period of 10 ms, open for its first 5: input 1 at 1 and 7, input 2 at 3 and 9, both at 4 and at 8
+        # in each period of 10 ms, open for its first 5: input 1 at 1 and 7, input 2 at 2, 3, 6 and 9, both at 4 and at 8
         (b"ONLYFIR", b"MUTE", 2),
-        (b"ONLYSEC", b"MUTE", 2),
-        (b"OR", b"MUTE", 3),
+        (b"ONLYSEC", b"MUTE", 3),
+        (b"OR", b"MUTE", 4),
         (b"AND", b"MUTE", 1),
         (b"MUTE", b"MUTE", 0),
         (b"MUTE", b"ONLYFIR", 2),
-        (b"MUTE", b"OR", 3),
-        (b"ONLYFIR", b"ONLYSEC", 4),
+        (b"MUTE", b"ONLYSEC", 3),
+        (b"MUTE", b"OR", 4),
+        (b"ONLYFIR", b"ONLYSEC", 5),
         (b"AND", b"AND", 2),
     ],
 )
@@ -61,7 +62,7 @@ def test_a_window_chooses_how_two_links_are_combined(
     periods = range(0, 1000 * MS, 10 * MS)
     table.feed.put(
         in1=[t + ms * MS for t in periods for ms in (1, 4, 7, 8)],
-        in2=[t + ms * MS for t in periods for ms in (3, 4, 8, 9)],
+        in2=[t + ms * MS for t in periods for ms in (2, 3, 4, 6, 8, 9)],
         in5=list(periods),
     )
     ask(b"START:ENAB ON", b"TSCO1:FIR:LINK INPU1", b"TSCO1:SEC:LINK INPU2")
@@ -71,10 +72,10 @@ def test_a_window_chooses_how_two_links_are_combined(
     assert ask(b"TSCO1:COUN?") == [b"%d" % (10 * counted)]
 
 
-@pytest.mark.parametrize(("how", "counted"), [(b"AND", 1), (b"OR", 3), (b"ONLYFIR", 2), (b"ONLYSEC", 2), (b"MUTE", 0)])
+@pytest.mark.parametrize(("how", "counted"), [(b"AND", 1), (b"OR", 4), (b"ONLYFIR", 2), (b"ONLYSEC", 3), (b"MUTE", 0)])
 def test_without_a_window_the_inner_combination_counts(ask: Ask, table: FakeBench, how: bytes, counted: int) -> None:
     table.feed.put(
-        in1=[n * MS for n in range(300) if n % 10 in (1, 4)], in2=[n * MS for n in range(300) if n % 10 in (3, 4)]
+        in1=[n * MS for n in range(300) if n % 10 in (1, 4)], in2=[n * MS for n in range(300) if n % 10 in (3, 4, 6)]
     )
     ask(b"TSCO1:FIR:LINK INPU1", b"TSCO1:SEC:LINK INPU2", b"TSCO1:OPIN " + how, b"TSCO1:COUN:INTE 100")
     table.clock.sleep(0.25)

@@ -3,6 +3,7 @@ r"""The LDC501 twin against protocol sheet 02: pyvisa over TCP, bytes written by
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING
 
 import pytest
@@ -90,23 +91,73 @@ def test_current_settles_within_milliseconds(lit: Wire, table: FakeBench) -> Non
     before = power.value(table.clock.now_ps())
     lit.say(b"SILD 60\n")
     assert power.value(table.clock.now_ps()) == pytest.approx(before)
-    after = 0.025 * (1 - 0.2 * 0.025)
-    lit.talk(wait_s=0.0025)
-    assert power.value(table.clock.now_ps()) == pytest.approx(after + (before - after) / 2.718282, rel=1e-4)
+    lit.talk(wait_s=0.0025)  # the sheet's time constant, of the current
+    above = 0.025 + 0.025 / math.e
+    assert power.value(table.clock.now_ps()) == pytest.approx(above * (1 - 0.2 * above), rel=1e-6)
 
 
 def test_the_laser_hops_from_mode_to_mode(lit: Wire, table: FakeBench) -> None:
     wavelength = table.knob("pump", "wavelength_nm")
     seen = []
     for tenth in range(800, 1000, 5):
-        lit.say(b"SILD %.1f\n" % (tenth / 10))
+        lit.talk(b"SILD %.1f\n" % (tenth / 10), wait_s=0.1)
         seen.append(wavelength.value(table.clock.now_ps()))
     steps = [b - a for a, b in itertools.pairwise(seen)]
-    small = 0.015 * 60.0 * 0.0005  # the mode follows the junction's temperature
+    small = 0.0154 * 60.0 * 0.0005  # the mode follows the junction's temperature
     hops = [step for step in steps if step > 0.01]
     assert all(step == pytest.approx(small, abs=1e-9) for step in steps if step < 0.01)
     assert hops
     assert all(step == pytest.approx(small + 0.03, abs=1e-9) for step in hops)  # one mode spacing
+
+
+def test_the_light_follows_the_diodes_temperature_while_the_tec_is_on_its_way(lit: Wire, table: FakeBench) -> None:
+    power, wavelength = table.knob("pump", "power_w"), table.knob("pump", "wavelength_nm")
+    lit.talk(b"TEMP 35\n", wait_s=3.0)
+    warmer = 10.0 * (1.0 - 1.0 / math.e)  # one time constant of the TEC after it left 25 degC
+    above = 0.085 - 0.035 * math.exp(warmer / 170.0)
+    assert power.value(table.clock.now_ps()) == pytest.approx(
+        above * math.exp(-warmer / 500.0) * (1 - 0.2 * above), rel=1e-9
+    )
+    heat = warmer + 60.0 * 0.05
+    mode = 0.0154 * heat + 0.03 * round((0.0432 - 0.0154) * heat / 0.03)
+    assert wavelength.value(table.clock.now_ps()) == pytest.approx(405.0 + mode, abs=1e-9)
+
+
+def test_a_scan_climbs_in_lab_time(lit: Wire, table: FakeBench) -> None:
+    """The manual's own example, LDC500 manual 4.5.5: 25 steps of 10 mA from 50 mA take 2.5 s; here the limit is higher."""
+    power = table.knob("pump", "power_w")
+    lit.talk(b"SILM 300;SILD 50\n", wait_s=0.1)
+    assert lit.say(b"SCAN?;SCAN 10,25,100;SCAN?;LEXE?\n") == b"0;1;0\n"
+    assert int(lit.say(b"LDCR?\n")) >> 3 & 1
+    for step in range(1, 26):
+        lit.talk(wait_s=0.0025)
+        lag = sum(math.exp(-(0.0025 + 0.1 * ago) / 0.0025) for ago in range(step)) * 0.010
+        above = 0.050 + 0.010 * step - lag - 0.035
+        assert power.value(table.clock.now_ps()) == pytest.approx(above * (1 - 0.2 * above), rel=1e-9)
+        assert lit.talk(b"SILD?;RILD?\n", wait_s=0.0975) == b"%d.000;%d.000\n" % ((50 + 10 * step,) * 2)
+    assert lit.say(b"SCAN?;SILD?;RILD?\n") == b"0;300.000;300.000\n"  # it stays where it came to
+    assert not int(lit.say(b"LDCR?\n")) >> 3 & 1
+    assert int(lit.say(b"LDEV?\n")) >> 3 & 1  # there was one
+
+
+@pytest.mark.parametrize("scan", [b"SCAN 10,6,100", b"SCAN -10,9,100", b"SCAN 1,5,20", b"SCAN 1,0,100", b"SCAN 1,2,4"])
+def test_a_scan_that_leaves_its_limits_or_is_too_fast_changes_nothing(lit: Wire, scan: bytes) -> None:
+    """From 85 mA, up to 145 mA of 100, down to -5 mA, with a dwell that is not longer than the delay of the sync pulse."""
+    assert lit.say(b"SILM 140;SYND 20;" + scan + b";LEXE?\n").strip() != b"0"
+    assert lit.say(b"SCAN?;SILD?;LEXE?\n") == b"0;85.000;0\n"
+
+
+def test_a_scan_with_constant_power_steps_the_photodiodes_current_and_a_setting_ends_it(
+    lit: Wire, table: FakeBench
+) -> None:
+    power = table.knob("pump", "power_w")
+    lit.talk(b"SMOD CP;SIPD 50\n", wait_s=0.1)
+    lit.talk(b"SCAN 25,4,200\n", wait_s=0.3)
+    assert power.value(table.clock.now_ps()) == pytest.approx(100e-3 / 5.0, rel=1e-6)  # second step, 5 uA per mW
+    assert lit.talk(b"SIPD?;SIPD 60;SCAN?\n", wait_s=0.2) == b"100.000;0\n"
+    assert power.value(table.clock.now_ps()) == pytest.approx(60e-3 / 5.0, rel=1e-6)
+    assert lit.talk(b"TOKN ON;SCAN 1,1,10;SCAN?;LDON OFF\n", wait_s=1.0) == b"ON\n"
+    assert power.value(table.clock.now_ps()) == 0.0
 
 
 def test_an_open_interlock_puts_the_light_out_and_keeps_it_out(lit: Wire, twin: LDC501Twin) -> None:

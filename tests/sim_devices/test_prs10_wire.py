@@ -2,11 +2,16 @@ r"""The PRS10 twin against protocol sheet 20: pyserial on a pty, bytes written b
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from qlab.errors import TwinError
+from qlab.physics.knob import Knob
+from qlab.physics.steering import Steering
+from sim_devices.timing.prs10_loop import PulseLock, damping, natural_s
 from sim_devices.timing.srs_prs10 import PRS10Twin
 
 if TYPE_CHECKING:
@@ -74,19 +79,73 @@ def test_it_warms_up_and_then_locks(wire: Wire, clock_twin: PRS10Twin, table: Fa
 
 def test_a_good_1_pps_takes_over_after_256_pulses(wire: Wire, table: FakeBench) -> None:
     knob = table.knob("rb", "frequency")
-    wire.say(b"ST?\rPT 6\rPL1\r")
+    wire.say(b"ST?\rPT 0\rPL1\r")
     assert wire.say(b"ST?\rST?\r") == b"0,0,0,0,3,0\r0,0,0,0,2,0\r"  # it had been disabled
+    closes_ps = table.clock.now_ps() + 256 * 10**12  # a little later than it does
+    assert knob.value(closes_ps - 10**12) == pytest.approx(50e-12)
     wire.talk(wait_s=257.0)
     assert wire.say(b"ST?\rST?\r") == b"0,0,0,0,6,0\r0,0,0,0,4,0\r"
-    wire.talk(wait_s=1100.0)
+    # PT 0 is 256 s, tau_n = sqrt(256,000) s; critically damped: y = y0 (1 - t / tau) exp(-t / tau), x = y0 t exp(-t / tau).
+    tau_s = 256_000.0**0.5
+    for share in (0.5, 1.0, 2.0, 5.0):
+        found = knob.value(closes_ps + round(share * tau_s * 1e12))
+        assert found == pytest.approx(50e-12 * (1.0 - share) * math.exp(-share), abs=50e-12 * 0.002)
+    wire.talk(wait_s=tau_s)
+    assert wire.say(b"TT?\r") == b"%d\r" % round(50e-12 * tau_s / math.e * 1e9)
+    wire.talk(wait_s=20.0 * tau_s)
     assert abs(knob.value(table.clock.now_ps())) < 1e-16
-    assert wire.say(b"TT?\r") == b"0\r"
+    assert wire.say(b"TT?\rSF?\r") == b"0\r-50\r"
+    left = Steering(knob, Knob(0.0)).error_ps(np.array([closes_ps + round(21.0 * tau_s * 1e12)]))[0]
+    assert left == pytest.approx(50e-12 * closes_ps, abs=50.0)  # what it had run away before; nothing on top
+
+
+def test_a_lost_1_pps_leaves_the_frequency_where_it_was(wire: Wire, clock_twin: PRS10Twin, table: FakeBench) -> None:
+    knob = table.knob("rb", "frequency")
+    wire.say(b"PT 0\rPL1\r")
+    wire.talk(wait_s=256.0 + 20.0 * 506.0)
+    clock_twin.device_fault("pps_lost")
+    assert wire.say(b"SF?\r") == b"-50\r"
+    assert abs(knob.value(table.clock.now_ps() + 10**16)) < 1e-15
+
+
+@pytest.mark.parametrize("pf", range(5))
+def test_the_loop_goes_as_the_manuals_sums_over_pulses(pf: int) -> None:
+    # Each second the integrator changes by -T / tau_1, in 1e-12 for T in ns; the proportional part is 2 zeta / tau_n.
+    tau_1, zeta = 65_536.0, damping(pf)
+    tau_n = natural_s(8)
+    assert tau_n == pytest.approx(8_095.0, abs=1.0)  # the manual's example
+    lock = PulseLock(0, 2e-9, 50e-12, tau_n, zeta)
+    x_ns, integral = 2.0, 50.0 + 2.0 * zeta * 2.0 * 1000.0 / tau_n
+    found = []
+    for second in range(1, 40_001):
+        integral -= x_ns / tau_1
+        x_ns += (integral - 2.0 * zeta / tau_n * 1000.0 * x_ns) * 1e-3
+        if second % 4000 == 0:
+            found.append((x_ns, lock.time_error_s(second * 10**12) * 1e9))
+    sums, closed = np.array(found).T
+    assert sums == pytest.approx(closed, abs=0.003 * np.abs(closed).max())
+
+
+@pytest.mark.parametrize("zeta", [0.25, 0.5, 1.0, 2.0, 4.0])
+def test_the_frequency_of_the_loop_is_the_slope_of_its_time(zeta: float) -> None:
+    lock = PulseLock(10**12, 3e-9, -2e-11, 506.0, zeta)
+    for t_s in (1.5, 100.0, 506.0, 2000.0):
+        t, h = round(t_s * 1e12), 10**11
+        slope = (lock.time_error_s(t + h) - lock.time_error_s(t - h)) / 0.2
+        assert lock.value(t) == pytest.approx(slope, rel=1e-4, abs=1e-17)
+    assert lock.value(0) == lock.value(10**12) == -2e-11
+    assert abs(lock.time_error_s(lock.end_ps - 1)) < 1e-15
 
 
 def test_a_lost_1_pps_shows(wire: Wire, clock_twin: PRS10Twin) -> None:
     wire.say(b"ST?\rPL1\r")
     clock_twin.device_fault("pps_lost")
     assert wire.say(b"ST?\rST?\rTT?\r") == b"0,0,0,0,131,0\r0,0,0,0,128,0\r-1\r"
+    clock_twin.device_fault("pps_lost", active=False)
+    wire.say(b"PL0\rPL1\rST?\r")
+    wire.talk(wait_s=300.0)
+    clock_twin.device_fault("pps_lost")
+    assert wire.say(b"ST?\r") == b"0,0,0,0,134,0\r"  # it was active meanwhile, although nobody asked
 
 
 SHEET_BITS = {
@@ -140,6 +199,7 @@ def test_ranges_reach_to_their_edges(wire: Wire, name: str, low: int, high: int)
 
 
 def test_what_else_the_sheet_has(wire: Wire, clock_twin: PRS10Twin) -> None:
+    assert wire.say(b"VB?\r") == b"0\r"  # terse after power-on
     for n in range(20):
         assert float(wire.say(f"AD{n}?\r".encode())) >= 0.0
     assert wire.say(b"AD20?\r") == b""

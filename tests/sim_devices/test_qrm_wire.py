@@ -47,7 +47,7 @@ SESSION = [
     (b"QUB1:ROT X,1,1\n:SYST:ERR?\n", b'+101,"Qubit not initialised"\n'),
     (b"QUB5:STAT?\n:SYST:ERR?\n", b'-114,"Header suffix out of range"\n'),
     (b"LINK3:STAT?\n:SYST:ERR?\n", b'-114,"Header suffix out of range"\n'),
-    (b"QUB1:ROT W,1,1\n:SYST:ERR?\n", b'-224,"Illegal parameter value"\n'),
+    (b"QUB1:ROT W,1,1\n:SYST:ERR?\n", b'-141,"Invalid character data"\n'),
     (b"QUB1:ROT X,1,9\n:SYST:ERR?\n", b'-222,"Data out of range"\n'),
     (b"QUB1:ROT X,4,1\n:SYST:ERR?\n", b'-222,"Data out of range"\n'),
     (b"QUB1:ROT X,1\n:SYST:ERR?\n", b'-109,"Missing parameter"\n'),
@@ -352,6 +352,7 @@ def test_the_event_fifo_says_when_it_lost_something(visa: Callable[..., Wire], t
     for _ in range(5):
         wire.talk(b":QUB1:INIT;*WAI;" * 1000 + b"\n", wait_s=1.1e-3)
     assert wire.say(b"EVEN:COUN?;OVER?\n") == b"4096;1\n"
+    assert wire.say(b"SYST:ERR?\n", b"SYST:ERR?\n") == b'+106,"Event overflow"\n' + NO_ERROR  # said once
     assert int(wire.say(b"STAT:QUES:COND?\n")) & 1 << 11
     records = [*events(wire, 3000), *events(wire, 3000)]
     assert [each.kind for each in records] == [INIT] * 4095 + [OVERFLOW]

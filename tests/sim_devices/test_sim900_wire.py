@@ -295,11 +295,62 @@ def test_the_amplifier_biases_measures_and_resets(wire: Wire, rack: SIM900Twin) 
     assert module(wire, 3, b"+E1;+E?;+C?") == b"#30041\n0\n\r\n"  # it resets by itself
     assert module(wire, 3, b"+D25;+D?") == b"#300325\n\r\n"
     module(wire, 3, b"+G;")
+    wire.talk(wait_s=0.25)  # its reset event
     assert channel.bias_ua == pytest.approx(19.0, abs=1e-3)  # 95 % of the latching current
     assert not channel.latched
     assert module(wire, 3, b"+H19000;+H?;") == b"#300819000.0\n\r\n"
     module(wire, 3, b"+H;")
     assert module(wire, 3, b"+B?") == b"#300619000\n\r\n"
+
+
+@pytest.mark.parametrize("tens_of_ms", [1, 25, 255])
+def test_a_reset_event_lasts_as_long_as_it_is_told_to(
+    wire: Wire, rack: SIM900Twin, table: FakeBench, tens_of_ms: int
+) -> None:
+    """`+D`: ten milliseconds each, sheet 07; the world sees no click from begin to end."""
+    detector, channel = table.detector("rack.3"), rack.modules[3].channel
+    module(wire, 3, b"+B39321;+D%d;" % tens_of_ms)
+    before = detector.efficiency.value(table.clock.now_ps())
+    rack.device_fault("latch", slot=3)
+    assert detector.efficiency.value(table.clock.now_ps()) == 0.0
+    begin_ps = table.clock.now_ps()
+    rack.modules[3].take(b"+F;")
+    back_ps = begin_ps + tens_of_ms * 10**10
+    for knob, working in ((detector.efficiency, before), (detector.dark_rate_hz, detector.dark_rate_hz.value(back_ps))):
+        assert [knob.value(t) for t in (begin_ps, back_ps - 1, back_ps)] == [0.0, 0.0, working]
+        assert working > 0.0
+    assert back_ps in detector.efficiency.breaks(begin_ps, back_ps + 1)
+    assert channel.bias_ua == 0.0
+    wire.talk(wait_s=tens_of_ms * 0.01)
+    assert channel.bias_ua == pytest.approx(15.0, abs=1e-3)
+    assert not channel.latched
+
+
+def test_a_reset_too_short_to_cool_the_wire_leaves_it_latched(wire: Wire, rack: SIM900Twin) -> None:
+    """It takes a few milliseconds without bias; and a bias that is set during a reset event ends it."""
+    channel = rack.modules[3].channel
+    module(wire, 3, b"+B39321;+D0;")
+    rack.device_fault("latch", slot=3)
+    module(wire, 3, b"+F;")
+    assert channel.latched
+    rack.modules[3].take(b"+D255;+F;")
+    wire.talk(wait_s=0.02)
+    rack.modules[3].take(b"+B26214;")
+    assert channel.bias_ua == pytest.approx(10.0, abs=1e-3)
+    assert not channel.latched
+    wire.talk(wait_s=5.0)
+    assert channel.bias_ua == pytest.approx(10.0, abs=1e-3)
+
+
+def test_an_amplifier_with_auto_reset_ends_a_latch_by_itself(wire: Wire, rack: SIM900Twin, table: FakeBench) -> None:
+    channel, efficiency = rack.modules[3].channel, table.detector("rack.3").efficiency
+    module(wire, 3, b"+B39321;+D30;+E1;")
+    begin_ps = table.clock.now_ps()
+    rack.device_fault("latch", slot=3)
+    assert efficiency.value(begin_ps + 299 * 10**9) == 0.0
+    assert efficiency.value(begin_ps + 300 * 10**9) > 0.5
+    wire.talk(wait_s=0.3)
+    assert not channel.latched
 
 
 def test_a_bias_above_the_switching_current_latches_until_zero(wire: Wire, rack: SIM900Twin, table: FakeBench) -> None:
@@ -342,3 +393,17 @@ def test_any_split_on_the_wire_gives_the_same_bytes(
 ) -> None:
     whole = SIM900Twin.build("rack", make_bench(), {"slots": {1: "sim928", 3: "qoamp"}}).connect().receive(STREAM)
     assert wire.say(*pieces(STREAM)) == whole
+
+
+def test_a_reset_on_a_stage_whose_temperature_moves_ends_at_its_picosecond(table: FakeBench) -> None:
+    from qlab.physics.knob import Ramp
+
+    table.knob("rack", "temperature_k", 2.5).set(Ramp(0, 2.5, 10**15, 2.6), 0)
+    rack = SIM900Twin.build("rack", table, {"slots": {3: "qoamp"}})
+    efficiency = table.detector("rack.3").efficiency
+    rack.modules[3].take(b"+B39321;+D20;")
+    working = efficiency.value(10**11)
+    rack.modules[3].take(b"+F;")
+    assert efficiency.breaks(0, 10**12).count(2 * 10**11) == 1
+    assert [efficiency.value(t) for t in (0, 2 * 10**11 - 1)] == [0.0, 0.0]
+    assert efficiency.value(2 * 10**11) == pytest.approx(working, rel=1e-3)

@@ -115,6 +115,9 @@ def test_bias_flows_when_it_is_enabled_and_a_latch_ends_at_zero(wire: Wire, twin
     assert volts == [180.0, 0.0]
     wire.say(command("DetectorEnable", "DetectorEnable", False))
     wire.say(command("DetectorEnable", "DetectorEnable", True))
+    assert parse(wire.say(b'{"request":"BiasVoltage"}'))[0]["value"] == [180.0, 0.0]  # it had no time to cool down
+    wire.talk(command("DetectorEnable", "DetectorEnable", False), wait_s=0.005)
+    wire.say(command("DetectorEnable", "DetectorEnable", True))
     assert parse(wire.say(b'{"request":"BiasVoltage"}'))[0]["value"] == [0.0, 0.0]
     wire.say(command("SetAllBiasCurrents", "BiasCurrent", [25.0, 10.0]))  # above the switching current
     assert parse(wire.say(b'{"request":"BiasVoltage"}'))[0]["value"] == [250.0, 0.0]

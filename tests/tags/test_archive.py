@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from math import e, log2
 from typing import TYPE_CHECKING
 
+import h5py
 import numpy as np
 import pytest
 
@@ -72,6 +73,45 @@ def test_pieces_of_any_size_give_the_same_archive(tmp_path: Path) -> None:
         with TagReader(tmp_path / f"{name}.h5") as reader:
             assert reader.rows == 1
             np.testing.assert_array_equal(reader.read().t, block.t)
+
+
+def test_many_rows_with_silences_come_back_whole_and_up_to_a_wrong_row(tmp_path: Path) -> None:
+    """40 rows are read by two threads; rows with fillers and the last one are not full."""
+    block = poisson(40 * gapblocks.ROW - 9, mean_ps=3)
+    t = block.t.copy()
+    for at in (5, 20 * gapblocks.ROW, 30 * gapblocks.ROW + 7):
+        t[at:] += 3 * 2**32
+    block = TagBlock(t, block.ch, 0, int(t[-1]) + 1)
+    path = tmp_path / "a.h5"
+    with ArchiveWriter(path, codec="gzip") as writer:
+        for piece in pieces_of(block, [int(t[10**6]), int(t[10**6 + 1])]):
+            writer.append(piece)
+    back = open_tags(path)
+    np.testing.assert_array_equal(back.t, t)
+    np.testing.assert_array_equal(back.ch, block.ch)
+    assert (back.start_ps, back.stop_ps, back.gaps) == (block.start_ps, block.stop_ps, ())
+    with h5py.File(path, "r+") as file:
+        file["check"][35] ^= np.uint64(1)
+        sound = int(file["valid"][:35].sum()) - sum(
+            int((row == gapblocks.FILLER).sum()) for row in file["channel"][:35]
+        )
+    with pytest.raises(TagFileError, match="row 35 has a wrong checksum; the 35 rows before are sound"):
+        open_tags(path)
+    np.testing.assert_array_equal(open_tags(path, salvage=True).t, t[:sound])
+
+
+def test_a_disk_that_fills_up_is_told_at_the_latest_when_the_archive_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    writer = ArchiveWriter(tmp_path / "a.h5", codec="gzip")
+    monkeypatch.setattr(writer._reserve, "need", full)
+    writer.append(poisson(10))
+    with pytest.raises(StorageError, match=r"cannot write tag archive .*No space left on device; check free space"):
+        writer.close()
+    writer.close()
 
 
 def test_convert_makes_archives(tmp_path: Path) -> None:

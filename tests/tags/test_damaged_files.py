@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,6 +23,8 @@ from qlab.tags.files.qutag import HEADER, QUTAG
 from qlab.tags.files.sniff import FORMATS, TagFormat, open_tags, sniff, stream_tags
 from qlab.tags.files.streaming import read_records
 from qlab.tags.files.superblock import lookup3
+from qlab.tags.files.tick import tick_of_file
+from qlab.tags.info import tags_info
 from qlab.tags.stream import Gap, TagBlock
 
 from .test_ptu import hydra, integer, tag
@@ -183,6 +186,54 @@ def test_flipped_bits_are_an_error_of_ours_or_other_tags_but_never_spoil_what_is
     if kind == "qlab":
         assert found == tags[: len(found)] or fault == ""
     assert main(["tags", "info", str(path), "--format", kind]) in (0, 1, 2)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_bytes_lost_repeated_or_overwritten_never_spoil_what_is_before(
+    kind: TagFormat, sound: Callable[[TagFormat], tuple[Path, bytes, list[tuple[int, int]]]], data: st.DataObject
+) -> None:
+    path, content, tags = sound(kind)
+    at = data.draw(st.integers(0, len(content) - 1) | st.integers(0, min(len(content), 600) - 1))
+    n = data.draw(st.sampled_from([1, 2, 4, 8, 48, 512, 4096]))
+    lost = content[at : at + n]
+    instead = {"lost": b"", "zeros": bytes(len(lost)), "ones": b"\xff" * len(lost), "twice": 2 * lost}
+    path.write_bytes(content[:at] + instead[data.draw(st.sampled_from(sorted(instead)))] + content[at + n :])
+    found, fault = read(path, kind)
+    if kind == "flat":
+        assert found == tags[: len(found)]
+        assert fault != "" or found == tags
+    elif kind != "qlab":  # whose checksums may not see bytes that move inside a row
+        head = {"ptu": len(content) - 8 * N, "qutag": HEADER}.get(kind, 0)
+        before = tags[: max((at - head) * len(tags) // (len(content) - head) - 1, 0)]
+        assert set(before) <= set(found) if kind == "text" else found[: len(before)] == before, (
+            fault
+        )  # a text is sorted
+    assert main(["tags", "info", str(path), "--format", kind]) in (0, 1, 2)
+
+
+def test_metadata_that_lie_are_an_error_of_ours(tmp_path: Path) -> None:
+    """The HDF5 library has no checksum for texts, and a sound text may still be no tick."""
+    for number, (text, match) in enumerate(
+        [
+            ("{", "metadata cannot be read as JSON"),
+            ("[1]", "metadata cannot be read as JSON"),
+            ('{"tick_ps": "no"}', "give 'no' as tick_ps; expected a positive number or a fraction"),
+            ('{"tick_ps": "1/0"}', "give '1/0' as tick_ps"),
+        ]
+    ):
+        path = tmp_path / f"{number}.h5"
+        with TagWriter(path) as writer:
+            writer.append(TagBlock(np.arange(3), np.arange(3), 0, 3))
+        with h5py.File(path, "r+") as file:
+            file.attrs["metadata"] = text
+        with pytest.raises(TagFileError, match=match):
+            tick_of_file(path, "qlab")
+        info = tags_info(path)
+        assert (info.n, info.tick_ps) == (3, "?")
+        assert match in info.fault
+        assert main(["tags", "info", str(path)]) == 1
 
 
 @settings(max_examples=60, deadline=None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import struct
+import tracemalloc
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -274,6 +276,51 @@ def test_merging_streams_is_sorting_all_their_tags(streams: list[list[int]], len
     got = [(t, c) for b in merged for t, c in zip(b.t.tolist(), b.ch.tolist(), strict=True)]
     assert got == sorted((t, i) for i, times in enumerate(streams) for t in times)
     assert (merged[0].start_ps, merged[-1].stop_ps) == (0, 501)
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.lists(st.integers(0, 500), max_size=20), min_size=2, max_size=4),
+    st.lists(st.integers(1, 60), min_size=4, max_size=4),
+    st.integers(1, 501),
+)
+def test_merging_goes_up_to_a_fault_in_one_of_the_streams(
+    streams: list[list[int]], lengths: list[int], until: int
+) -> None:
+    def cut(times: list[int], channel: int) -> Iterator[TagBlock]:
+        one = block(sorted(times), [channel] * len(times), 0, 501)
+        for start in range(0, 501, lengths[channel]):
+            if channel == 1 and start >= until:
+                raise TagFileError("the second is broken")
+            yield one.between(start, min(start + lengths[channel], 501))
+
+    known = min(-(-until // lengths[1]) * lengths[1], 501)
+    got: list[tuple[int, int]] = []
+    with nullcontext() if known == 501 else pytest.raises(TagFileError, match="the second is broken"):
+        for b in merge_streams([cut(times, i) for i, times in enumerate(streams)]):
+            got += zip(b.t.tolist(), b.ch.tolist(), strict=True)
+    assert got == sorted((t, i) for i, times in enumerate(streams) for t in times if t < known)
+
+
+def test_merging_holds_no_more_than_a_block_of_each_stream() -> None:
+    """Four streams of 5 MB each, cut differently, and at no time more than a few of their blocks."""
+
+    def stream(channel: int, size: int) -> Iterator[TagBlock]:
+        for k in range(0, 600_000, size):
+            t = (np.arange(k, k + size) * 4 + channel) * 1000
+            yield TagBlock(t, np.full(size, channel, np.uint8), k * 4000, (k + size) * 4000)
+
+    tracemalloc.start()
+    try:
+        last, n = -1, 0
+        for merged in merge_streams([stream(0, 10_000), stream(1, 50_000), stream(2, 12_500), stream(3, 40_000)]):
+            assert last < merged.t[0]
+            assert merged.start_ps == merged.t[0] // 4000 * 4000
+            last, n = int(merged.t[-1]), n + merged.n
+        assert n == 2_400_000
+        assert tracemalloc.get_traced_memory()[1] < 5e6
+    finally:
+        tracemalloc.stop()
 
 
 # -- the flat file

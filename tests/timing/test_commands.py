@@ -66,3 +66,43 @@ def test_the_parties_of_the_kwiat_recording_are_aligned_on_any_clock(recording: 
     moved = other.offset_at(one.reference_ps) - float(clocks.difference_ps(one.reference_ps))
     assert moved == pytest.approx(one.offset_ps, abs=5.0 * one.sigma_ps)
     assert other.frequency - 3e-6 == pytest.approx(one.frequency, abs=5.0 * one.sigma_frequency)
+
+
+def test_the_two_detectors_of_the_s_fifteen_recording_are_aligned_without_being_told_their_delay(
+    recording: Callable[[str], Path],
+) -> None:
+    from qlab.timing.acquire import ClockLock, Search, acquire
+
+    block = open_tags(recording("timestamp7_c14_rollover.Aa1fX.ts"))
+    near, far = block.select([0]).t, block.select([3]).t
+    # 431 events on either, one to one: that they are pairs is seen without any search.  Their delays have two peaks, 0.3 ns
+    # apart; either is right, and so is what lies between.
+    lags = far - near
+    assert np.ptp(lags) < 500
+    search = Search(max_offset_ps=10**9, max_frequency=1e-5, max_drift_per_s=1e-6)
+    for clocks in (TwoClocks(), TwoClocks(-700_000_000, 8e-6)):
+        start = int(near[0])
+        moved = far + np.rint(clocks.difference_ps(far - start)).astype(np.int64)
+        found = acquire(near, moved, search)
+        assert isinstance(found, ClockLock), found
+        at = found.reference_ps
+        offset = found.offset_ps - float(clocks.difference_ps(at - start))
+        assert lags.min() - 2.0 * found.sigma_ps < offset < lags.max() + 2.0 * found.sigma_ps
+        assert found.sigma_ps < 20.0
+        assert found.jitter_ps < 200.0
+        assert found.pair_rate_hz * found.span_s > 200
+
+
+def test_the_blinking_single_photon_source_of_the_hydraharp_recording_is_no_lock(
+    recording: Callable[[str], Path],
+) -> None:
+    """Its two detectors never see one photon both; that it blinks within microseconds correlates them all the same."""
+    from qlab.timing.acquire import NoLock, Search, acquire
+
+    block = open_tags(recording("hydraharp_t2_320MHz_hbt.ptu"))
+    search = Search(
+        max_offset_ps=10**8, max_frequency=4e-6, max_drift_per_s=1e-7, span_s=0.2, frequency_steps=(4e-6,), candidates=1
+    )
+    found = acquire(block.select([1]).t, block.select([2]).t, search)
+    assert isinstance(found, NoLock), found
+    assert "are no photon pairs" in found.reason

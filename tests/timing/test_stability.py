@@ -67,6 +67,13 @@ def test_masks_judge_and_say_where_it_is_worst() -> None:
     assert judge(stability(x, 1.0, "tdev"), "G.8272 B TDEV").worst_share == pytest.approx(1.0, rel=0.05)
     assert MASKS["G.8272 B TDEV"].limit_ns(np.array([99.0, 300.0, 600.0])) == pytest.approx([1.0, 3.0, 5.0])
     assert MASKS["G.8272 B MTIE"].limit_ns(np.array([10.0, 100.0])) == pytest.approx([27.75, 40.0])
+    # G.8273.2 at constant temperature: 40 and 4 ns for classes A and B, 10 and 2 ns for C, up to 1000 s.
+    limits = [
+        MASKS[f"G.8273.2{name}"].limit_ns(np.array([1.0, 1000.0, 1001.0]))
+        for name in (" MTIE", " C MTIE", " TDEV", " C TDEV")
+    ]
+    assert [limit[0] for limit in limits] == [limit[1] for limit in limits] == [40.0, 10.0, 4.0, 2.0]
+    assert all(np.isnan(limit[2]) for limit in limits)
     drifting = judge(stability(np.arange(4000.0) * 1e-9, 1.0, "mtie", [1, 10, 100, 200]), "G.8262 MTIE")
     assert not drifting.holds
     assert drifting.worst_tau_s == 200.0  # 200 ns against 25.25 * 200^0.2 = 72.9 ns

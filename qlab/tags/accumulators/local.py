@@ -216,8 +216,8 @@ class LocalAccumulator(ABC, Generic[R]):
         self._append(kernels_of(self._engine, self._n_seen), t, ch)
 
     def _append(self, kernels: Kernels, t: Ints, ch: Channels) -> None:
-        head = int(np.searchsorted(t, int(t[0]) + self._memory_ps, side="right"))
-        tail = int(np.searchsorted(t, int(t[-1]) - self._memory_ps, side="left"))
+        head = int(t.searchsorted(int(t[0]) + self._memory_ps, side="right"))
+        tail = int(t.searchsorted(int(t[-1]) - self._memory_ps, side="left"))
         # copies, so that the block itself can be let go
         ends = (t[:head].copy(), ch[:head].copy()), (t[tail:].copy(), ch[tail:].copy())
         self._join(kernels, self._local(kernels, t, ch), *ends)
@@ -231,8 +231,8 @@ class LocalAccumulator(ABC, Generic[R]):
             self._head, self._tail = head, tail
             return
         before, after = self._tail, head
-        low = int(np.searchsorted(before[0], int(after[0][0]) - self._memory_ps, side="left"))
-        high = int(np.searchsorted(after[0], int(before[0][-1]) + self._memory_ps, side="right"))
+        low = int(before[0].searchsorted(int(after[0][0]) - self._memory_ps, side="left"))
+        high = int(after[0].searchsorted(int(before[0][-1]) + self._memory_ps, side="right"))
         if low < before[0].size and high:
             t = np.concatenate([before[0][low:], after[0][:high]])
             ch = np.concatenate([before[1][low:], after[1][:high]])
@@ -251,10 +251,10 @@ class LocalAccumulator(ABC, Generic[R]):
             edge = int(second[0][-1]) - self._memory_ps
             if int(first[0][-1]) < edge or int(second[0][0]) < edge:
                 return second
-            keep = slice(int(np.searchsorted(first[0], edge, side="left")), None)
+            keep = slice(int(first[0].searchsorted(edge, side="left")), None)
             return np.concatenate([first[0][keep], second[0]]), np.concatenate([first[1][keep], second[1]])
         edge = int(first[0][0]) + self._memory_ps
-        keep = slice(0, int(np.searchsorted(second[0], edge, side="right")))
+        keep = slice(0, int(second[0].searchsorted(edge, side="right")))
         if keep.stop == 0:
             return first
         return np.concatenate([first[0], second[0][keep]]), np.concatenate([first[1], second[1][keep]])

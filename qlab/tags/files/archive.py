@@ -8,6 +8,7 @@ what every HDF5 library reads.  A live file is not like this: a row would have t
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from qlab.tags.stream import TagBlock, concat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from concurrent.futures import Future
     from types import TracebackType
 
 __all__ = ["CODECS", "ArchiveWriter"]
@@ -77,6 +79,8 @@ class ArchiveWriter:
         attributes = {"format": FORMAT, "version": VERSION, "resolution_ps": resolution_ps, "metadata": text}
         self._file.attrs.update(attributes)
         self._reserve = Reserve(self.path)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="tag-archive")
+        self._writing: Future[None] | None = None
         self._t0: list[int] = []
         self._valid: list[int] = []
         self._checks: list[int] = []
@@ -92,7 +96,7 @@ class ArchiveWriter:
         Raises
         ------
         StorageError
-            The disk is full or gone.
+            The disk is full or gone, seen with this block or the one before.
         """
         if self._open is None or self._open[1] != block.start_ps:
             self._end_acquisition()
@@ -107,24 +111,35 @@ class ArchiveWriter:
 
     def _write(self, *, whole: bool) -> None:
         """Write what is waiting, in full rows unless it is the end of an acquisition."""
-        block = concat(*self._waiting)
+        filled = [block for block in self._waiting if block.n] or self._waiting[-1:]
+        block = filled[0] if len(filled) == 1 else concat(*filled)
         n = block.n if whole else block.n - block.n % ROW
         t0, valid, gap, channel = full_rows(TagBlock(block.t[:n], block.ch[:n], block.start_ps, block.stop_ps))
-        first = len(self._valid)
-        try:
-            # Compressed bytes are not known before; uncompressed they are the most.
-            self._reserve.need(self._file.id.get_filesize(), gap.nbytes + channel.nbytes + _SPARE_BYTES)
-            for name, values in (("gap", gap), ("channel", channel)):
-                data = self._file[name]
-                data.resize(first + t0.size, axis=0)
-                data[first:] = values
-        except (OSError, RuntimeError) as error:  # h5py raises RuntimeError where a flush fails
-            raise StorageError(self._cannot("write", error)) from error
+        self._wait()
+        self._writing = self._worker.submit(self._store, len(self._valid), gap, channel)
         self._checks += row_checks(t0, valid, gap, channel).tolist()
         self._t0 += t0.tolist()
         self._valid += valid.tolist()
         self._waiting = [TagBlock(block.t[n:].copy(), block.ch[n:].copy(), block.stop_ps, block.stop_ps)]
         self._n_waiting = block.n - n
+
+    def _store(self, first: int, gap: np.ndarray[Any, Any], channel: np.ndarray[Any, Any]) -> None:
+        """Compress and write rows, in a thread of its own: the next ones are encoded meanwhile."""
+        # Compressed bytes are not known before; uncompressed they are the most.
+        self._reserve.need(self._file.id.get_filesize(), gap.nbytes + channel.nbytes + _SPARE_BYTES)
+        for name, values in (("gap", gap), ("channel", channel)):
+            data = self._file[name]
+            data.resize(first + values.shape[0], axis=0)
+            data[first:] = values
+
+    def _wait(self) -> None:
+        """Wait until the rows handed over are written."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            try:
+                writing.result()
+            except (OSError, RuntimeError) as error:  # h5py raises RuntimeError where a flush fails
+                raise StorageError(self._cannot("write", error)) from error
 
     def _end_acquisition(self) -> None:
         if self._open is None:
@@ -140,6 +155,7 @@ class ArchiveWriter:
             return
         try:
             self._end_acquisition()
+            self._wait()
             tables: dict[str, np.ndarray[tuple[int, ...], np.dtype[Any]]] = {
                 "block_t0": np.array(self._t0, np.int64),
                 "check": np.array(self._checks, np.uint64),
@@ -153,6 +169,7 @@ class ArchiveWriter:
         except (OSError, RuntimeError) as error:
             raise StorageError(self._cannot("write", error)) from error
         finally:
+            self._worker.shutdown()
             self._file.close()
             self._reserve.release()
 

@@ -15,13 +15,13 @@ import numpy as np
 from qlab.errors import BadRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from qlab.tags.stream import TagBlock
 
-__all__ = ["FILLER", "ROW", "Row", "decode_rows", "encode_rows", "full_rows", "row_checks"]
+__all__ = ["FILLER", "ROW", "Row", "decode_rows", "encode_rows", "full_rows", "row_checks", "squeezed", "unpack_rows"]
 
 ROW = 65536
 FILLER = 255
@@ -112,23 +112,33 @@ def full_rows(
     block: TagBlock,
 ) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint8]]:
     """Return the rows of a block as arrays: base times, entries in use, gaps and channels, the last two (rows, ROW)."""
-    gaps = np.zeros(block.n, dtype=np.int64)
-    np.subtract(block.t[1:], block.t[:-1], out=gaps[1:])
-    if not block.n or int(gaps.min()) < 0 or int(gaps.max()) >= _LONGEST_PS or int(block.ch.max()) == FILLER:
+    n_rows = -(-block.n // ROW)
+    gap, channel = np.empty((n_rows, ROW), np.uint32), np.empty((n_rows, ROW), np.uint8)
+    if not block.n or int(block.ch.max()) == FILLER or not _plain_gaps(block.t, gap):
         rows = list(encode_rows(block))
         gap, channel = np.zeros((len(rows), ROW), np.uint32), np.zeros((len(rows), ROW), np.uint8)
         for k, row in enumerate(rows):
             gap[k, : row.gap.size], channel[k, : row.gap.size] = row.gap, row.channel
         t0 = np.array([row.t0_ps for row in rows], dtype=np.int64)
         return t0, np.array([row.gap.size for row in rows], dtype=np.uint32), gap, channel
-    # No silence to bridge: all rows at once.
-    n_rows = -(-block.n // ROW)
-    gap, channel = np.zeros((n_rows, ROW), np.uint32), np.zeros((n_rows, ROW), np.uint8)
-    gap.reshape(-1)[: block.n], channel.reshape(-1)[: block.n] = gaps, block.ch
-    gap[:, 0] = 0
+    channel.reshape(-1)[: block.n], channel.reshape(-1)[block.n :] = block.ch, 0
     valid = np.full(n_rows, ROW, dtype=np.uint32)
     valid[-1] = block.n - (n_rows - 1) * ROW
     return block.t[::ROW].copy(), valid, gap, channel
+
+
+def _plain_gaps(t: NDArray[np.int64], gap: NDArray[np.uint32]) -> bool:
+    """Write the gaps of all rows, or return False where times run backwards or a silence has to be bridged."""
+    if (t[ROW::ROW] < t[ROW - 1 : -1 : ROW]).any():
+        return False
+    scratch = np.empty(ROW, dtype=np.int64)
+    for k, row in enumerate(gap):  # row by row, so that a row is in the cache
+        part = t[k * ROW : (k + 1) * ROW]
+        gaps = np.subtract(part[1:], part[:-1], out=scratch[: part.size - 1])
+        if int(gaps.view(np.uint64).max(initial=0)) >= _LONGEST_PS:  # a step back is a huge one
+            return False
+        row[0], row[1 : part.size], row[part.size :] = 0, gaps, 0
+    return True
 
 
 def decode_rows(
@@ -143,11 +153,56 @@ def decode_rows(
     gap, channel:
         Shape (rows, ROW).
     """
-    times = np.empty(gap.shape, dtype=np.int64)
-    for k in range(gap.shape[0]):  # row by row, so that a row is in the cache when its base is added
-        np.cumsum(gap[k], dtype=np.int64, out=times[k])
-        times[k] += t0[k]
-    if times.size and int(valid.min()) == gap.shape[1] and int(channel.max()) < FILLER:
-        return times.reshape(-1), channel.reshape(-1)
-    keep = (np.arange(gap.shape[1]) < valid[:, np.newaxis]) & (channel != FILLER)
-    return times[keep], channel[keep]
+    times, channels = np.empty(gap.shape, dtype=np.int64), channel.copy()
+    sizes = unpack_rows(t0, gap, valid, times, channels)
+    return squeezed(times, channels, sizes)
+
+
+def unpack_rows(
+    t0: NDArray[np.int64],
+    gap: NDArray[np.uint32],
+    valid: NDArray[np.uint32],
+    times: NDArray[np.int64],
+    channels: NDArray[np.uint8],
+) -> list[int]:
+    """Write times, and move channels, of each row to its beginning, fillers left out.
+
+    Parameters
+    ----------
+    t0, gap, valid:
+        As for `decode_rows`.
+    times:
+        Is written, shape (rows, ROW).
+    channels:
+        Channels as they were stored, shape (rows, ROW).
+
+    Returns
+    -------
+    How many tags each row has.
+    """
+    sizes: list[int] = valid.tolist()
+    for k, (row, channel) in enumerate(zip(times, channels, strict=True)):  # a row is in the cache when it is summed up
+        row[:] = gap[k]
+        row[0] += t0[k]
+        np.cumsum(row, out=row)
+        used = channel[: sizes[k]]
+        if used.size and int(used.max()) == FILLER:
+            keep = (used != FILLER).nonzero()[0]
+            sizes[k] = keep.size
+            row[: keep.size], channel[: keep.size] = row.take(keep), channel.take(keep)
+    return sizes
+
+
+def squeezed(
+    times: NDArray[np.int64], channels: NDArray[np.uint8], sizes: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Move the tags of all rows together, in place, and return them."""
+    t, ch = times.reshape(-1), channels.reshape(-1)
+    end = 0
+    for k, size in enumerate(sizes):
+        start = k * times.shape[1]
+        if end < start and size:
+            t[end : end + size] = t[start : start + size]
+            ch[end : end + size] = ch[start : start + size]
+        end += size
+    return t[:end], ch[:end]

@@ -28,6 +28,7 @@ FORMATS: tuple[TagFormat, ...] = get_args(TagFormat)
 _OPTIONS = {"qlab": {"rows"}, "qutag": {"bin_ps"}, "text": {"bin_ps", "columns"}}
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HEAD = 4096
+_ALL = 1 << 40
 
 
 def sniff(path: Path | str) -> TagFormat:
@@ -170,6 +171,10 @@ def open_tags(
         from qlab.tags.files.hdf5_reader import read_tags
 
         return read_tags(path, *rows)
+    if kind == "qlab" and not salvage:  # an acquisition at once, which spares a copy
+        from qlab.tags.files.hdf5_reader import iterate_tags
+
+        return whole(_in_time(iterate_tags(path, rows=_ALL), path))
     return whole(stream_tags(path, format=kind, bin_ps=bin_ps, columns=columns, salvage=salvage))
 
 

@@ -59,6 +59,8 @@ def up_to_fault(blocks: Iterable[TagBlock]) -> Iterator[TagBlock]:
 def whole(blocks: Iterable[TagBlock]) -> TagBlock:
     """Return one block of all; an empty one where there is none."""
     found = list(blocks)
+    if len(found) == 1:
+        return found[0]
     return concat(*found) if found else TagBlock(np.empty(0, np.int64), np.empty(0, np.uint8), 0, 0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from qlab.errors import TagFileError
 from qlab.tags.files.flat import read_flat_metadata
 from qlab.tags.files.ptu import ptu_tick_ps
 from qlab.tags.ticks import tick_of
@@ -36,12 +37,12 @@ def tick_of_file(path: Path | str, kind: TagFormat, bin_ps: float | None = None)
     if kind in ("a0", "a1", "a1x", "a2"):
         return tick_text(Fraction(1000, 256))
     if kind == "flat":
-        return _of(read_flat_metadata(path)) or "1"
+        return _of(read_flat_metadata(path), path) or "1"
     if kind == "qlab":
         from qlab.tags.files.hdf5_reader import TagReader
 
         with TagReader(path) as reader:
-            return _of(reader.metadata) or str(reader.resolution_ps)
+            return _of(reader.metadata, path) or str(reader.resolution_ps)
     return "1"
 
 
@@ -60,6 +61,15 @@ def tick_text(tick: Fraction) -> str:
     return f"{scaled[:-digits]}.{scaled[-digits:]}" if digits else scaled
 
 
-def _of(metadata: Mapping[str, object]) -> str:
+def _of(metadata: Mapping[str, object], path: Path | str) -> str:
     tick = metadata.get(TICK)
-    return tick if isinstance(tick, str) else ""
+    if not isinstance(tick, str):
+        return ""
+    try:
+        sound = Fraction(tick) > 0
+    except (ValueError, ZeroDivisionError):
+        sound = False
+    if not sound:
+        msg = f"{path}: its metadata give {tick!r} as {TICK}; expected a positive number or a fraction"
+        raise TagFileError(msg)
+    return tick

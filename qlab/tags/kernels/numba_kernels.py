@@ -36,20 +36,38 @@ def _read_only(t: Ints, ch: Channels) -> tuple[Ints, Channels]:
     return t, ch
 
 
+def _pair_codes(lanes: Lanes) -> Ints:
+    """Return `numba_loops.pair_code` of every two lanes, those of the earlier slowest, shape (lanes ** 2,)."""
+    channels = np.array(lanes.channels, dtype=np.int64)
+    codes: Ints = np.add.outer(channels, channels << 8).ravel()
+    return codes
+
+
+def _table(lanes: Lanes, by_lanes: Ints) -> Ints:
+    """Return a table by channels from one by lanes; what belongs to no lanes is never looked up."""
+    table = np.zeros((max(lanes.channels) + 1) << 8, dtype=np.int64)
+    table[_pair_codes(lanes)] = by_lanes
+    return table
+
+
 class NumbaKernels:
     """The quick kernels; their first use on a machine compiles for some seconds."""
 
     def __init__(self) -> None:
-        self._made: tuple[LagBins, Lanes, tuple[Ints, Ints]] | None = None
+        # A stream asks for the same tables again and again.
+        self._made: tuple[LagBins, Lanes, tuple[Ints, Ints, Ints]] | None = None
+        self._made_pairs: tuple[int, Lanes, Ints, Ints] | None = None
 
     def singles(self, ch: Channels, lanes: Lanes) -> Ints:
         """Count the tags of each lane."""
         if len(lanes.channels) > _FEW_LANES:
             every: Ints = loops.count_channels(ch)
             return every[list(lanes.channels)]
-        counts = np.zeros(len(lanes.channels), dtype=np.int64)
-        count_few(ch, np.array(lanes.channels, dtype=np.uint8), counts)
-        return counts
+        n = len(lanes.channels)
+        wanted = np.array([*lanes.channels, *lanes.channels[:1] * (-n % 4)], dtype=np.uint8)  # it counts by fours
+        counts = np.zeros(wanted.size, dtype=np.int64)
+        count_few(ch, wanted, counts)
+        return counts[:n]
 
     def realign(self, t: Ints, ch: Channels, lanes: Lanes) -> tuple[Ints, Channels]:
         """Subtract the delays and sort again."""
@@ -62,17 +80,16 @@ class NumbaKernels:
     def lag_histogram(self, t: Ints, ch: Channels, lanes: Lanes, bins: LagBins, reach_ps: int) -> Ints:
         """Histogram the lags of pairs of lanes."""
         counts = np.zeros(bins.rows * bins.n_bins + 1, dtype=np.int64)
-        made = self._made  # a stream asks for the same tables again and again
+        made = self._made
         if made is None or made[0] is not bins or made[1] is not lanes:
-            made = self._made = bins, lanes, bins.tables(lanes)
-        first, bias = made[2]
+            first, bias = bins.tables(lanes)
+            made = self._made = bins, lanes, (_table(lanes, first), _table(lanes, bins.sign), _table(lanes, bias))
+        first, sign, bias = made[2]
         loop = loops.lags_crowded if _occupancy(t, reach_ps) > _MANY else loops.lags
         sound = loop(
             *_read_only(t, ch),
-            lanes.index.view(np.uint64),
-            np.uint64(len(lanes.channels)),
             first.view(np.uint64),
-            bins.sign,
+            sign,
             bias,
             np.uint64(bins.width_ps),
             np.uint64(bins.bin_ps),
@@ -86,14 +103,16 @@ class NumbaKernels:
 
     def pair_counts(self, t: Ints, ch: Channels, lanes: Lanes, half_ps: int, reach_ps: int) -> Ints:
         """Count pairs of tags by lanes of the earlier and of the later."""
-        n = len(lanes.channels)
-        counts = np.zeros(n * n, dtype=np.int64)
+        n, made = len(lanes.channels), self._made_pairs
+        if made is None or made[0] != half_ps or made[1] is not lanes:
+            made = half_ps, lanes, _pair_codes(lanes), _table(lanes, lanes.difference_ps() + half_ps)
+            self._made_pairs = made
+        _, _, codes, bias = made
+        counts = np.zeros(bias.size, dtype=np.int64)
         loop = loops.pairs_crowded if _occupancy(t, reach_ps) > _MANY else loops.pairs
-        bias = lanes.difference_ps() + half_ps
-        index, width = lanes.index.view(np.uint64), np.uint64(2 * half_ps)
-        if not loop(*_read_only(t, ch), index, np.uint64(n), bias, width, reach_ps, counts):
+        if not loop(*_read_only(t, ch), bias, np.uint64(2 * half_ps), reach_ps, counts):
             raise unsorted_error()
-        return counts.reshape(n, n)
+        return counts[codes].reshape(n, n)
 
     def fold_counts(self, t: Ints, ch: Channels, lanes: Lanes, masks: Ints, span_ps: int, reach_ps: int) -> Ints:
         """Count choices of one tag a lane of each mask."""

@@ -4,8 +4,9 @@ Of the candidates of a block, those whose next neighbour is near, the survivors 
 and so on, without a branch: each place is written, and the next one overwrites it unless the tag is kept.  Where most tags
 have many neighbours (`*_crowded`) that is of no use, and each tag walks through its own.
 
-Tables are indexed by ``lane of the earlier * lanes + lane of the later``; unsigned integers spare the test for negative
-indices.  What the loops return is False where times run backwards.
+While the candidates of a block are looked at, the next block is fetched from memory, a line for each of them.  Tables are
+indexed by both channels (`pair_code`); unsigned integers spare the test for negative indices.  What the loops return is False
+where times run backwards.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from qlab.compiled import compiled
-from qlab.tags.kernels.numba_vectors import BLOCK, candidates
+from qlab.tags.kernels.numba_vectors import BLOCK, LINE, candidates, prefetch
 
 __all__ = ["count_channels", "lags", "lags_crowded", "pairs", "pairs_crowded", "shift_and_insert"]
 
@@ -53,55 +54,59 @@ def shift_and_insert(t, ch, delays_ps, t_out, ch_out):  # type: ignore[no-untype
 
 
 @compiled
-def step_back(t, start, found, k):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """Return whether time runs backwards behind one of the tags found; such a step passes the test of the gap."""
-    back = False
-    for q in range(k):
-        i = np.uint64(start) + np.uint64(found[q])
-        back |= t[i + np.uint64(1)] < t[i]
-    return back
+def pair_code(ch, i, j):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Return where tables have the pair of an earlier tag and a later one."""
+    return np.uint64(ch[i]) | (np.uint64(ch[j]) << np.uint64(8))
 
 
 @compiled
-def lags(t, ch, lane, lanes, first, sign, bias, width, bin_ps, magic, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Add the lags of pairs of lanes to their histograms; the last cell takes those that are outside."""
-    n, outside = np.uint64(t.size), np.uint64(counts.size - 1)
+def without_end(found, kept, ahead, last):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Return how many of the tags found have a next neighbour; the stream's end was taken for that of the last one."""
+    if kept and np.uint64(found[kept - np.uint64(1)]) + ahead >= last:
+        return kept - np.uint64(1)
+    return kept
+
+
+@compiled
+def lags(t, ch, first, sign, bias, width, bin_ps, magic, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Add the lags of pairs of channels to their histograms; the last cell takes those that are outside."""
+    last, outside = np.uint64(t.size - 1), np.uint64(counts.size - 1)
     found = np.empty(BLOCK + 8, dtype=np.uint16)
-    sound = True
+    signs = np.int64(0)
     for start in range(0, t.size - 1, BLOCK):
-        k = candidates(t, start, min(start + BLOCK, t.size - 1), 1, reach_ps, found)
-        sound &= not step_back(t, start, found, k)
+        k = np.uint64(candidates(t, start, min(start + BLOCK, t.size - 1), 1, reach_ps, found))
         base, step = np.uint64(start), np.uint64(1)
         while k:
             kept = np.uint64(0)
             for q in range(k):
+                prefetch(t, base + np.uint64(BLOCK) + q * LINE)
                 i = base + np.uint64(found[q])
                 j = i + step
-                code = lane[ch[i]] * lanes + lane[ch[j]]
-                lag = np.uint64((t[j] - t[i]) * sign[code] + bias[code])  # a negative lag is a huge unsigned one
+                code, now = pair_code(ch, i, j), t[i]
+                gap = t[j] - now
+                signs |= gap
+                lag = np.uint64(gap * sign[code] + bias[code])  # a negative lag is a huge unsigned one
                 cell = (lag * magic) >> SHIFT if magic else lag // bin_ps
                 counts[first[code] + cell if lag < width else outside] += 1
                 found[kept] = found[q]
-                j += np.uint64(1)
-                inside = j < n
-                kept += np.uint64((t[j if inside else i] - t[i] <= reach_ps) & inside)
-            k = np.int64(kept)
+                kept += np.uint64(t[min(j + np.uint64(1), last)] - now <= reach_ps)
+            k = without_end(found, kept, base + step, last)
             step += np.uint64(1)
-    return sound
+    return signs >= 0
 
 
 @compiled
-def lags_crowded(t, ch, lane, lanes, first, sign, bias, width, bin_ps, magic, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
+def lags_crowded(t, ch, first, sign, bias, width, bin_ps, magic, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Do the same as `lags` tag by tag."""
     sound, outside = True, np.uint64(counts.size - 1)
-    for i in range(t.size - 1):
-        now, base = t[i], lane[ch[i]] * lanes
-        sound &= t[i + 1] >= now
-        for j in range(i + 1, t.size):
+    for i in range(np.uint64(t.size - 1)):
+        now = t[i]
+        sound &= t[i + np.uint64(1)] >= now
+        for j in range(i + np.uint64(1), np.uint64(t.size)):
             gap = t[j] - now
             if gap > reach_ps:
                 break
-            code = base + lane[ch[j]]
+            code = pair_code(ch, i, j)
             lag = np.uint64(gap * sign[code] + bias[code])
             cell = (lag * magic) >> SHIFT if magic else lag // bin_ps
             counts[first[code] + cell if lag < width else outside] += 1
@@ -109,42 +114,42 @@ def lags_crowded(t, ch, lane, lanes, first, sign, bias, width, bin_ps, magic, re
 
 
 @compiled
-def pairs(t, ch, lane, lanes, bias, width, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Count pairs by lanes of the earlier and of the later."""
-    n = np.uint64(t.size)
+def pairs(t, ch, bias, width, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Count pairs by channels of the earlier and of the later."""
+    last = np.uint64(t.size - 1)
     found = np.empty(BLOCK + 8, dtype=np.uint16)
-    sound = True
+    signs = np.int64(0)
     for start in range(0, t.size - 1, BLOCK):
-        k = candidates(t, start, min(start + BLOCK, t.size - 1), 1, reach_ps, found)
-        sound &= not step_back(t, start, found, k)
+        k = np.uint64(candidates(t, start, min(start + BLOCK, t.size - 1), 1, reach_ps, found))
         base, step = np.uint64(start), np.uint64(1)
         while k:
             kept = np.uint64(0)
             for q in range(k):
+                prefetch(t, base + np.uint64(BLOCK) + q * LINE)
                 i = base + np.uint64(found[q])
                 j = i + step
-                code = lane[ch[i]] * lanes + lane[ch[j]]
-                counts[code] += np.int64(np.uint64(t[j] - t[i] + bias[code]) <= width)
+                code, now = pair_code(ch, i, j), t[i]
+                gap = t[j] - now
+                signs |= gap
+                counts[code] += np.int64(np.uint64(gap + bias[code]) <= width)
                 found[kept] = found[q]
-                j += np.uint64(1)
-                inside = j < n
-                kept += np.uint64((t[j if inside else i] - t[i] <= reach_ps) & inside)
-            k = np.int64(kept)
+                kept += np.uint64(t[min(j + np.uint64(1), last)] - now <= reach_ps)
+            k = without_end(found, kept, base + step, last)
             step += np.uint64(1)
-    return sound
+    return signs >= 0
 
 
 @compiled
-def pairs_crowded(t, ch, lane, lanes, bias, width, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
+def pairs_crowded(t, ch, bias, width, reach_ps, counts):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Do the same as `pairs` tag by tag."""
     sound = True
-    for i in range(t.size - 1):
-        now, base = t[i], lane[ch[i]] * lanes
-        sound &= t[i + 1] >= now
-        for j in range(i + 1, t.size):
+    for i in range(np.uint64(t.size - 1)):
+        now = t[i]
+        sound &= t[i + np.uint64(1)] >= now
+        for j in range(i + np.uint64(1), np.uint64(t.size)):
             gap = t[j] - now
             if gap > reach_ps:
                 break
-            code = base + lane[ch[j]]
+            code = pair_code(ch, i, j)
             counts[code] += np.int64(np.uint64(gap + bias[code]) <= width)
     return sound

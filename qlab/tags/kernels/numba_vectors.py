@@ -19,10 +19,12 @@ from qlab.compiled import compiled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BLOCK", "candidates", "count_few"]
+__all__ = ["BLOCK", "LINE", "candidates", "count_few", "prefetch"]
 
-BLOCK = 8192
-"""Tags a block: the candidates stay in the first-level cache."""
+BLOCK = 4096
+"""Tags a block: it stays in the first-level cache."""
+LINE = np.uint64(8)
+"""Times in a line of the cache."""
 
 
 def _places() -> np.ndarray[tuple[int, int], np.dtype[np.uint64]]:
@@ -70,6 +72,25 @@ def _near_bits(typing: Any, t: Any, i: Any, ahead: Any, reach_ps: Any) -> tuple[
 near_bits: Any = intrinsic(_near_bits)
 
 
+def _prefetch(typing: Any, array: Any, i: Any) -> tuple[Any, Callable[..., Any]]:
+    """Ask for the line with ``array[i]`` to be brought to the second-level cache; it may lie outside the array."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values, at = arguments
+        data = context.make_array(signature.args[0])(context, builder, values).data
+        address = builder.bitcast(builder.gep(data, [at]), ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
+        call = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
+        builder.call(call, [address, number(0), number(2), number(1)])  # to read, of some locality, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.uint64), generate
+
+
+prefetch: Any = intrinsic(_prefetch)
+
+
 def _count_of_64(typing: Any, ch: Any, i: Any, channel: Any) -> tuple[Any, Callable[..., Any]]:
     """Return how many of the 64 bytes from ``ch[i]`` on are `channel`; all of them must be inside the array."""
 
@@ -87,12 +108,20 @@ count_of_64: Any = intrinsic(_count_of_64)
 
 @compiled
 def count_few(ch, channels, counts):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """Add the tags of each of a few channels (uint8) to `counts`."""
+    """Add the tags of each of some channels (uint8, a multiple of four of them) to `counts`."""
     whole = ch.size - ch.size % 64
-    for start in range(0, whole, 4096):
-        for k in range(channels.size):
-            for i in range(start, min(start + 4096, whole), 64):
-                counts[k] += count_of_64(ch, i, channels[k])
+    for k in range(0, channels.size, 4):
+        a, b, c, d = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+        for i in range(0, whole, 64):
+            prefetch(ch, np.uint64(i + 4096))
+            a += count_of_64(ch, i, channels[k])
+            b += count_of_64(ch, i, channels[k + 1])
+            c += count_of_64(ch, i, channels[k + 2])
+            d += count_of_64(ch, i, channels[k + 3])
+        counts[k] += a
+        counts[k + 1] += b
+        counts[k + 2] += c
+        counts[k + 3] += d
     for i in range(whole, ch.size):
         for k in range(channels.size):
             counts[k] += np.int64(ch[i] == channels[k])

@@ -21,6 +21,8 @@ BLOCK = 1 << 16
 """Tags of which the gaps are taken at once: scratch arrays then stay in the second-level cache."""
 _BLOCKS = 4
 """Blocks whose survivors are looked at together: they are few, and each call has its price."""
+_ENOUGH = 1 << 14
+"""Heads of N-folds that are looked at together, for the same reason."""
 
 
 def unsorted_error() -> BadRequestError:
@@ -149,10 +151,11 @@ class NumpyKernels:
 
     def fold_counts(self, t: Ints, ch: Channels, lanes: Lanes, masks: Ints, span_ps: int, reach_ps: int) -> Ints:
         """Count choices of one tag a lane of each mask."""
-        counts = np.zeros(masks.size, dtype=np.int64)
         least = min(int(mask).bit_count() for mask in masks)
-        for at in _within(t, least, reach_ps):
-            few_t, few_ch = t.take(at), ch.take(at)
+        counts = np.zeros(masks.size, dtype=np.int64)
+        for alone, crowd in _within(t, least, reach_ps):
+            counts += _lone_events(t, ch, alone, lanes, masks, least, span_ps)
+            few_t, few_ch = t.take(crowd), ch.take(crowd)
             if lanes.spread_ps:
                 few_t, few_ch = sort_tags(few_t - lanes.delays_ps.take(few_ch), few_ch, "quicksort")
             counts += _events(few_t, few_ch, lanes, masks, least, span_ps)
@@ -175,31 +178,71 @@ class NumpyKernels:
         return np.bincount(seen, minlength=1 << len(lanes.channels)).astype(np.int64)
 
 
-def _within(t: Ints, least: int, reach_ps: int) -> Iterator[Ints]:
-    """Yield the tags of which `least` or more lie within reach; none that lie within reach of each other come separately."""
-    n, last = t.size - least + 1, t.size - 1
+def _within(t: Ints, least: int, reach_ps: int) -> Iterator[tuple[Ints, Ints]]:
+    """Yield the tags that have `least` - 1 or more others within reach behind them (heads), in windows of their own.
+
+    All tags of an event lie, before delays are taken off, in the window of its first one.  Mostly a window holds as many tags
+    as are needed, and no other window touches it: of these the heads come first.  Of all others come all the tags, those of
+    windows that overlap together.
+    """
+    last, more = t.size - 1, least - 2
     head = size = np.empty(0, dtype=np.int64)
-    for begin in range(0, last, _BLOCKS * BLOCK):
-        end = min(begin + _BLOCKS * BLOCK, last)
-        for start in range(begin, end, BLOCK):
-            if not in_order(t[start : min(start + BLOCK, last) + 1]):
-                raise unsorted_error()
-        found, _ = near_next(t, min(begin, n), min(end, n), least - 1, reach_ps)
+    new: list[Ints] = []
+    gaps, near = np.empty(BLOCK + more, dtype=np.int64), np.empty(BLOCK + more, dtype=np.bool_)
+    for begin in range(0, last, BLOCK):
+        end = min(begin + BLOCK, last)
+        until = min(end + more, last)
+        gap = np.subtract(t[begin + 1 : until + 1], t[begin:until], out=gaps[: until - begin])
+        if gap.min() < 0:
+            raise unsorted_error()
+        close = np.less_equal(gap, reach_ps, out=near[: until - begin])
+        for step in range(1, least - 1):
+            close = close[:-1] & near[step : until - begin]
+        new.append(close.nonzero()[0] + begin)
+        if end < last and sum(found.size for found in new) < _ENOUGH:
+            continue
+        found = np.concatenate(new)
+        found = found[t[least - 1 :].take(found) - t.take(found) <= reach_ps]
+        new = []
         head = np.concatenate([head, found])
         size = np.concatenate([size, _window_sizes(t, found, least, reach_ps)])
-        # Windows overlap: each is taken up to the head of the next, which reaches as far or farther.
-        room = np.minimum(size, np.append(head[1:] - head[:-1], t.size))
-        stop = np.cumsum(room)
-        at = np.repeat(head + room - stop, room)
-        at += np.arange(at.size)
-        cut = at.size
-        if end < n:  # cut at a gap that nothing reaches across, and where no head is still to come before it
-            apart = (np.diff(t.take(at)) > reach_ps).nonzero()[0]
-            apart = apart[: np.searchsorted(at.take(apart), end)]
-            cut = int(apart[-1]) + 1 if apart.size else 0
-        yield at[:cut]
-        done = int(np.searchsorted(head, at[cut])) if cut < at.size else head.size
-        head, size = head[done:], size[done:]
+        # Does a window begin behind the one before?  The next blocks may hold heads inside the last ones.
+        parted = np.ones(head.size + 1, dtype=np.bool_)
+        np.less_equal(head[:-1] + size[:-1], head[1:], out=parted[1:-1])
+        ready = head.size
+        if end < last:
+            closed = int(np.searchsorted(head + size, end, side="right"))
+            ready = int(parted[: closed + 1].nonzero()[0][-1])
+        alone = parted[:ready] & parted[1 : ready + 1]
+        alone &= size[:ready] == least
+        others = (~alone).nonzero()[0]
+        yield head[:ready][alone], _tags_of(head.take(others), size.take(others))
+        head, size = head[ready:], size[ready:]
+
+
+def _tags_of(head: Ints, size: Ints) -> Ints:
+    """Return the tags in windows, each once: each window is taken up to the next head, which reaches as far or farther."""
+    if not head.size:
+        return head
+    room = size.copy()
+    np.minimum(size[:-1], head[1:] - head[:-1], out=room[:-1])
+    at = np.repeat(head + room - np.cumsum(room), room)
+    at += np.arange(at.size)
+    return at
+
+
+def _lone_events(t: Ints, ch: Channels, head: Ints, lanes: Lanes, masks: Ints, least: int, span_ps: int) -> Ints:
+    """Count the events of each mask in windows of `least` tags: each is one, or none."""
+    at = head + np.arange(least)[:, np.newaxis]
+    code = ch.take(at).astype(np.intp)
+    now = t.take(at)
+    if lanes.spread_ps:
+        now -= lanes.delays_ps.take(code)
+    bit = np.zeros(256, dtype=np.int64)
+    bit[list(lanes.channels)] = np.int64(1) << np.arange(len(lanes.channels))
+    together = np.bitwise_or.reduce(bit.take(code), axis=0)
+    together *= now.max(axis=0) - now.min(axis=0) <= span_ps
+    return np.array([np.count_nonzero(together == mask) for mask in masks.tolist()], dtype=np.int64)
 
 
 def _window_sizes(t: Ints, head: Ints, least: int, reach_ps: int) -> Ints:

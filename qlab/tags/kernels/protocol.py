@@ -8,7 +8,7 @@ matter *before* delays are taken off; `Lanes.delays_ps` is all zero where the st
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -50,6 +50,9 @@ class Lanes:
     delays_ps: Ints
     spread_ps: int
 
+    def __post_init__(self) -> None:
+        self.index.flags.writeable = self.delays_ps.flags.writeable = False
+
     @classmethod
     def of(cls, channels: Sequence[int], delays_ps: Mapping[int, int] | Mapping[str, int] | None = None) -> Lanes:
         """Give the channels numbers in the order given; delays of other channels do not matter.
@@ -58,15 +61,7 @@ class Lanes:
         """
         known = {int(channel): int(delay) for channel, delay in (delays_ps or {}).items()}
         lanes = tuple(dict.fromkeys(int(c) for c in channels))
-        index, delays = np.full(256, -1, dtype=np.int64), np.zeros(256, dtype=np.int64)
-        for lane, channel in enumerate(lanes):
-            if not 0 <= channel <= 255:
-                msg = f"channel {channel}: a tag block has channels 0 to 255"
-                raise BadRequestError(msg)
-            index[channel] = lane
-            delays[channel] = known.get(channel, 0)
-        values = [int(delays[c]) for c in lanes]
-        return cls(lanes, index, delays, max(values) - min(values) if values else 0)
+        return _lanes_of(lanes, tuple(known.get(channel, 0) for channel in lanes))
 
     def difference_ps(self) -> Ints:
         """Return the delay of the earlier less that of the later, by lanes of both, int64, shape (lanes ** 2,)."""
@@ -81,6 +76,18 @@ class Lanes:
     def realigned(self) -> Lanes:
         """Return the same lanes for a stream whose delays have been taken off."""
         return Lanes(self.channels, self.index, np.zeros(256, dtype=np.int64), 0)
+
+
+@lru_cache(maxsize=64)
+def _lanes_of(lanes: tuple[int, ...], values: tuple[int, ...]) -> Lanes:
+    """Return the same lanes for the same channels and delays, so that engines need to make their tables of them only once."""
+    index, delays = np.full(256, -1, dtype=np.int64), np.zeros(256, dtype=np.int64)
+    for lane, (channel, delay) in enumerate(zip(lanes, values, strict=True)):
+        if not 0 <= channel <= 255:
+            msg = f"channel {channel}: a tag block has channels 0 to 255"
+            raise BadRequestError(msg)
+        index[channel], delays[channel] = lane, delay
+    return Lanes(lanes, index, delays, max(values) - min(values) if values else 0)
 
 
 @dataclass(frozen=True, slots=True)
