@@ -56,7 +56,7 @@ bench-qkd: $(VENV)/.dev $(VENV)/.qkd-peers  ## key distillation beside its peers
 	PYTHONPATH=$(VENV)/qkd-peers $(BIN)/python benchmarks/bench_qkd_peers.py $(ARGS)
 
 interop: $(VENV)/.dev  ## public drivers that nobody here wrote, on our twins
-	$(PIP) install -q -c constraints.txt ThorlabsPM100 S15lib lakeshore pymeasure qcodes toptica-lasersdk qmi qcodes-contrib-drivers srsinst-dg645
+	$(PIP) install -q -c constraints.txt ThorlabsPM100 S15lib lakeshore pymeasure qcodes toptica-lasersdk qmi qcodes-contrib-drivers srsinst-dg645 pyKDC101
 	$(BIN)/python -m pytest tests/interop
 
 cassettes: $(VENV)/.dev  ## record the cassettes of the conformance tests anew, from the twins

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from qlab.clock import Clock
     from qlab.lab.check import Checked
-    from qlab.lab.wiring import Wiring
+    from qlab.lab.wires import Wiring
     from qlab.physics.knob import Knob
     from qlab.physics.register import QubitRegister
     from qlab.physics.world import World

@@ -14,7 +14,8 @@ from qlab.lab.key_parties import lab_parties
 from qlab.lab.load import load_lab, shipped_labs
 from qlab.lab.mounting import TwinRack
 from qlab.lab.replaying import replay_feeds
-from qlab.lab.wiring import Wiring, build_wiring
+from qlab.lab.wires import Wiring
+from qlab.lab.wiring import build_wiring
 from qlab.lab.world_faults import WorldFaults
 from qlab.links.factory import open_link
 from qlab.twin.host import TwinHost

@@ -232,7 +232,7 @@ class SwitchModel(_Model):
     kind: Literal["switch"]
     instrument: str = Field(description="the instrument that switches")
     input: int = Field(1, ge=1)
-    loss_db: float = Field(0.0, ge=0)
+    loss_db: float = Field(0.0, ge=0, description="0.5 to 1.5 dB of a Polatis [INF], about 1 dB of an Agiltron [V1]")
     crosstalk_db: float | None = Field(None, ge=0, description="of the outputs that are not chosen; none without it")
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qlab.errors import BadRequestError
 from qlab.lab.arms import ArmBuilder, stable_id
+from qlab.lab.electrics import connect_cables, connect_clocks, connect_cold_stages, connect_detectors
 from qlab.lab.meetings import MeetingBuilder, meeting_outputs
-from qlab.lab.node_clocks import ClockBuilder
 from qlab.lab.optic_models import (
     EavesdropperModel,
     InterferometerModel,
@@ -19,13 +18,13 @@ from qlab.lab.optic_models import (
 )
 from qlab.lab.pulsing import TrainBuilder, build_weak_source, drive_signals
 from qlab.lab.source import nearest
+from qlab.lab.wires import Wiring
 from qlab.physics.arm import Path, Port
 from qlab.physics.beam import Beam
 from qlab.physics.detector import Detector
 from qlab.physics.knob import Knob
 from qlab.physics.line import PairLine
 from qlab.physics.midpoint import LinkEnd, Midpoint
-from qlab.physics.pps import PulsePerSecond
 from qlab.physics.pulsed import PulsedPairLine
 from qlab.physics.register import QubitRegister
 from qlab.physics.source import PairSource
@@ -37,14 +36,9 @@ if TYPE_CHECKING:
     from qlab.lab.check import Checked
     from qlab.lab.models import LabFile
     from qlab.lab.source import Key
-    from qlab.physics.ambient import Ambient
     from qlab.physics.arm import Arm
-    from qlab.physics.line import Line
-    from qlab.physics.oscillator import Oscillator
-    from qlab.physics.pulses import Signal
-    from qlab.physics.weak import WeakSource
 
-__all__ = ["Wiring", "ambient_c", "build_wiring"]
+__all__ = ["ambient_c", "build_wiring"]
 
 ROOM_C = 22.0
 LONGEST_PS = 50_000_000_000
@@ -52,61 +46,13 @@ LONGEST_PS = 50_000_000_000
 _PHOTONS = ("signal", "idler")
 
 
-@dataclass(slots=True)
-class Wiring:
-    """The world and the handles that twins get, by instrument name.
-
-    Attributes
-    ----------
-    knobs:
-        What instruments turn, by instrument and quantity (`qlab.twin.bench`).
-    beams:
-        For a power meter or a crystal, the lasers' light that may reach it.
-    signals:
-        Electric pulses that may go to a tagger: outputs of generators, drives of modulators.
-    sent:
-        Weak sources by their own name and that of the instrument that drives their modulators.
-    inputs:
-        For a tagger, by channel (from 0), the detector's or signal's number in the world and the cable's delay in ps.
-    links:
-        Ends of entanglement links, by repeater module and number.
-    clocks, ambients:
-        Clock and temperature, by node.
-    instrument_clocks, generator_clocks:
-        What each instrument runs on, and what it runs on if it is a pulse generator.
-    ends, used:
-        Instruments that light reaches, with the place in the file; optics that light passes.
-    """
-
-    knobs: dict[tuple[str, str], Knob] = field(default_factory=dict)
-    detectors: dict[str, Detector] = field(default_factory=dict)
-    beams: dict[str, list[Beam]] = field(default_factory=dict)
-    lines: list[Line] = field(default_factory=list)
-    signals: dict[str, Signal] = field(default_factory=dict)
-    sent: dict[str, WeakSource] = field(default_factory=dict)
-    inputs: dict[str, dict[int, tuple[int, int]]] = field(default_factory=dict)
-    links: dict[str, LinkEnd] = field(default_factory=dict)
-    clocks: dict[str, Oscillator] = field(default_factory=dict)
-    ambients: dict[str, Ambient] = field(default_factory=dict)
-    instrument_clocks: dict[str, Oscillator] = field(default_factory=dict)
-    generator_clocks: dict[str, Oscillator] = field(default_factory=dict)
-    register: QubitRegister = field(default_factory=lambda: QubitRegister(0))
-    ends: dict[str, Key] = field(default_factory=dict)
-    used: set[str] = field(default_factory=set)
-    world: World | None = None
-
-    def knob(self, instrument: str, quantity: str, initial: float = 0.0) -> Knob:
-        """Return an instrument's knob."""
-        return self.knobs.setdefault((instrument, quantity), Knob(initial))
-
-
 def build_wiring(checked: Checked) -> Wiring:
     """Build the world of a lab file; complaints go to `checked`, and there is no world after one."""
     wiring = Wiring(register=QubitRegister(checked.lab.seed))
-    _clocks(checked, wiring)
+    connect_clocks(checked, wiring)
     trains = TrainBuilder(checked, wiring.knob, wiring.generator_clocks)
-    _detectors(checked, wiring, trains)
-    _cold_stages(checked, wiring)
+    connect_detectors(checked, wiring, trains)
+    connect_cold_stages(checked, wiring)
     begins = _begins(checked)
     _beams(checked, wiring, begins)
     _midpoints(checked, wiring, begins)
@@ -128,7 +74,7 @@ def build_wiring(checked: Checked) -> Wiring:
     wiring.used |= arms.used | exits.used | meetings.used
     for name in wiring.ends:
         wiring.detectors.setdefault(name, Detector(efficiency=Knob(0.0)))  # a real one: the world's light ends there
-    _cables(checked, wiring, trains)
+    connect_cables(checked, wiring, trains)
     _eavesdroppers(checked)
     if not checked.problems:
         by_id = {stable_id(name): detector for name, detector in wiring.detectors.items()}
@@ -146,43 +92,6 @@ def ambient_c(lab: LabFile, instrument: str | None) -> float:
     """Return the room temperature where an instrument stands."""
     node = lab.instruments[instrument].node if instrument in lab.instruments else None
     return lab.nodes[node].ambient_c if node in lab.nodes else ROOM_C
-
-
-def _clocks(checked: Checked, wiring: Wiring) -> None:
-    built = ClockBuilder(checked, wiring.knob)
-    wiring.clocks, wiring.ambients = built.nodes, built.ambients
-    wiring.instrument_clocks = {name: built.instrument(name) for name in checked.lab.instruments}
-    wiring.generator_clocks = {name: built.instrument(name, rate=True) for name in checked.lab.instruments}
-
-
-def _detectors(checked: Checked, wiring: Wiring, trains: TrainBuilder) -> None:
-    for name, instrument in checked.lab.instruments.items():
-        key: Key = ("instruments", name, "gate")
-        gate = trains.train(instrument.gate, key) if instrument.gate is not None else None
-        if gate is not None and name in checked.parameters and not checked.detector_channels(name):
-            checked.complain(key, f"{name} detects no single photons; leave 'gate' out")
-        if not instrument.is_twin:
-            continue
-        for channel in checked.detector_channels(name):
-            wiring.detectors[f"{name}.{channel}" if channel else name] = Detector(
-                efficiency=Knob(checked.number(name, "efficiency", 0.0 if channel else 0.5)),
-                dark_rate_hz=Knob(checked.number(name, "dark_rate_hz", 0.0)),
-                afterpulse_probability=Knob(checked.number(name, "afterpulse_probability", 0.0)),
-                jitter_fwhm_ps=checked.number(name, "jitter_fwhm_ps", 0.0),
-                dead_time_ps=round(checked.number(name, "dead_time_ns", 0.0) * 1000.0),
-                afterpulse_tau_ps=checked.number(name, "afterpulse_tau_ns", 50.0) * 1000.0,
-                gate=gate,
-            )
-
-
-def _cold_stages(checked: Checked, wiring: Wiring) -> None:
-    """Let instruments in a cryostat be as cold as its stage: both have the same knob."""
-    for name, instrument in checked.lab.instruments.items():
-        if instrument.cold_stage is None:
-            continue
-        cryostat, _, stage = instrument.cold_stage.partition(".")
-        if checked.instrument(cryostat, ("instruments", name, "cold_stage")):
-            wiring.knobs[name, "temperature_k"] = wiring.knob(cryostat, f"temperature_k.{stage}")
 
 
 def _begins(checked: Checked) -> dict[str, int]:
@@ -387,30 +296,3 @@ def _eavesdroppers(checked: Checked) -> None:
     for name, optic in optics.items():
         if meets and isinstance(optic, EavesdropperModel):
             checked.complain(("optics", name), "an eavesdropper cannot stand in a lab whose photons interfere")
-
-
-def _cables(checked: Checked, wiring: Wiring, trains: TrainBuilder) -> None:
-    lab = checked.lab
-    for i, cable in enumerate(lab.cables):
-        key: Key = ("cables", i)
-        tagger, _, number = cable.to.partition(".")
-        instrument, _, output = cable.from_.partition(".")
-        if output == "pps" and instrument in wiring.clocks and instrument not in lab.instruments:
-            wiring.signals.setdefault(cable.from_, PulsePerSecond(wiring.clocks[instrument]))
-        known = cable.from_ in wiring.signals or checked.instrument(instrument, (*key, "from"))
-        if known and trains.knows(cable.from_):
-            wiring.signals.setdefault(cable.from_, trains.at(cable.from_))
-        if not checked.instrument(tagger, (*key, "to")) or not known:
-            continue
-        if cable.from_ not in wiring.detectors and cable.from_ not in wiring.signals:
-            if lab.instruments[instrument].is_twin and instrument in checked.parameters:
-                text = f"{cable.from_!r} is no single-photon detector{checked.channels_text(instrument)}"
-                checked.complain((*key, "from"), text)
-            continue  # a real one: its clicks never come to a twin
-        most = getattr(checked.devices.get(tagger), "connectors", None)
-        if most is not None and int(number) > most:
-            checked.complain((*key, "to"), f"found input {number}; {tagger} has inputs 1 to {most}")
-        inputs = wiring.inputs.setdefault(tagger, {})
-        if int(number) - 1 in inputs:
-            checked.complain((*key, "to"), f"two cables end at input {number} of {tagger}")
-        inputs[int(number) - 1] = (stable_id(cable.from_), cable.delay_ps)

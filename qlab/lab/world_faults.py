@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from qlab.clock import Clock
     from qlab.lab.models import LabFile
-    from qlab.lab.wiring import Wiring
+    from qlab.lab.wires import Wiring
 
 __all__ = ["WorldFaults"]
 

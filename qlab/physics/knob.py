@@ -54,12 +54,16 @@ class Ramp:
 
 @dataclass(frozen=True, slots=True)
 class Relaxation:
-    """A first-order approach from v0 at t0 to the target with time constant tau."""
+    """A first-order approach from v0 at t0 to the target with time constant tau.
+
+    It has arrived after `DIES_OUT` time constants, or as soon as no more than `close` is left of the way.
+    """
 
     t0_ps: int
     v0: float
     target: float
     tau_ps: int
+    close: float = 0.0
 
     def value(self, t_ps: int) -> float:
         """Return the value at `t_ps`."""
@@ -70,7 +74,9 @@ class Relaxation:
     @property
     def end_ps(self) -> int:
         """Lab time from which the value no longer changes."""
-        return self.t0_ps + round(DIES_OUT * self.tau_ps)
+        way = abs(self.v0 - self.target)
+        lasts = math.log(max(way / self.close, 1.0)) if self.close else DIES_OUT
+        return self.t0_ps + round(min(lasts, DIES_OUT) * self.tau_ps)
 
     step_ps: ClassVar[int] = CELL_PS
 

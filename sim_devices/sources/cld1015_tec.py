@@ -12,6 +12,7 @@ from qlab.clock import PS_PER_S
 from qlab.physics.knob import Relaxation
 from qlab.twin.scpi import ScpiTwin, command, parameter, query
 from qlab.twin.scpi_values import parse_limited
+from sim_devices.sources.diode import SETTLED_K
 
 if TYPE_CHECKING:
     from qlab.twin.bench import Bench
@@ -71,8 +72,7 @@ class TecTwin(ScpiTwin):
         self._tec_on = on
         now = self.clock.now_ps()
         target = self.window.set_point_c if on else self._bench.ambient_c(self._name)
-        tau = round(self._tau_s * PS_PER_S) if target != self.actual_c() else 1
-        self.course = Relaxation(now, self.actual_c(), target, tau)
+        self.course = Relaxation(now, self.actual_c(), target, round(self._tau_s * PS_PER_S), SETTLED_K)
         self._light_changed()
 
     @query("OUTPut2[:STATe]?")

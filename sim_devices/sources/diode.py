@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["DiodeTemperature"]
+__all__ = ["SETTLED_K", "DiodeTemperature"]
+
+SETTLED_K = 0.005  # [INF] so near to its set point a temperature has settled: as steadily as a controller keeps it
 
 
 class DiodeTemperature(BaseModel):

@@ -14,6 +14,7 @@ from qlab.clock import PS_PER_S
 from qlab.physics.knob import Following, Knob, Ramp, Relaxation
 from qlab.physics.source import LaserDiode
 from sim_devices.sources.decop import as_number
+from sim_devices.sources.diode import SETTLED_K
 
 if TYPE_CHECKING:
     from qlab.physics.knob import Profile
@@ -162,7 +163,7 @@ class LaserHead:
         """Make the light that the current means."""
         now, current_a = self._clock.now_ps(), self.current_ma * 1e-3
         current = Ramp(now, current_a, now, current_a)
-        heat = self._approach(self.temperature_c, self._target_c)
+        heat = self._approach(self.temperature_c, self._target_c, SETTLED_K)
         self._power.set(Following(self._diode.power_w, current, heat) if self.emission else 0.0, now)
         self.tune()
 
@@ -221,8 +222,8 @@ class LaserHead:
     def _begin_locking(self) -> None:
         self._lock_ps = self._clock.now_ps() + LOCK_PS
 
-    def _approach(self, here: float, there: float) -> Profile:
+    def _approach(self, here: float, there: float, close: float = 0.0) -> Profile:
         now = self._clock.now_ps()
         if now < self._heat_ps:
             return Ramp(now, here, self._heat_ps, there)
-        return Relaxation(now, here, there, round(self._parameters.tec_tau_s * PS_PER_S) if here != there else 1)
+        return Relaxation(now, here, there, round(self._parameters.tec_tau_s * PS_PER_S), close)

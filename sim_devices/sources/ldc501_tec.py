@@ -8,6 +8,7 @@ from qlab.clock import PS_PER_S
 from qlab.physics.knob import Relaxation
 from qlab.twin.scpi import boolean, command, number, parameter, query
 from qlab.twin.scpi_status import StatusGroup
+from sim_devices.sources.diode import SETTLED_K
 from sim_devices.sources.ldc501_thermistor import celsius, resistance_kohm
 from sim_devices.sources.ldc501_tokens import Token
 from sim_devices.srs_last_errors import SrsLastErrors
@@ -59,8 +60,7 @@ class Ldc501Tec(SrsLastErrors):
         """Head for the set point, or for the room."""
         now = self.clock.now_ps()
         target = self._bench.ambient_c(self._name) + self._tec_current() / A_PER_K
-        tau = round(self._tau_s * PS_PER_S) if target != self.actual_c() else 1
-        self.course = Relaxation(now, self.actual_c(), target, tau)
+        self.course = Relaxation(now, self.actual_c(), target, round(self._tau_s * PS_PER_S), SETTLED_K)
         self._shine()
 
     def switch_tec(self, *, on: bool) -> None:

@@ -13,7 +13,7 @@ from qlab.errors import TwinError
 from qlab.physics.knob import Following, Profile, Ramp, Relaxation
 from qlab.physics.source import LaserDiode
 from qlab.twin.lines import LineError, LineTwin, line
-from sim_devices.sources.diode import DiodeTemperature
+from sim_devices.sources.diode import SETTLED_K, DiodeTemperature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -219,8 +219,7 @@ class EPPSTwin(LineTwin):
         self._crystal.set(way, now)
         laser = s["PSETTEMP"] if s["PLOOP"] else room + PELTIER_K_PER_V * s["PVOLT"]
         laser = room + RUNAWAY_K if self._runs_away else laser if powered else room
-        tau = round(p.peltier_tau_s * PS_PER_S) if laser != self._laser_c() else 1
-        self._laser = Relaxation(now, self._laser_c(), laser, tau)
+        self._laser = Relaxation(now, self._laser_c(), laser, round(p.peltier_tau_s * PS_PER_S), SETTLED_K)
         if not self._shines:
             self._power.set(0.0, now)
             return

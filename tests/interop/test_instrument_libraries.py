@@ -98,8 +98,8 @@ def test_pymeasure_drives_the_laser_diode(twin: Callable[[str], tuple[Lab, str]]
         assert laser.ld.current == pytest.approx(60.0)
         assert lab.bench is not None
         power = lab.bench.pump_power("it")
-        above_a = 0.06 - 0.035 * math.exp(-3.0 / 120.0)  # the threshold is lower at 22 degC
-        expected_w = above_a * (1 - 0.2 * above_a)
+        above_a = 0.06 - 0.035 * math.exp(-3.0 / 170.0)  # the threshold is lower at 22 degC, and the slope steeper
+        expected_w = math.exp(3.0 / 500.0) * above_a * (1 - 0.2 * above_a)
         assert power.value(lab.clock.now_ps() + 10**11) == pytest.approx(expected_w, rel=1e-3)
         assert laser.tec.temperature == pytest.approx(22.0, abs=0.1)
         laser.ld.enabled = False
@@ -262,3 +262,60 @@ def test_pymeasure_tunes_the_laser(twin: Callable[[str], tuple[Lab, str]]) -> No
         assert lab.bench.pump_power("it").value(lab.clock.now_ps()) == 0.0
     finally:
         laser.adapter.close()
+
+
+def test_pymeasure_regulates_the_cryostat(twin: Callable[[str], tuple[Lab, str]]) -> None:
+    module = pytest.importorskip("pymeasure.instruments.lakeshore.lakeshore3xx")
+    _, address = twin("devices.cryogenics.lakeshore_336.LakeShore336")
+    cryostat = module.LakeShore3xx(address, visa_library="@py", read_termination="\r\n", write_termination="\n")
+    try:
+        assert cryostat.id.startswith("LSCI,MODEL336")
+        assert cryostat.input_A.kelvin == pytest.approx(2.5, abs=0.1)
+        cryostat.output_1.setpoint = 5.0
+        cryostat.output_1.heater_range = "low"
+        assert (cryostat.output_1.setpoint, cryostat.output_1.heater_range) == (5.0, "low")
+        cryostat.output_1.heater_range = "off"
+        cryostat.output_2.mout = 12
+        assert cryostat.output_2.mout == 12
+    finally:
+        cryostat.adapter.close()
+
+
+def test_pymeasure_reads_the_power_meter(twin: Callable[[str], tuple[Lab, str]]) -> None:
+    drivers = pytest.importorskip("pymeasure.instruments.thorlabs")
+    _, address = twin("devices.power.thorlabs_pm100d.PM100D")
+    meter = drivers.ThorlabsPM100USB(address, visa_library="@py", read_termination="\n", write_termination="\n")
+    try:
+        assert (meter.wavelength_min, meter.wavelength_max) == (400.0, 1100.0)
+        meter.wavelength = 810
+        assert meter.wavelength == 810
+        assert abs(meter.power) < 1e-8  # dark, and noise
+    finally:
+        meter.adapter.close()
+
+
+@pytest.mark.parametrize("name", ["Agilent33220A", "Agilent33521A"])
+def test_pymeasures_drivers_of_other_models_drive_the_waveform_generator(
+    twin: Callable[[str], tuple[Lab, str]], name: str
+) -> None:
+    drivers = pytest.importorskip("pymeasure.instruments.agilent")
+    lab, address = twin("devices.sources.keysight_33500b.Keysight33500B")
+    generator = getattr(drivers, name)(address, visa_library="@py", read_termination="\n", write_termination="\n")
+    try:
+        generator.shape = "SQU"
+        generator.frequency = 1e5
+        generator.amplitude = 1.0
+        generator.offset = 0.1
+        assert (generator.shape, generator.frequency) == ("SQU", 1e5)
+        assert (generator.amplitude, generator.offset) == (1.0, 0.1)
+        generator.burst_ncycles = 5
+        assert generator.burst_ncycles == 5
+        generator.output = True
+        assert generator.output
+        assert lab.twins["it"].peek()["output_on"]
+        generator.output = False
+        assert not generator.output
+        assert not lab.twins["it"].peek()["output_on"]
+        assert not generator.check_errors()
+    finally:
+        generator.adapter.close()

@@ -17,9 +17,11 @@ from qlab.qkd.ledger import KeyLedger
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Taggers of two processes begin as far apart as their scheduling lets them.
-RULES = ("qkd.clock_offset_ps=400000000000", "qkd.piece_s=1.5", "qkd.key_bits=15000", "qkd.test_bits=2500")
-SETS = [word for rule in RULES for word in ("--set", rule)]
+RULES = {
+    # Taggers of two processes begin as far apart as their scheduling lets them; where they step the time, at the same moment.
+    False: ("qkd.clock_offset_ps=400000000000", "qkd.piece_s=1.5", "qkd.key_bits=15000", "qkd.test_bits=2500"),
+    True: ("qkd.piece_s=0.5", "qkd.key_bits=15000", "qkd.test_bits=2500"),
+}
 
 
 def qlab(*words: str) -> subprocess.Popen[str]:
@@ -34,6 +36,7 @@ def test_two_processes_make_a_key_on_one_served_world(stepped: bool, tmp_path: P
     preshare(tmp_path / "psk", 40)
     path = tmp_path / "served.yaml"
     more = ["--stepped"] if stepped else []
+    sets = [word for rule in RULES[stepped] for word in ("--set", rule)]
     light = "optics.crystal.brightness_hz_per_mw=2000"
     with qlab("twin", "serve", "bbm92", "--write", str(path), "--set", light, *more) as world:
         assert world.stdout is not None
@@ -45,7 +48,7 @@ def test_two_processes_make_a_key_on_one_served_world(stepped: bool, tmp_path: P
                 break
         parties = {}
         for side in ("alice", "bob"):
-            own = ["--ledger", str(tmp_path / side), "--preshared", str(tmp_path / "psk"), "--patience-s", "280", *SETS]
+            own = ["--ledger", str(tmp_path / side), "--preshared", str(tmp_path / "psk"), "--patience-s", "280", *sets]
             steps = ["--control", port] if stepped else []
             parties[side] = qlab("qkd", side, str(path), *own, *steps, "--address", "127.0.0.1:17441")
         said = {side: process.communicate(timeout=280)[0] for side, process in parties.items()}

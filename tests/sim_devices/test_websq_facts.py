@@ -115,7 +115,9 @@ def test_a_latch_ends_with_zero_bias_too(wire: Wire, twin: WebSQTwin) -> None:
     wire.say(command("SetAllBiasCurrents", [18.0, 18.0]) + command("DetectorEnable", True))
     twin.device_fault("latch", channel=2)
     assert told(wire.say(b'{"request":"BiasVoltage"}'))["BiasVoltage"] == [0.0, 180.0]
-    wire.say(command("SetAllBiasCurrents", [18.0, 0.0]) + command("SetAllBiasCurrents", [18.0, 18.0]))
+    wire.say(command("SetAllBiasCurrents", [18.0, 0.0]))
+    wire.talk(wait_s=0.1)  # while the wire cools down
+    wire.say(command("SetAllBiasCurrents", [18.0, 18.0]))
     assert told(wire.say(b'{"request":"BiasVoltage"}'))["BiasVoltage"] == [0.0, 0.0]
 
 

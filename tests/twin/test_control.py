@@ -134,7 +134,10 @@ def test_the_world_is_asked_through_the_lab(client: ControlClient) -> None:
 @pytest.mark.parametrize(
     ("request_line", "error"),
     [
-        ({"op": "explode"}, "unknown op 'explode'; there are list, fault, clear, power, peek, step, world"),
+        (
+            {"op": "explode"},
+            "unknown op 'explode'; there are list, fault, clear, power, peek, now, step, meet, part, world",
+        ),
         ({}, "unknown op None"),
         ({"op": "peek", "instrument": "lamb"}, "no twin is called 'lamb'; there are lamp"),
         ({"op": "peek"}, "no twin is called None"),

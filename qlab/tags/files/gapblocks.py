@@ -183,7 +183,7 @@ def unpack_rows(
     sizes: list[int] = valid.tolist()
     for k, (row, channel) in enumerate(zip(times, channels, strict=True)):  # a row is in the cache when it is summed up
         row[:] = gap[k]
-        row[0] += t0[k]
+        row[:1] += t0[k]  # a row may be empty
         np.cumsum(row, out=row)
         used = channel[: sizes[k]]
         if used.size and int(used.max()) == FILLER:

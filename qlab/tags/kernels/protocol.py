@@ -75,7 +75,7 @@ class Lanes:
 
     def realigned(self) -> Lanes:
         """Return the same lanes for a stream whose delays have been taken off."""
-        return Lanes(self.channels, self.index, np.zeros(256, dtype=np.int64), 0)
+        return _lanes_of(self.channels, (0,) * len(self.channels))
 
 
 @lru_cache(maxsize=64)
