@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check bench bench-tags interop cassettes pages clean explore
+.PHONY: demo test check bench bench-tags bench-qkd interop cassettes pages clean explore
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +45,15 @@ $(VENV)/.peers: | $(VENV)/.dev
 
 bench-tags: $(VENV)/.dev $(VENV)/.peers  ## the tag engine beside its peers; `make bench-tags ARGS="--tags 1e6 --rounds 9"`
 	PYTHONPATH=$(VENV)/peers $(BIN)/python benchmarks/bench_tags.py $(ARGS)
+
+# Peers of key distillation; `ldpc` imports stim, sinter and pymatching.
+$(VENV)/.qkd-peers: | $(VENV)/.dev
+	@for peer in ldpc stim sinter pymatching qkdpy; do \
+		$(PIP) install -q --no-deps --upgrade --target $(VENV)/qkd-peers $$peer || echo "without $$peer: it cannot be installed here"; done
+	@touch $@
+
+bench-qkd: $(VENV)/.dev $(VENV)/.qkd-peers  ## key distillation beside its peers; `make bench-qkd ARGS=0.05`
+	PYTHONPATH=$(VENV)/qkd-peers $(BIN)/python benchmarks/bench_qkd_peers.py $(ARGS)
 
 interop: $(VENV)/.dev  ## public drivers that nobody here wrote, on our twins
 	$(PIP) install -q -c constraints.txt ThorlabsPM100 S15lib lakeshore pymeasure qcodes toptica-lasersdk qmi qcodes-contrib-drivers srsinst-dg645 pyKDC101

@@ -80,7 +80,7 @@ def main() -> None:
         key_bits=round(bits),
         tolerance=error_rate + 0.005,
         expected_error_rate=error_rate,
-        accepted=frozenset({"counted-leakage", "variable-length"}),
+        accepted=frozenset({"basis-choice", "counted-leakage", "variable-length"}),
     )
     facts = DeviceFacts(0.0, (1,), simultaneous_dead_time=True, blinding_watched=True)
     secret = os.urandom(16 * 41 + 32)
@@ -93,7 +93,7 @@ def main() -> None:
         made, _ = converse(reference_block(alice, receivers[0]), corrector_block(bob, receivers[1]))
         seconds = perf_counter() - begin - receivers[0].seconds - receivers[1].seconds
         used = process_time() - used - receivers[0].seconds - receivers[1].seconds
-        if not isinstance(made, BlockStatement) or made.estimated is None:
+        if not isinstance(made, BlockStatement) or made.estimated is None or not made.key_bits:
             print(made)
             return
         same = (ledgers[0].deliver(0).reveal() == ledgers[1].deliver(0).reveal()).all()

@@ -5,8 +5,8 @@ z = w y, w = e^(i pi / 2M), that becomes y^M - 1, a circular convolution of M co
 Comp. 62, 305 (1994)).
 
 *Four steps.*  M = P Q points are a table, k = Q p + q: transforms down the columns, a twiddle, transforms along the rows
-(D. H. Bailey, J. Supercomputing 4, 23 (1990)); products do not mind the order of the result.  The weight w^k is one of p,
-before the columns, and one of q, in the twiddle e^(-2 pi i q (f - 1/4) / M), which is a product of two small tables.
+(D. H. Bailey, J. Supercomputing 4, 23 (1990)); products do not mind the order of the result.  The weight w^k is a factor
+of p, before the columns, and one of q, in the twiddle e^(-2 pi i q (f - 1/4) / M), which is a product of two small tables.
 
 *Error.*  Convolutions of complex vectors x, y by FFT of 2^k points are off by at most
 |x| |y| ((1 + u)^(6k) (1 + u sqrt 5)^(3k + 1) - 1), u = 2^-53, twiddles correct to u (R. Brent, C. Percival, P. Zimmermann,

@@ -96,6 +96,8 @@ def test_device_independent_rate_of_acin_2007():
         assert eavesdropper_information(s) == pytest.approx(chi, abs=5e-7)
     assert device_independent_rate(0.0, 2 * math.sqrt(2)) == pytest.approx(1.0)
     assert device_independent_rate(0.0144, 2.677) == pytest.approx(0.583, abs=5e-4)  # Nadlinger et al. 2022, asymptotic
+    # Zhang et al., Nature 607, 687 (2022): the plain formula on their S and Q; theirs has random bases, and is lower.
+    assert device_independent_rate(0.078, 2.578) == pytest.approx(0.157, abs=5e-4)
     assert device_independent_rate(0.08, 2.0) == 0.0
     with pytest.raises(BadRequestError, match="2 sqrt 2"):
         eavesdropper_information(3.0)

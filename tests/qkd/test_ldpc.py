@@ -182,6 +182,13 @@ def test_frames_are_planned_at_the_efficiency_of_issue_5(qber):
 
 
 @pytest.mark.slow
+def test_a_thousand_blocks_are_equal_or_rejected():
+    pytest.importorskip("numba")
+    rejected, wrong, _ = blocks(range(1000), N, np.linspace(0.005, 0.11, 22).tolist())
+    assert wrong <= rejected + wrong <= 5
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("qber", [0.01, 0.015, 0.02, 0.03, 0.05, 0.08])
 def test_frame_error_rate_of_long_frames(qber):
     pytest.importorskip("numba")
