@@ -53,7 +53,7 @@ CASES = [
     Case("1 %, -95 ppm, -190 ms", 0.01, TwoClocks(-190 * MS, -9.5e-5), peers=(SCAN,)),
     Case("5 %, 10 ppm, 2e-8/s", 0.05, TwoClocks(MS, 1e-5, 2e-8), peers=(SCAN,)),
     Case("2 %, 10 ppm, 2e-8/s", 0.02, TwoClocks(MS, 1e-5, 2e-8), peers=(SCAN,)),
-    Case("5 %, 10 ppm, -1e-7/s", 0.05, TwoClocks(MS, 1e-5, -9e-8), peers=(SCAN,)),
+    Case("5 %, 10 ppm, -9e-8/s", 0.05, TwoClocks(MS, 1e-5, -9e-8), peers=(SCAN,)),
     Case("5 %, no pairs 1..3 s", 0.05, TwoClocks(MS, 1e-5), (1.0, 3.0), peers=(SCAN,)),
     Case("5 %, dark 1..3 s", 0.05, TwoClocks(MS, 1e-5), (1.0, 3.0), dark=True, peers=(SCAN,)),
     Case("2 %, 2e-8/s, dark 1..2 s", 0.02, TwoClocks(MS, 1e-5, 2e-8), (1.0, 2.0), dark=True, peers=(SCAN,)),
