@@ -46,11 +46,12 @@ def purify_pairs(
     md : dict
         Metadata.
     """
-    if len(modules) != 2 or pairs < 3 or not timeout_s > 0:
-        asked = (
-            f"{len(modules)} modules ({', '.join(m.name for m in modules)}), pairs = {pairs}, timeout_s = {timeout_s:g}"
-        )
-        msg = f"purify_pairs: {asked}; expected 2 modules (modules=NAME,NAME), 3 pairs and a time"
+    if len(modules) != 2:
+        found = ", ".join(m.name for m in modules)
+        msg = f"purify_pairs: found {len(modules)} modules ({found}); expected two neighbours, as in modules=NAME,NAME"
+        raise PlanError(msg)
+    if pairs < 3 or not timeout_s > 0:
+        msg = f"purify_pairs: pairs = {pairs}, timeout_s = {timeout_s:g}; expected at least 3 pairs and a time above 0"
         raise PlanError(msg)
     one, other = modules
     links, clock = (left_link, right_link), one.clock
