@@ -96,6 +96,11 @@ class Axis:
         """1 forward, -1 backward, as long as it moves."""
         return self._direction if self.moving else 0
 
+    @property
+    def pace(self) -> int:
+        """Counts of position a second, at least 1 while it moves."""
+        return max(round(self.speed * self.scale.position), 1) if self.moving else 0
+
     def counts(self) -> int:
         """Return the counter, which wraps."""
         here = round(self._way.value(self.clock.now_ps()))

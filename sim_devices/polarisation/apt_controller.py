@@ -36,6 +36,10 @@ TROUBLES = {
     "current": 1 << 27,
 }
 """[V2] Device faults that show in a status bit of their own, beside the error bit."""
+RUNNING_MA = 100
+"""[INF] Current of a motor that turns; at rest it needs none."""
+FASTEST_TOLD = 0xFFFF
+"""[INF] The status has 16 bits for a velocity, of counts of position a second; what is faster shows as this."""
 CONTINUOUS = 1
 """[V2] The jog mode that goes on until it is stopped."""
 PADDLES = 0x0530
@@ -112,7 +116,8 @@ class AptTwin:
         axis = self.axes[channel]
         if self.stepper:
             return pack_long(0x0481, STATUS.pack(channel, axis.counts(), 0, self.bits(axis)))
-        return pack_long(0x0491, DC_STATUS.pack(channel, axis.counts(), 0, 0, self.bits(axis)))
+        speed, current = min(axis.pace, FASTEST_TOLD), RUNNING_MA if axis.moving else 0
+        return pack_long(0x0491, DC_STATUS.pack(channel, axis.counts(), speed, current, self.bits(axis)))
 
     def answer(self, message: Message, client: AptConversation) -> bytes:
         """Carry out one message; what it does not know is not answered."""

@@ -200,6 +200,12 @@ def test_a_dc_controller_answers_its_own_status_request(serial_port: Callable[..
     counts = round(10 * 86384 / 45)
     assert wire.talk(long(0x0453, "Hi", 1, counts), wait_s=5.0)[:2] == h("6404")
     assert wire.say(h("9004 01 00 50 01")) == answer(0x0491, "HiHhI", 1, counts, 0, 0, IDLE)
+    wire.say(long(0x0413, "Hiii", 1, 0, 366, 214708), long(0x0453, "Hi", 1, 0))  # 5 degrees a second
+    wire.talk(wait_s=0.5)
+    _, _, speed, current, bits = struct.unpack("<HiHhI", wire.say(h("9004 01 00 50 01"))[6:])
+    assert speed == pytest.approx(5.0 * 86384 / 45, abs=1)  # as far as 16 bits go
+    assert current > 0
+    assert bits & 0x30
 
 
 def test_paddles_are_a_bit_mask(serial_port: Callable[..., Wire], table: FakeBench) -> None:
