@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.run.test_joint_spectrum import LAB as JOINT
 from tests.run.test_nanowires import LAB as COLD
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ STRAIGHT = (
     *WARM,
 )
 FIXED, COUNTED = 0.05, 0.35
-OWN = {"cold": COLD, "joint": JOINT}
+OWN = {"cold": COLD}
 """Labs that are not shipped, by name."""
 
 
@@ -87,7 +86,7 @@ CASES: dict[str, Case] = {
         texts={"acquisition_s": "0.2", "sigma": "0.02", "reference": "-1"}, bound=COUNTED, after="measure_tomography"
     ),
     "measure_joint_spectrum": Case(
-        "joint", {"search_ps": "20000000", "acquisition_s": "0.5", "sigma": "0.02"}, (), bound=COUNTED
+        "spectrum", {"search_ps": "20000000", "acquisition_s": "0.5", "sigma": "0.02"}, (), bound=COUNTED
     ),
     "measure_swapping": Case("swap", {"acquisition_s": "0.05", "search_s": "0.02", "sigma": "0.05"}, (), bound=COUNTED),
     "measure_tomography": Case(texts={"acquisition_s": "0.1", "sigma": "0.005"}, bound=COUNTED),

@@ -22,47 +22,13 @@ from qlab.tags.stream import TagBlock
 if TYPE_CHECKING:
     from pathlib import Path
 
-LAB = """
-qlab: 1
-name: joint
-seed: 23
-instruments:
-  generator:
-    class: devices.sources.srs_dg645.DG645
-    address: twin
-    settings: {trigger_source: 0, trigger_rate_hz: 500000, a_s: 0, b_s: 1.0e-8, d_s: 1.0e-8, f_s: 1.0e-8, h_s: 1.0e-8}
-  pump: {class: devices.sources.thorlabs_cld1015.CLD1015, address: twin, settings: {current_limit_a: 0.12, current_a: 0.08}}
-  a1: {class: devices.detectors.sfifteen_spd.SPD, address: twin, twin: {efficiency: 0.8, jitter_fwhm_ps: 150}}
-  b1: {class: devices.detectors.sfifteen_spd.SPD, address: twin, twin: {efficiency: 0.8, jitter_fwhm_ps: 200}}
-  tagger: {class: devices.taggers.idquantique_id900.ID900, address: twin}
-optics:
-  crystal:
-    kind: pair_source
-    pump: pump
-    brightness_hz_per_mw: 200       # 0.012 pairs a pulse
-    signal_nm: 1550
-    idler_nm: 1610
-    bandwidth_nm: 2.0
-    pulsed: {trigger: {from: generator.AB}, modes: 1.5, pulse_fwhm_ps: 30}
-  spool_a: {kind: fibre, length_m: 10000, dispersion_ps_nm_km: 0}
-  spool_b: {kind: fibre, length_m: 9000, dispersion_ps_nm_km: 0}
-paths:
-  - {from: pump, to: crystal}
-  - {from: crystal.signal, via: [spool_a], to: a1}
-  - {from: crystal.idler, via: [spool_b], to: b1}
-cables:
-  - {from: a1, to: tagger.1}
-  - {from: b1, to: tagger.3}
-  - {from: generator.AB, to: tagger.4}
-"""
+LAB = "spectrum"
 BEHIND = ("optics.spool_a.dispersion_ps_nm_km=-30", "optics.spool_b.dispersion_ps_nm_km=20")
 
 
 def run(folder: Path, overrides: tuple[str, ...] = (), **arguments: Any) -> dict[str, Any]:
-    (folder / "lab.yaml").write_text(LAB)
-    lab_name = str(folder / "lab.yaml")
     with (
-        open_lab(lab_name, overrides=overrides, data_dir=folder) as lab,
+        open_lab(LAB, overrides=overrides, data_dir=folder) as lab,
         Session(lab, RunOptions(data_dir=folder)) as session,
     ):
         d = lab.devices
