@@ -21,7 +21,7 @@ DISPLACED = (*range(-10, 0), *range(1, 11))
 """Pulses by which the idler is displaced to count accidentals."""
 CLEAR = 8.0
 """Standard deviations of its neighbours by which the offset of the idler's pulse has to stand out."""
-BINS = 40
+BINS = 160
 
 
 class JointArrivals:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qlab.run.pictures.axes import BLUE, DARK, ORANGE, new_axes, new_panels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["draw_bandwidth", "draw_joint", "draw_pump"]
 
@@ -67,5 +71,18 @@ def draw_joint(results: dict[str, Any]) -> Any:
         axes.set_title(f"Schmidt number {k:.3f} ± {sigma:.3f}, purity {results['joint_purity']:.3f}")
     mesh = axes.pcolormesh(*by_arm, counts.T.clip(min=0.0), cmap="Blues")
     figure.colorbar(mesh, ax=axes, label="pairs")
-    axes.set(xlabel=f"signal {unit}", ylabel=f"idler {unit}")
+    limits = [_filled(counts.sum(axis=1 - arm), each) for arm, each in enumerate(by_arm)]
+    axes.set(xlabel=f"signal {unit}", ylabel=f"idler {unit}", xlim=limits[0], ylim=limits[1])
     return figure
+
+
+def _filled(counts: NDArray[np.float64], edges: NDArray[np.float64]) -> tuple[float, float]:
+    """Return from where to where a picture goes: four standard deviations either side of the middle, or all there is."""
+    weights, places = counts.clip(min=0.0), (edges[1:] + edges[:-1]) / 2
+    core = weights > 0.05 * weights.max()  # without the flat ground, whose far ends weigh most
+    if not core.any():
+        return float(edges.min()), float(edges.max())
+    middle = np.average(places[core], weights=weights[core])
+    spread = math.sqrt(np.average((places[core] - middle) ** 2, weights=weights[core]))
+    reach = 4.0 * max(spread, float(np.abs(np.diff(edges)).max()))
+    return max(middle - reach, float(edges.min())), min(middle + reach, float(edges.max()))
