@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -46,11 +47,13 @@ def test_two_processes_make_a_key_on_one_served_world(stepped: bool, tmp_path: P
                 port = line.rpartition(":")[2].strip()
             if line.startswith("serving"):
                 break
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            meeting = f"127.0.0.1:{free.getsockname()[1]}"
         parties = {}
         for side in ("alice", "bob"):
             own = ["--ledger", str(tmp_path / side), "--preshared", str(tmp_path / "psk"), "--patience-s", "280", *sets]
             steps = ["--control", port] if stepped else []
-            parties[side] = qlab("qkd", side, str(path), *own, *steps, "--address", "127.0.0.1:17441")
+            parties[side] = qlab("qkd", side, str(path), *own, *steps, "--address", meeting)
         said = {side: process.communicate(timeout=280)[0] for side, process in parties.items()}
         world.send_signal(signal.SIGINT)
         world.wait(30)
